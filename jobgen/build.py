@@ -1,0 +1,215 @@
+"""render(plan, pack) -> Bundle: pure, so that the same input gives the same bytes anywhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jobgen import __version__
+from jobgen.bundle import NOTEBOOK, SIZE_LIMIT, Bundle
+from jobgen.errors import BundleError, TemplateError
+from jobgen.files import sha256
+from jobgen.notebook import PARAMETERS_TAG, Cell, notebook_text
+from jobgen.plan import HOME, Plan
+from jobgen.resources import runtime_file
+from jobgen.templates import Pack
+
+SECRET = re.compile(
+    r"(?i)(?:token|secret|passw(?:or)?d|api_?key|access_?key)[\"']?\s*[:=]\s*[\"'][^\"'\s]{8,}"
+    r"|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|://[^/\s:@]+:[^/\s@]+@"
+)
+
+
+@dataclass(frozen=True)
+class RuntimeModule:
+    """A module of jobgen/runtime as a notebook carries it: imports of its siblings dropped."""
+
+    name: str
+    source: str
+    needs: tuple[str, ...]
+
+
+@cache
+def runtime_module(name: str) -> RuntimeModule:
+    """Read one runtime module. Raises TemplateError where there is none of this name."""
+    path = runtime_file(f"{name}.py")
+    if not path.is_file():
+        raise TemplateError(f"there is no runtime module {name}")
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines(keepends=True)
+    needs = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jobgen.runtime."):
+            needs.append((node.module or "").rsplit(".", 1)[1])
+            for number in range(node.lineno - 1, (node.end_lineno or node.lineno)):
+                lines[number] = ""
+    text = re.sub(r"\n{3,}(?=\n\n)", "", "".join(lines))
+    return RuntimeModule(name, text, tuple(needs))
+
+
+def runtime_modules(names: list[str]) -> list[RuntimeModule]:
+    """The named modules and all they need, each after what it needs."""
+    found: dict[str, RuntimeModule] = {}
+
+    def visit(name: str) -> None:
+        if name not in found:
+            module = runtime_module(name)
+            for need in module.needs:
+                visit(need)
+            found[name] = module
+
+    for name in names:
+        visit(name)
+    return list(found.values())
+
+
+@cache
+def child_script(name: str) -> str:
+    path = runtime_file("children") / name
+    if not path.is_file():
+        raise TemplateError(f"there is no child script {name}")
+    return path.read_text(encoding="utf-8")
+
+
+def render(plan: Plan, pack: Pack) -> Bundle:
+    """Render the three files. Raises TemplateError and BundleError."""
+    values = _values(plan, pack)
+    files = {
+        plan.dataset_file: pack.render("config/dataset.yml.j2", values).encode(),
+        plan.model_file: pack.render("config/model.yml.j2", values).encode(),
+    }
+    values["file_hashes"] = {name: sha256(data) for name, data in files.items()}
+    facts = {
+        "version": __version__,
+        "template": f"{pack.name} {pack.version}",
+        "spec": plan.spec.model_dump(mode="json"),
+        "files": values["file_hashes"],
+    }
+    text = notebook_text(_cells(plan, pack, values), {"jobgen": facts})
+    bundle = Bundle({NOTEBOOK: text.encode(), **files})
+    _check(bundle)
+    return bundle
+
+
+def _cells(plan: Plan, pack: Pack, values: dict[str, Any]) -> list[Cell]:
+    stages = {stage.name: stage for stage in pack.stages}
+    cells = []
+    for path, name, kind in pack.cells():
+        source = pack.render(path, values)
+        if kind == "md":
+            cells.append(Cell(f"{name}-text", "markdown", source))
+        elif name == "parameters":
+            cells.append(Cell(name, "code", source, (PARAMETERS_TAG,)))
+            cells += _runtime_cells(pack, values)
+        else:
+            tags = (f"stage:{name}",) if name in stages else ()
+            cells.append(Cell(name, "code", source, tags))
+    for cell in cells:
+        if cell.kind == "code":
+            _compiles(pack, cell)
+    return cells
+
+
+def _runtime_cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
+    wanted = [name for stage in pack.stages for name in stage.runtime]
+    cells = [Cell("runtime-text", "markdown", values["words"]["runtime"])]
+    for module in runtime_modules(wanted):
+        cells.append(Cell(f"runtime-{module.name}", "code", module.source, ("runtime",)))
+    for name in dict.fromkeys(script for stage in pack.stages for script in stage.scripts):
+        text = child_script(name)
+        if "'''" in text or "\\" in text:
+            raise TemplateError(f"{name} can't stand in a raw string")
+        source = f"CHILD_SCRIPTS[{name!r}] = r'''{text}'''\n"
+        cells.append(Cell(f"script-{name.removesuffix('.py')}", "code", source, ("runtime",)))
+    return cells
+
+
+def _compiles(pack: Pack, cell: Cell) -> None:
+    try:
+        ast.parse(cell.source, feature_version=(3, 7))
+    except SyntaxError as error:
+        raise TemplateError(
+            f"{pack.name}: the cell {cell.name} would be broken in line {error.lineno}: {error.msg}"
+        ) from error
+
+
+def _check(bundle: Bundle) -> None:
+    size = sum(len(data) for data in bundle.files.values())
+    if size > SIZE_LIMIT:
+        raise BundleError(f"the bundle has {size} bytes; {SIZE_LIMIT} is the limit")
+    for name, data in bundle.files.items():
+        found = SECRET.search(data.decode())
+        if found:
+            line = data[: found.start()].count(b"\n") + 1
+            raise BundleError(
+                f"{name}:{line} looks as if it held a password or a token",
+                "Take it out of job.yaml or the template: a bundle is read by others.",
+            )
+
+
+def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
+    """Everything that a template may use."""
+    spec, revision = plan.spec, plan.environment.revision
+    places = _places(plan)
+    words = pack.words.get(spec.language)
+    if words is None:
+        raise TemplateError(f"the pack {pack.name} has no words in {spec.language}")
+    return {
+        "words": words,
+        "version": __version__,
+        "name": spec.name,
+        "environment": plan.environment.name,
+        "model": plan.model.name,
+        "input_size": plan.input_size,
+        "classes": spec.dataset.classes,
+        "eval_images": spec.dataset.expect.eval.images if spec.dataset.expect else 0,
+        "plan": plan.numbers(),
+        "amp": spec.train.amp,
+        "pretrained": plan.pretrained,
+        "pretrained_missing": spec.model.pretrained_missing,
+        "dataset": spec.dataset.model_dump(mode="json"),
+        "dataset_file": plan.dataset_file,
+        "model_file": plan.model_file,
+        "paddle": plan.environment.paddle,
+        "urls": plan.environment.urls,
+        "revision": revision.ref,
+        "revision_name": revision.name,
+        "commit": revision.commit,
+        "source_hashes": {"commit": revision.commit, "ppdet": revision.ppdet},
+        "requirements": revision.needs,
+        "fixes": revision.fixes,
+        "bases": _bases(plan),
+        "config": plan.config,
+        **places,
+    }
+
+
+def _bases(plan: Plan) -> list[str]:
+    """The `_BASE_` list as upstream has it, its data set replaced by the job's."""
+    found = []
+    for path in plan.model.bases:
+        if path.startswith("datasets/"):
+            found.append(f"../datasets/{plan.dataset_file}")
+        else:
+            found.append(path.removeprefix("picodet/") if "/" in path else f"../{path}")
+    return found
+
+
+def _places(plan: Plan) -> dict[str, Any]:
+    """Where the data lies on AI Studio, as the tutorial has it."""
+    dataset, name = plan.spec.dataset, plan.spec.name
+    root = f"{HOME}/datasets/{dataset.root}".rstrip("/") + "/"
+    depth = len(dataset.root.split("/")) if dataset.root else 0
+    found: dict[str, Any] = {"dataset_dir": root}
+    for split in ("train", "eval"):
+        files = getattr(dataset, split)
+        made = f"{'../' * depth}{name}_coco/{split}.json"
+        found[split] = {
+            "image_dir": files.images,
+            "anno_path": files.annotations if dataset.format == "coco" else made,
+        }
+    return found

@@ -1,0 +1,137 @@
+"""A bundle in memory, its folder, and whether the two agree."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobgen.errors import BundleError
+from jobgen.files import sha256, write_atomically
+from jobgen.notebook import parse_notebook
+
+NOTEBOOK = "main.ipynb"
+SIZE_LIMIT = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The files to upload, by name."""
+
+    files: dict[str, bytes]
+
+    @property
+    def digest(self) -> str:
+        """One hash over names and contents."""
+        rows = [f"{name} {sha256(data)}\n" for name, data in sorted(self.files.items())]
+        return sha256("".join(rows).encode())
+
+    @property
+    def notebook(self) -> dict[str, Any]:
+        return parse_notebook(self.files[NOTEBOOK], NOTEBOOK)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the notebook's metadata says of the bundle: version, spec, hashes of the files."""
+        found = self.notebook["metadata"].get("jobgen", {})
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def name(self) -> str:
+        spec = self.facts.get("spec", {})
+        return str(spec.get("name", "job"))
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> list[str]:
+    """Write the files; give the names that changed.
+
+    A folder with anything else in it is refused: it would be uploaded too.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise BundleError(f"{folder} is a file", "Give a folder: -o DIR")
+    strangers = _strangers(folder, bundle)
+    if strangers:
+        raise BundleError(
+            f"{folder} holds other files than a bundle's: {', '.join(strangers[:5])}",
+            "Move them away, or give another folder: -o DIR",
+        )
+    changed = []
+    for name, data in bundle.files.items():
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != data:
+            write_atomically(path, data)
+            changed.append(name)
+    for old in _old_files(folder, bundle):
+        old.unlink()
+        changed.append(old.name)
+    return changed
+
+
+def _old_files(folder: Path, bundle: Bundle) -> list[Path]:
+    """YAML files of an earlier build of this folder, known by the header that build wrote."""
+    found = []
+    for path in folder.glob("*.yml"):
+        if path.name not in bundle.files and path.name in _known_before(folder):
+            found.append(path)
+    return found
+
+
+def _known_before(folder: Path) -> set[str]:
+    """The files that the notebook in `folder` was built with."""
+    try:
+        before = parse_notebook((folder / NOTEBOOK).read_bytes(), NOTEBOOK)
+    except (OSError, BundleError):
+        return set()
+    return set(before["metadata"].get("jobgen", {}).get("files", {}))
+
+
+def _strangers(folder: Path, bundle: Bundle) -> list[str]:
+    if not folder.is_dir():
+        return []
+    known = set(bundle.files) | _known_before(folder) | {".ipynb_checkpoints"}
+    return sorted(path.name for path in folder.iterdir() if path.name not in known)
+
+
+def compare_bundle(bundle: Bundle, folder: Path) -> list[str]:
+    """How `folder` differs from `bundle`, line by line; empty where it is current."""
+    lines = []
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    lines += [f"{name}: not in a bundle" for name in sorted(present - set(bundle.files))]
+    for name, data in sorted(bundle.files.items()):
+        if name not in present:
+            lines.append(f"{name}: missing")
+            continue
+        there = (folder / name).read_bytes()
+        if there != data:
+            old = there.decode("utf-8", "replace").splitlines()
+            new = data.decode("utf-8").splitlines()
+            shown = list(difflib.unified_diff(old, new, name, f"{name} (built now)", "", "", 1))
+            lines += shown[:40]
+            if not shown:
+                lines.append(f"{name}: line endings or the last newline differ")
+    return lines
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read an upload folder. Raises BundleError where it is not just the files of one build."""
+    path = folder / NOTEBOOK if folder.is_dir() else folder
+    if not path.is_file():
+        hint = "Build it first: jobgen build bundles/NAME/job.yaml"
+        raise BundleError(f"{folder} holds no {NOTEBOOK}", hint)
+    data = path.read_bytes()
+    facts = parse_notebook(data, NOTEBOOK)["metadata"].get("jobgen")
+    if not isinstance(facts, dict) or not isinstance(facts.get("files"), dict):
+        raise BundleError(f"{path} was not made by jobgen build")
+    files = {NOTEBOOK: data}
+    for name, wanted in facts["files"].items():
+        file = path.parent / name
+        if "/" in name or "\\" in name or not file.is_file():
+            raise BundleError(f"{path.parent} has no {name}", "Build the bundle again.")
+        files[name] = file.read_bytes()
+        if sha256(files[name]) != wanted:
+            raise BundleError(
+                f"{file} was edited after the build",
+                "Change job.yaml and build again: what is uploaded is what was built.",
+            )
+    return Bundle(files)

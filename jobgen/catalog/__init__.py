@@ -1,0 +1,85 @@
+"""Facts about models, AI Studio environments and PaddleDetection revisions, with typed access."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jobgen.catalog.picodet import Model, models
+from jobgen.errors import SpecError
+from jobgen.resources import catalog_file
+from jobgen.yamlio import load_file
+
+__all__ = ["Environment", "Model", "Revision", "environments", "models", "pins"]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A pinned PaddleDetection.
+
+    `ref` is cloned (a tag or a commit), `commit` and `ppdet` verify the clone,
+    `package` is the PyPI release with the same ppdet/, `needs` are
+    `{"module", "pip", "not"}`, `fixes` are `{"id", "file", "old", "new", "why"}`.
+    """
+
+    name: str
+    ref: str
+    commit: str
+    ppdet: str
+    package: str | None
+    needs: list[dict[str, Any]]
+    fixes: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One of AI Studio's environments. `local` names the pin list of its like on this machine."""
+
+    name: str
+    paddle: str
+    python: str
+    revision: Revision
+    urls: list[str]
+    local: str | None
+
+
+@cache
+def environments() -> dict[str, Environment]:
+    data = load_file(catalog_file("environments.yml")).value
+    revisions = {name: _revision(name, row, data) for name, row in data["revisions"].items()}
+    return {
+        name: Environment(
+            name,
+            row["paddle"],
+            row["python"],
+            revisions[row["revision"]],
+            list(data["urls"]),
+            row.get("local"),
+        )
+        for name, row in data["environments"].items()
+    }
+
+
+def _revision(name: str, row: dict[str, Any], data: dict[str, Any]) -> Revision:
+    return Revision(
+        name=name,
+        ref=row["ref"],
+        commit=row["commit"],
+        ppdet=row["ppdet"],
+        package=row.get("package"),
+        needs=[need for group in row["needs"] for need in data["needs"][group]],
+        fixes=[{"id": key, **data["fixes"][key]} for key in row["fixes"]],
+    )
+
+
+def pins(environment: Environment) -> str:
+    """The full pin list of the environment's like on this machine. Raises SpecError without one."""
+    if environment.local is None:
+        local = ", ".join(e.name for e in environments().values() if e.local)
+        raise SpecError(
+            f"PyPI has no Paddle {environment.paddle} any more, so {environment.name} can't be "
+            "made on this machine",
+            f"Try the job with one of {local}, or give a Python that has this Paddle: --python",
+        )
+    return catalog_file(f"{environment.local}.txt").read_text(encoding="utf-8")

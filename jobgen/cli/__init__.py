@@ -1,0 +1,54 @@
+"""The `jobgen` command: one file a subcommand, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from jobgen import __version__
+from jobgen.cli.boundary import Boundary
+from jobgen.cli.console import Console
+
+# name -> what `jobgen --help` says; the command itself is jobgen/cli/<name>.py.
+COMMANDS = {
+    "init": "Look at a data set and write its job.yaml.",
+    "build": "Write the three files to upload, or compare them.",
+    "run": "Run a bundle's own notebook on this machine, for proof.",
+    "demo": "The whole way, on a small data set it makes.",
+}
+
+
+class LazyCommands(Boundary):
+    """Commands by name, so that `--help` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = importlib.import_module(f"jobgen.cli.{cmd_name}").command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyCommands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: jobgen demo",
+)
+@click.version_option(__version__, prog_name="jobgen")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def main(ctx: click.Context, debug: bool) -> None:
+    """AI Studio background jobs for PaddleDetection, checked and tried before the upload."""
+    ctx.obj = Console(debug=debug)
+
+
+def entry() -> Any:
+    return main(prog_name="jobgen")

@@ -1,0 +1,61 @@
+"""`jobgen build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jobgen.cli.console import Console
+
+EXAMPLES = """\b
+Examples:
+  jobgen build bundles/ssdd/job.yaml
+  jobgen build bundles/ssdd/job.yaml --check
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("job", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the three files "
+              "[default: upload/ beside the job].")
+@click.option("--check", is_flag=True, help="Compare only; exit 1 if the files are not current.")
+@click.option("--json", "json_output", is_flag=True, help="Answer in JSON.")
+@click.pass_obj
+def command(
+    console: Console, job: Path, output: Path | None, check: bool, json_output: bool
+) -> None:
+    """Render JOB (a job.yaml) into the three files of a background job."""
+    from jobgen.build import render
+    from jobgen.bundle import compare_bundle, write_bundle
+    from jobgen.plan import make_plan
+    from jobgen.spec import load_spec
+    from jobgen.templates import find_pack, load_pack
+
+    console.json_output = json_output
+    spec, document = load_spec(job)
+    bundle = render(make_plan(spec, document), load_pack(find_pack(spec.template, job.parent)))
+    folder = output or job.parent / "upload"
+    if check:
+        differences = compare_bundle(bundle, folder)
+        console.result(current=not differences, folder=str(folder), differences=differences)
+        console.data("\n".join(differences) or f"{folder} is current ({bundle.digest[:12]})")
+        if differences:
+            raise click.exceptions.Exit(1)
+        return
+    changed = write_bundle(bundle, folder)
+    console.result(folder=str(folder), files=sorted(bundle.files), changed=changed,
+                   digest=bundle.digest)
+    for name, data in bundle.files.items():
+        state = "written" if name in changed else "unchanged"
+        console.data(f"{folder / name}  {len(data):,} bytes, {state}")
+    console.say(_next_steps(folder))
+
+
+def _next_steps(folder: Path) -> str:
+    return (
+        "Next: try it here with\n"
+        f"  jobgen run {folder} --archive YOUR.zip --device cpu --smoke\n"
+        "then upload the three files to the project's top folder on AI Studio, save a version, "
+        "and start\na background task of that version with main.ipynb."
+    )

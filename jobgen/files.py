@@ -1,0 +1,40 @@
+"""Files: written whole or not at all, hashed, and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step, with the permissions of a new file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    # There is no way to read the umask but to set it.
+    value = os.umask(0o022)
+    os.umask(value)
+    return value
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files below `folder`, links not followed."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

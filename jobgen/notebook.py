@@ -1,0 +1,86 @@
+"""Cells to a notebook and back: fixed ids, fixed order, the same bytes for the same cells."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jobgen.errors import BundleError
+
+PARAMETERS_TAG = "parameters"
+INJECTED_TAG = "injected-parameters"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. `name` becomes its id, so it is unique in the notebook and a-z 0-9 _ -."""
+
+    name: str
+    kind: Literal["code", "markdown"]
+    source: str
+    tags: tuple[str, ...] = ()
+
+
+def notebook_text(cells: list[Cell], metadata: dict[str, Any]) -> str:
+    """The cells as a notebook of format 4.5, as nbformat writes it. Raises ValueError at a
+    name that is used twice."""
+    names = [cell.name for cell in cells]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"cell names used twice: {', '.join(sorted(twice))}")
+    notebook = {
+        "cells": [_cell(cell) for cell in cells],
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+            **metadata,
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    source = cell.source.strip("\n").splitlines(keepends=True)
+    found: dict[str, Any] = {
+        "cell_type": cell.kind,
+        "id": cell.name[:64],
+        "metadata": {"tags": list(cell.tags)} if cell.tags else {},
+        "source": source,
+    }
+    if cell.kind == "code":
+        found.update(execution_count=None, outputs=[])
+    return found
+
+
+def parse_notebook(data: bytes, name: str) -> dict[str, Any]:
+    """A notebook's JSON. Raises BundleError where it is none."""
+    try:
+        found = json.loads(data.decode("utf-8"))
+        cells = found["cells"]
+        if not all(isinstance(cell["source"], (list, str)) for cell in cells):
+            raise TypeError
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{name} is no notebook", "Build the bundle again.") from error
+    result: dict[str, Any] = found
+    return result
+
+
+def cell_source(cell: dict[str, Any]) -> str:
+    source = cell["source"]
+    return source if isinstance(source, str) else "".join(source)
+
+
+def cell_tags(cell: dict[str, Any]) -> list[str]:
+    tags = cell.get("metadata", {}).get("tags", [])
+    return list(tags)
+
+
+def tagged_cell(notebook: dict[str, Any], tag: str) -> int:
+    """The index of the one cell with `tag`. Raises BundleError where there is not just one."""
+    found = [i for i, cell in enumerate(notebook["cells"]) if tag in cell_tags(cell)]
+    if len(found) != 1:
+        raise BundleError(f"the notebook has {len(found)} cells tagged {tag}, not one")
+    return found[0]

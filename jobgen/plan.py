@@ -1,0 +1,202 @@
+"""The plan: every value a job will use, each with its origin. From job.yaml and the catalogue alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobgen.catalog import Environment, Model, environments, models
+from jobgen.catalog.picodet import size_values
+from jobgen.findings import Findings
+from jobgen.runtime.configure import merge_dicts, schedulers
+from jobgen.runtime.rules import (
+    BASE_LR_PER_IMAGE,
+    fitting_batch_size,
+    training_values,
+)
+from jobgen.spec import STAGES_AFTER_TRAINING, JobSpec, faults, nearest
+from jobgen.yamlio import Document, Tagged
+
+HOME = "/home/aistudio"
+# The reader's processes: upstream's 6 wait for the 2 to 8 cores of AI Studio's machines;
+# the notebook takes fewer where there are fewer cores.
+WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of the plan, and in words where it comes from."""
+
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `build` renders. `config` are the keys the model YAML sets over its bases."""
+
+    spec: JobSpec
+    environment: Environment
+    model: Model
+    values: dict[str, Value]
+    config: dict[str, Any]
+    dataset_file: str
+    model_file: str
+    input_size: int
+    pretrained: str
+
+    def numbers(self) -> dict[str, Any]:
+        """The training values without their origins, as the notebook carries them."""
+        return {name: value.value for name, value in self.values.items()}
+
+
+def make_plan(spec: JobSpec, document: Document) -> Plan:
+    """Derive every value. Raises SpecError with all that can't be derived."""
+    findings = Findings()
+    environment = environments().get(spec.environment)
+    if environment is None:
+        _unknown(findings, document, ["environment"], spec.environment, sorted(environments()))
+    model = models().get(spec.model.config)
+    if model is None:
+        _unknown(findings, document, ["model", "config"], spec.model.config, sorted(models()))
+    for number, stage in enumerate(spec.stages):
+        if stage not in STAGES_AFTER_TRAINING:
+            _unknown(findings, document, ["stages", number], stage, STAGES_AFTER_TRAINING)
+    if model is not None:
+        check_overrides(findings, document, spec.overrides, model.config(), ("overrides",))
+    if spec.dataset.expect is None:
+        findings.error(
+            "PL001",
+            "dataset.expect: the counts of the set are missing; batch size, warm-up and the "
+            "comparison with the mounted data need them (see README, job.yaml)",
+            f"{document.source}:{document.line(['dataset'])}",
+        )
+    values = _training(findings, document, spec, model) if model and spec.dataset.expect else {}
+    if findings.errors or model is None or environment is None:
+        raise faults(findings)
+    size = model.size if spec.model.input_size == "auto" else spec.model.input_size
+    pretrained = _pretrained(spec, model)
+    return Plan(
+        spec=spec,
+        environment=environment,
+        model=model,
+        values=values,
+        config=_config(spec, model, values, size, pretrained),
+        dataset_file=f"coco_detection_{spec.name}.yml",
+        model_file=f"{model.name.replace('coco', spec.name, 1)}.yml",
+        input_size=size,
+        pretrained=pretrained,
+    )
+
+
+def _unknown(
+    findings: Findings, document: Document, path: list[str | int], word: str, known: Any
+) -> None:
+    dotted = ".".join(str(part) for part in path)
+    place = f"{document.source}:{document.line(path)}"
+    findings.error("SP002", f"{dotted}: {word!r} is not known{nearest(word, list(known))}", place)
+
+
+def check_overrides(
+    findings: Findings, document: Document, values: Any, config: Any, path: tuple[str, ...]
+) -> None:
+    """Every override names a key of the resolved config and has its type."""
+    for key, value in values.items():
+        here = (*path, key)
+        dotted, place = ".".join(here), f"{document.source}:{document.line(here)}"
+        if key not in config:
+            close = nearest(key, [name for name in config if isinstance(name, str)])
+            findings.error("CF001", f"{dotted} is no key of PaddleDetection's config{close}", place)
+            continue
+        if isinstance(value, dict) and isinstance(config[key], dict):
+            check_overrides(findings, document, value, config[key], here)
+        elif not _same_kind(value, config[key]):
+            findings.error(
+                "CF002", f"{dotted} is {value!r}, but the config has {config[key]!r} there", place
+            )
+
+
+def _same_kind(value: Any, known: Any) -> bool:
+    if isinstance(known, Tagged) or known is None or value is None:
+        return True
+    if isinstance(known, bool) or isinstance(value, bool):
+        return isinstance(known, bool) and isinstance(value, bool)
+    if isinstance(known, float):
+        return isinstance(value, (int, float))
+    return isinstance(value, type(known))
+
+
+def _training(
+    findings: Findings, document: Document, spec: JobSpec, model: Model
+) -> dict[str, Value]:
+    assert spec.dataset.expect is not None
+    images, train = spec.dataset.expect.train.images, spec.train
+    place = f"{document.source}:{document.line(['train', 'batch_size'])}"
+    if images < train.gpus:
+        findings.error("PL002", f"train.gpus: {train.gpus} cards for {images} images", place)
+        return {}
+    batch = train.batch_size
+    if batch == "auto":
+        batch = fitting_batch_size(model.batch_size, images, train.gpus)
+        why = f"rule: the config's {model.batch_size}, at most a tenth of {images} images a card"
+        batch_origin = why
+    else:
+        batch_origin = "job.yaml"
+        if batch * train.gpus > images:
+            findings.error(
+                "PL003",
+                f"train.batch_size: {batch} x {train.gpus} card(s) are more than the {images} "
+                "training images; PaddleDetection would train nothing and end 0",
+                place,
+            )
+    base_lr = None if train.base_lr == "auto" else train.base_lr
+    numbers = training_values(images, train.epochs, batch, base_lr, train.gpus)
+    scale = f"rule: {BASE_LR_PER_IMAGE} x {batch} x {train.gpus}; the config's {model.base_lr} is "
+    scale += f"for {model.gpus} cards of {model.batch_size}"
+    origins = {
+        "epochs": "job.yaml",
+        "batch_size": batch_origin,
+        "base_lr": scale if base_lr is None else "job.yaml",
+        "steps_per_epoch": f"{images} images in steps of {batch} x {train.gpus}",
+        "warmup_steps": "rule: 300 steps, at most a tenth of all",
+        "static_assigner_epoch": "rule: a third of the epochs, at most 100",
+        "snapshot_epoch": "rule: ten times in a run, at least every ten epochs",
+        "log_iter": "rule: five lines an epoch, at least every 20 steps",
+    }
+    found = {name: Value(numbers[name], origin) for name, origin in origins.items()}
+    found["gpus"] = Value(train.gpus, "job.yaml")
+    found["train_images"] = Value(images, "dataset.expect")
+    found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
+    return found
+
+
+def _pretrained(spec: JobSpec, model: Model) -> str:
+    choice = spec.model.pretrained
+    known = {"coco": model.coco_weights, "imagenet": model.imagenet_weights, "none": ""}
+    return known.get(choice, choice)
+
+
+def _config(
+    spec: JobSpec, model: Model, values: dict[str, Value], size: int, pretrained: str
+) -> dict[str, Any]:
+    number = {name: value.value for name, value in values.items()}
+    output = f"{HOME}/output/{spec.name}"
+    ours: dict[str, Any] = {
+        "pretrain_weights": pretrained or None,
+        "weights": f"{output}/weights/best_model",
+        "save_dir": f"{output}/checkpoints",
+        "epoch": number["epochs"],
+        "snapshot_epoch": number["snapshot_epoch"],
+        "log_iter": number["log_iter"],
+        "worker_num": number["worker_num"],
+        "PicoHeadV2": {"static_assigner_epoch": number["static_assigner_epoch"]},
+        "LearningRate": {
+            "base_lr": number["base_lr"],
+            "schedulers": schedulers(number["epochs"], number["warmup_steps"]),
+        },
+        "TrainReader": {"batch_size": number["batch_size"]},
+    }
+    config = merge_dicts(model.own, ours)
+    if size != model.size:
+        config = merge_dicts(config, size_values(size))
+    return merge_dicts(config, spec.overrides)

@@ -1,0 +1,40 @@
+"""Where the files that ship with jobgen lie: the only module that knows.
+
+In a wheel the templates are `jobgen/_data/templates`; in a checkout (also an
+editable install) they are `templates/` at the top, beside pyproject.toml.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from jobgen.errors import TemplateError
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+@cache
+def templates_dir() -> Path:
+    """The folder of the built-in template packs. Raises TemplateError where there is none."""
+    inside = PACKAGE / "_data" / "templates"
+    if inside.is_dir():
+        return inside
+    beside = PACKAGE.parent / "templates"
+    if beside.is_dir() and (PACKAGE.parent / "pyproject.toml").is_file():
+        return beside
+    raise TemplateError(
+        f"the built-in templates are not at {inside}", "Install jobgen again: pip install jobgen"
+    )
+
+
+def catalog_file(name: str) -> Path:
+    return PACKAGE / "catalog" / "data" / name
+
+
+def runtime_file(name: str) -> Path:
+    return PACKAGE / "runtime" / name
+
+
+def mirror_tools_dir() -> Path:
+    return PACKAGE / "machine" / "tools"

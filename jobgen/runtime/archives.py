@@ -1,0 +1,237 @@
+"""Unpacking archives that somebody else made: checked before a byte is written, unpacked once.
+
+Sizes are judged in bytes, not by ratio: the declared total against the free
+space, and each file against its own declared size while it is written.
+"""
+
+import hashlib
+import json
+import os
+import posixpath
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from jobgen.runtime.outcome import StageError, write_text_atomically
+
+LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db")
+SPACE_MARGIN = 512 * 2**20
+BLOCK = 1 << 20
+
+
+class Member(NamedTuple):
+    """One regular file of an archive: its safe relative path, size in bytes, and its key inside."""
+
+    name: str
+    size: int
+    key: Any
+
+
+def archive_fault(path: str, message: str, remedy: str = "") -> StageError:
+    hint = remedy or "Make the archive again and upload it as a new version of the data set."
+    return StageError("%s: %s" % (os.path.basename(path), message), hint, cause="archive")
+
+
+def decode_zip_name(info: zipfile.ZipInfo) -> str:
+    """A name as its maker meant it: UTF-8 where flagged, else UTF-8 or GBK if the bytes allow."""
+    if info.flag_bits & 0x800:
+        return info.filename
+    try:
+        raw = info.filename.encode("cp437")
+    except UnicodeEncodeError:
+        return info.filename
+    for encoding in ("utf-8", "gbk"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return info.filename
+
+
+def safe_name(path: str, name: str) -> str:
+    """`name` as a relative path with forward slashes; StageError where it would leave the tree."""
+    name = name.replace("\\", "/")
+    parts = name.split("/")
+    if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
+        raise archive_fault(path, "the entry %r would be written outside the folder" % name)
+    if any(ord(char) < 32 for char in name):
+        raise archive_fault(path, "the entry %r has a control character in its name" % name)
+    return posixpath.normpath(name)
+
+
+def is_litter(name: str) -> bool:
+    parts = name.split("/")
+    return parts[0] in LITTER or parts[-1] in LITTER or parts[-1].startswith("._")
+
+
+def zip_members(path: str, archive: zipfile.ZipFile) -> Iterator[Member]:
+    for info in archive.infolist():
+        name = safe_name(path, decode_zip_name(info))
+        if info.flag_bits & 0x1:
+            raise archive_fault(path, "the entry %r is encrypted" % name)
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise archive_fault(path, "the entry %r is a link or a device" % name)
+        if not info.is_dir() and not info.filename.endswith("\\"):
+            yield Member(name, info.file_size, info)
+
+
+def tar_members(path: str, archive: tarfile.TarFile) -> Iterator[Member]:
+    for info in archive:
+        name = safe_name(path, info.name)
+        if info.isdir():
+            continue
+        if not info.isreg():
+            raise archive_fault(path, "the entry %r is a link or a device" % name)
+        yield Member(name, info.size, info)
+
+
+def open_archive(path: str) -> Tuple[Any, List[Member]]:
+    """Open a zip or tar and list its files; nothing is written. Raises StageError.
+
+    Refused: entries outside the tree, links, devices, encrypted entries, two
+    entries of one name, and whatever is no zip or tar.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            archive = zipfile.ZipFile(path)  # type: Any
+            members = list(zip_members(path, archive))
+        elif tarfile.is_tarfile(path):
+            archive = tarfile.open(path)
+            members = list(tar_members(path, archive))
+        else:
+            raise archive_fault(path, "it is no zip or tar file, or its end is missing")
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+        raise archive_fault(path, "it can't be read: %s" % error)
+    kept = [member for member in members if not is_litter(member.name)]
+    seen = {}  # type: Dict[str, str]
+    for member in kept:
+        if member.name in seen:
+            archive.close()
+            raise archive_fault(path, "it has two entries named %r" % member.name)
+        seen[member.name] = member.name
+    return archive, kept
+
+
+def archive_fingerprint(path: str, members: List[Member]) -> str:
+    """Tells an archive from another without reading it whole: size, names, sizes, checksums."""
+    digest = hashlib.sha256()
+    digest.update(str(os.path.getsize(path)).encode())
+    for member in members:
+        check = getattr(member.key, "CRC", None) or getattr(member.key, "mtime", 0)
+        digest.update(("%s\0%d\0%s\n" % (member.name, member.size, check)).encode("utf-8"))
+    return digest.hexdigest()
+
+
+def unpack(
+    path: str, target: str, marker: str, progress: Optional[Callable[[int, int], None]] = None
+) -> Dict[str, Any]:
+    """Unpack `path` into `target` once; `marker` is the file that says it was done.
+
+    Gives `{"files": n, "bytes": n, "done": bool}`, `done` False where an earlier
+    run had unpacked this very archive. What an older archive left is removed.
+    """
+    archive, members = open_archive(path)
+    with archive:
+        total = sum(member.size for member in members)
+        facts = {"files": len(members), "bytes": total, "done": False}
+        print_ = archive_fingerprint(path, members)
+        earlier = _read_marker(marker)
+        if earlier.get("fingerprint") == print_ and _all_there(target, members):
+            return facts
+        _need_space(path, target, total)
+        for name in earlier.get("names", []):
+            _remove_file(os.path.join(target, *name.split("/")))
+        if os.path.exists(marker):
+            os.remove(marker)
+        written = 0
+        for member in members:
+            written += _write_member(path, archive, member, target)
+            if progress is not None:
+                progress(written, total)
+        os.makedirs(os.path.dirname(marker), exist_ok=True)
+        record = {"fingerprint": print_, "names": [member.name for member in members]}
+        write_text_atomically(marker, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+    facts["done"] = True
+    return facts
+
+
+def _read_marker(marker: str) -> Dict[str, Any]:
+    try:
+        with open(marker, encoding="utf-8") as stream:
+            record = json.load(stream)
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _all_there(target: str, members: List[Member]) -> bool:
+    for member in members:
+        try:
+            if os.path.getsize(os.path.join(target, *member.name.split("/"))) != member.size:
+                return False
+        except OSError:
+            return False
+    return True
+
+
+def _remove_file(path: str) -> None:
+    try:
+        os.remove(path)
+    except OSError:
+        pass
+
+
+def _need_space(path: str, target: str, total: int) -> None:
+    os.makedirs(target, exist_ok=True)
+    free = shutil.disk_usage(target).free
+    if total + SPACE_MARGIN > free:
+        raise StageError(
+            "%s unpacks to %.1f GB, but only %.1f GB are free in %s"
+            % (os.path.basename(path), total / 2.0**30, free / 2.0**30, target),
+            "Free some space, then run the same job again.",
+            cause="disk",
+        )
+
+
+def _open_member(archive: Any, member: Member) -> IO[bytes]:
+    if isinstance(archive, zipfile.ZipFile):
+        return archive.open(member.key)
+    stream = archive.extractfile(member.key)
+    if stream is None:
+        raise tarfile.ReadError("no data for %s" % member.name)
+    result = stream  # type: IO[bytes]
+    return result
+
+
+def _write_member(path: str, archive: Any, member: Member, target: str) -> int:
+    goal = os.path.join(target, *member.name.split("/"))
+    os.makedirs(os.path.dirname(goal), exist_ok=True)
+    if os.path.islink(goal):
+        os.remove(goal)
+    written = 0
+    try:
+        with _open_member(archive, member) as source, open(goal, "wb") as sink:
+            while True:
+                block = source.read(BLOCK)
+                if not block:
+                    break
+                written += len(block)
+                if written > member.size:
+                    raise archive_fault(
+                        path, "the entry %r holds more than it declares" % member.name
+                    )
+                sink.write(block)
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+        _remove_file(goal)
+        raise archive_fault(path, "the entry %r is damaged: %s" % (member.name, error))
+    except NotImplementedError as error:
+        _remove_file(goal)
+        raise archive_fault(path, "the entry %r: %s" % (member.name, error))
+    if written != member.size:
+        _remove_file(goal)
+        raise archive_fault(path, "the entry %r ends too early" % member.name)
+    return written

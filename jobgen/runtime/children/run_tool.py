@@ -1,0 +1,38 @@
+"""Run one of PaddleDetection's tools: python run_tool.py TOOL [ARGUMENT ...]
+
+OpenCV is imported before Paddle: Paddle 2.6.2 otherwise crashes on Debian 12
+(exit status 139, Paddle issue 70538). The tool dies with its parent, so that a
+killed notebook leaves nothing training on.
+"""
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when its parent ends; elsewhere do nothing."""
+    if not sys.platform.startswith("linux"):
+        return
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    if parent and os.getppid() != parent:
+        sys.exit("the parent process has ended already")
+
+
+def main() -> None:
+    die_with_parent(int(os.environ.get("JOBGEN_PARENT", "0")))
+    try:
+        import cv2  # noqa: F401
+    except ImportError:
+        pass
+    tool = sys.argv[1]
+    sys.argv = sys.argv[1:]
+    sys.path[0] = os.path.dirname(os.path.abspath(tool))
+    runpy.run_path(tool, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

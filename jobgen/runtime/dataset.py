@@ -1,0 +1,311 @@
+"""The `data` stage: find the mounted archives, unpack them, and see that they are the job's set."""
+
+import glob
+import hashlib
+import json
+import os
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+from jobgen.runtime.archives import unpack
+from jobgen.runtime.outcome import (
+    StageError,
+    adjust,
+    note,
+    outcome,
+    summary,
+    write_text_atomically,
+)
+from jobgen.runtime.voc import coco_text, convert_voc_split
+
+# A background task fails over 20 GB or 10,000 files; PaddleDetection's clone alone is 2,100 files.
+PLATFORM_FILES = 10000 - 2500
+PLATFORM_BYTES = 15 * 2**30
+SMOKE_EVAL_IMAGES = 4
+
+
+def find_source(home: str, source: Dict[str, Any]) -> str:
+    """The archive or folder of one source, below `data/data<ID>/` or, failing that, any `data*/`.
+
+    Raises StageError where there is none, or more than one.
+    """
+    name = source.get("archive") or source["folder"]
+    mounts = os.path.join(home, "data")
+    exact = os.path.join(mounts, "data%s" % source["id"], name)
+    if source["id"] is not None and os.path.exists(exact):
+        return exact
+    found = sorted(glob.glob(os.path.join(glob.escape(mounts), "data*", glob.escape(name))))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise StageError(
+            "%s lies in more than one place: %s" % (name, ", ".join(found)),
+            "Set the source's `id:` in job.yaml to the data set's number, and build again.",
+            cause="data",
+        )
+    there = sorted(glob.glob(os.path.join(glob.escape(mounts), "data*", "*")))
+    raise StageError(
+        "%s was not found (looked for %s)" % (name, exact),
+        "Add the data set to the project on AI Studio, then start the job again. Mounted now: %s."
+        % (", ".join(os.path.relpath(path, mounts) for path in there[:8]) or "nothing"),
+        cause="data",
+    )
+
+
+def place_sources(home: str, sources: List[Dict[str, Any]], name: str) -> str:
+    """Unpack (or link) every source below one folder, and give that folder."""
+    paths = [find_source(home, source) for source in sources]
+    target = os.path.join(home, "datasets")
+    for path, source in zip(paths, sources):
+        into = os.path.join(target, *source["into"].split("/"))
+        if os.path.isdir(path):
+            _link(path, os.path.join(into, os.path.basename(path)))
+            continue
+        marker = os.path.join(target, ".jobgen", os.path.basename(path) + ".json")
+        facts = unpack(path, into, marker, _Progress(os.path.basename(path)))
+        outcome().event("unpacked", archive=os.path.basename(path), **facts)
+        if facts["files"] > PLATFORM_FILES or facts["bytes"] > PLATFORM_BYTES:
+            note(
+                "%s holds %d files, %.1f GB: on AI Studio a background task fails when more than "
+                "10,000 files or 20 GB are left behind; CLEANUP = True removes them at the end"
+                % (os.path.basename(path), facts["files"], facts["bytes"] / 2.0**30)
+            )
+    return target
+
+
+def _link(path: str, link: str) -> None:
+    os.makedirs(os.path.dirname(link), exist_ok=True)
+    if os.path.islink(link):
+        os.remove(link)
+    if not os.path.exists(link):
+        os.symlink(path, link)
+
+
+class _Progress:
+    """Tells of a long unpacking every few seconds."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self.last >= 2:
+            self.last = time.monotonic()
+            outcome().event("unpacking", archive=self.name, done=done, total=total)
+
+
+def read_coco(path: str) -> Dict[str, Any]:
+    """A COCO file. Raises StageError where it is none."""
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            record = json.load(stream)
+    except OSError as error:
+        raise StageError(
+            "%s can't be read: %s" % (path, error.strerror),
+            "Compare dataset.root and the names in job.yaml with what the archive holds.",
+            cause="data",
+        )
+    except (ValueError, RecursionError) as error:
+        raise data_fault(path, "it is no JSON: %s" % error)
+    if not isinstance(record, dict) or not all(
+        isinstance(record.get(key), list) for key in ("images", "annotations", "categories")
+    ):
+        raise data_fault(path, "it needs the lists images, annotations and categories")
+    return record
+
+
+def data_fault(path: str, message: str) -> StageError:
+    return StageError(
+        "%s: %s" % (os.path.basename(path), message),
+        "Correct the file, and upload it as a new version of the data set.",
+        cause="data",
+    )
+
+
+def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[str, int]:
+    """Refuse what PaddleDetection would stumble over hours later; give the counts.
+
+    Checked: the categories and their order, ids that lead nowhere, missing
+    `area` and `iscrowd`, boxes that are not four numbers.
+    """
+    names = [category.get("name") for category in record["categories"]]
+    if names != classes:
+        raise data_fault(
+            path,
+            "its categories are %s, the job's classes are %s: labels would be swapped or lost"
+            % (", ".join(map(str, names)), ", ".join(classes)),
+        )
+    categories = {category.get("id") for category in record["categories"]}
+    images = {image.get("id") for image in record["images"]}
+    if len(images) != len(record["images"]):
+        raise data_fault(path, "two images share one id")
+    for image in record["images"]:
+        if not all(image.get(key) for key in ("file_name", "width", "height")):
+            raise data_fault(
+                path, "image %s lacks file_name, width or height" % image.get("id")
+            )
+    for box in record["annotations"]:
+        place = "annotation %s" % box.get("id")
+        if box.get("category_id") not in categories:
+            raise data_fault(path, "%s has the category id %s, which categories does not have"
+                             % (place, box.get("category_id")))
+        if box.get("image_id") not in images:
+            raise data_fault(path, "%s belongs to image %s, which is not listed"
+                             % (place, box.get("image_id")))
+        missing = [key for key in ("area", "iscrowd", "bbox") if key not in box]
+        if missing:
+            raise data_fault(path, "%s has no %s" % (place, " and no ".join(missing)))
+        if not _is_box(box["bbox"]):
+            raise data_fault(path, "%s has the bbox %r, not four numbers" % (place, box["bbox"]))
+    if not record["annotations"]:
+        raise data_fault(path, "it has no boxes")
+    return {"images": len(record["images"]), "boxes": len(record["annotations"])}
+
+
+def _is_box(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(v, (int, float)) and v == v for v in value)
+    )
+
+
+def check_images(folder: str, path: str, record: Dict[str, Any]) -> None:
+    """Every image of the annotation file lies in `folder`, else StageError."""
+    absent = [
+        image["file_name"]
+        for image in record["images"]
+        if not os.path.isfile(os.path.join(folder, *image["file_name"].split("/")))
+    ]
+    if absent:
+        raise StageError(
+            "%d of the %d images of %s are not in %s: %s%s"
+            % (
+                len(absent),
+                len(record["images"]),
+                os.path.basename(path),
+                folder,
+                ", ".join(absent[:3]),
+                ", ..." if len(absent) > 3 else "",
+            ),
+            "PaddleDetection would train on the rest without a word. Add the images, or correct "
+            "`images:` in job.yaml.",
+            cause="data",
+        )
+
+
+def file_sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def compare_with_expect(
+    split: str, path: str, found: Dict[str, int], expect: Optional[Dict[str, Any]]
+) -> None:
+    """Stop where the mounted data is another set than the one the job was made from."""
+    if not expect:
+        note("%s: %d images, %d boxes; the job expects nothing to compare with"
+             % (split, found["images"], found["boxes"]))
+        return
+    differs = [key for key in ("images", "boxes") if expect.get(key) not in (None, found[key])]
+    wanted = expect.get("sha256")
+    if differs or (wanted and file_sha256(path) != wanted):
+        raise StageError(
+            "this is another data set than the job was made from: %s has %d images and %d boxes, "
+            "expected were %s and %s%s"
+            % (split, found["images"], found["boxes"], expect.get("images"), expect.get("boxes"),
+               "" if differs else " with other content"),
+            "Mount the data set that the job was made from, or correct dataset.expect in job.yaml "
+            "and build again.",
+            cause="data",
+        )
+
+
+def prepare_data(
+    home: str, dataset: Dict[str, Any], name: str, smoke_images: int = 0
+) -> Dict[str, Any]:
+    """The whole stage. Gives the data's place on this machine:
+
+    `{"dataset_dir": path, "train": {"image_dir", "anno_path"}, "eval": {...},
+    "train_images": n, "unpacked": folder}`, the splits' paths relative to
+    `dataset_dir` as PaddleDetection wants them. With `smoke_images` the annotation
+    files are small ones made from the real ones.
+    """
+    folder = place_sources(home, dataset["sources"], name)
+    root = os.path.join(folder, *dataset["root"].split("/")) if dataset["root"] else folder
+    if not os.path.isdir(root):
+        raise StageError(
+            "the data holds no folder %r (there are: %s)"
+            % (dataset["root"], ", ".join(sorted(os.listdir(folder))[:8]) or "none"),
+            "Correct dataset.root in job.yaml, and build again.",
+            cause="data",
+        )
+    place = {"dataset_dir": root, "unpacked": folder}  # type: Dict[str, Any]
+    counts = {}
+    for split in ("train", "eval"):
+        files = dataset[split]
+        path, record = _annotations(root, folder, dataset, name, split)
+        check_images(os.path.join(root, *files["images"].split("/")), path, record)
+        counts[split] = check_coco(path, record, dataset["classes"])
+        used = counts[split]["images"]
+        compare_with_expect(split, path, counts[split], (dataset.get("expect") or {}).get(split))
+        if smoke_images:
+            wanted = smoke_images if split == "train" else SMOKE_EVAL_IMAGES
+            path, used = _smoke_file(folder, name, split, record, wanted)
+        if split == "train":
+            place["train_images"] = used
+        place[split] = {
+            "image_dir": files["images"],
+            "anno_path": os.path.relpath(path, root).replace(os.sep, "/"),
+        }
+    outcome().data["dataset"] = dict(place, counts=counts)
+    summary(
+        "%d + %d images, %d + %d boxes%s"
+        % (counts["train"]["images"], counts["eval"]["images"], counts["train"]["boxes"],
+           counts["eval"]["boxes"], ", as expected" if dataset.get("expect") else "")
+    )
+    return place
+
+
+def _annotations(
+    root: str, folder: str, dataset: Dict[str, Any], name: str, split: str
+) -> Tuple[str, Dict[str, Any]]:
+    files = dataset[split]
+    if dataset["format"] == "coco":
+        path = os.path.join(root, *files["annotations"].split("/"))
+        return path, read_coco(path)
+    record, left_out = convert_voc_split(
+        root, files["images"], files["annotations"], files["list"], dataset["classes"]
+    )
+    if left_out["zero_size"]:
+        note(
+            "%s: %d boxes without area are left out (%s)"
+            % (split, len(left_out["zero_size"]), ", ".join(left_out["zero_size"][:3]))
+        )
+    path = os.path.join(folder, name + "_coco", split + ".json")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    write_text_atomically(path, coco_text(record))
+    return path, record
+
+
+def _smoke_file(
+    folder: str, name: str, split: str, record: Dict[str, Any], wanted: int
+) -> Tuple[str, int]:
+    """A small annotation file, and its count: the first images that have boxes."""
+    with_boxes = {box["image_id"] for box in record["annotations"] if not box["iscrowd"]}
+    images = [image for image in record["images"] if image["id"] in with_boxes][:wanted]
+    ids = {image["id"] for image in images}
+    small = dict(
+        record,
+        info=record.get("info", {}),
+        images=images,
+        annotations=[box for box in record["annotations"] if box["image_id"] in ids],
+    )
+    path = os.path.join(folder, name + "_smoke", split + ".json")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    write_text_atomically(path, coco_text(small))
+    adjust("%s images" % split, len(record["images"]), len(images), "smoke run")
+    return path, len(images)

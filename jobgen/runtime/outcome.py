@@ -1,0 +1,284 @@
+"""What a run did: stage blocks, `result.json` and `events.jsonl`.
+
+`result.json` is replaced whole at every change of stage, so that whatever ends
+the run, the file on disk is complete and says how far the run came.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import sys
+import time
+import traceback
+from typing import Any, Dict, Iterator, List, Optional
+
+RESULT_SCHEMA = 1
+
+
+class StageError(Exception):
+    """A stage can't go on.
+
+    `cause` is a short class of cause (`data`, `network`, `killed`, ...), `remedy`
+    says what to do, `log` names the file with the whole story.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        remedy: str = "",
+        cause: str = "error",
+        log: Optional[str] = None,
+        exit_status: Optional[int] = None,
+        tail: Optional[List[str]] = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.cause = cause
+        self.log = log
+        self.exit_status = exit_status
+        self.tail = tail or []
+
+
+def write_text_atomically(path: str, text: str) -> None:
+    """Replace `path` by `text` in one step, so that no reader sees half of it."""
+    temporary = "%s.%d.tmp" % (path, os.getpid())
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+
+
+def duration_text(seconds: float) -> str:
+    """`0.4 s`, `12 min 3 s` or `3 h 5 min`."""
+    if seconds < 60:
+        return "%.1f s" % seconds
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return "%d min %d s" % (minutes, rest)
+    return "%d h %d min" % divmod(minutes, 60)
+
+
+class Outcome:
+    """The record of one run, kept on disk at every step.
+
+    `folder` is `output/<name>/`. A record that is there already belongs to an
+    earlier attempt: its verdict is kept under `attempts`.
+    """
+
+    def __init__(self, folder: str, facts: Dict[str, Any]) -> None:
+        self.folder = folder
+        self._clock = time.monotonic()
+        self._stage_clock = self._clock
+        os.makedirs(os.path.join(folder, "logs"), exist_ok=True)
+        self.data = {
+            "schema": RESULT_SCHEMA,
+            "status": "running",
+            "started": utc_now(),
+            "ended": None,
+            "seconds": 0.0,
+            "pid": os.getpid(),
+            "stages": [],
+            "machine": {},
+            "versions": {},
+            "source": {},
+            "adjustments": [],
+            "notes": [],
+            "metrics": {},
+            "artefacts": [],
+            "failure": None,
+            "attempts": self._earlier_attempts(),
+        }  # type: Dict[str, Any]
+        self.data.update(facts)
+        self.save()
+        self.event("begin", name=self.data.get("name"), attempt=len(self.data["attempts"]) + 1)
+
+    def _earlier_attempts(self) -> List[Dict[str, Any]]:
+        try:
+            with open(self.path("result.json"), encoding="utf-8") as stream:
+                earlier = json.load(stream)
+            attempts = list(earlier["attempts"])
+            failure = earlier["failure"] or {}
+            status = earlier["status"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        attempts.append(
+            {
+                "status": "interrupted" if status == "running" else status,
+                "started": earlier.get("started"),
+                "seconds": earlier.get("seconds"),
+                "stage": failure.get("stage"),
+                "message": failure.get("message"),
+            }
+        )
+        return attempts
+
+    def path(self, *parts: str) -> str:
+        return os.path.join(self.folder, *parts)
+
+    def log_path(self, name: str) -> str:
+        return self.path("logs", name + ".log")
+
+    def save(self) -> None:
+        self.data["seconds"] = round(time.monotonic() - self._clock, 3)
+        text = json.dumps(self.data, indent=2, ensure_ascii=False, sort_keys=True)
+        write_text_atomically(self.path("result.json"), text + "\n")
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """Append one line to `events.jsonl`; a full disk here must not hide the first fault."""
+        stage_name = self.data["stages"][-1]["name"] if self.data["stages"] else None
+        line = {"time": utc_now(), "event": kind, "stage": stage_name}
+        line.update(facts)
+        try:
+            with open(self.path("events.jsonl"), "a", encoding="utf-8", newline="\n") as stream:
+                stream.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
+        except OSError as error:
+            print("events.jsonl: %s" % error, file=sys.stderr)
+
+    def start(self, name: str) -> None:
+        if self.data["status"] != "running":
+            raise StageError(
+                "the run has ended already (%s); %s is not started" % (self.data["status"], name),
+                "Restart the notebook's kernel and run it from the first cell.",
+                cause="order",
+            )
+        self._stage_clock = time.monotonic()
+        self.data["stages"].append(
+            {"name": name, "status": "running", "seconds": 0.0, "exit_status": None, "text": ""}
+        )
+        self.save()
+        self.event("start")
+
+    def end(self, status: str) -> Dict[str, Any]:
+        record = self.data["stages"][-1]  # type: Dict[str, Any]
+        record["status"] = status
+        record["seconds"] = round(time.monotonic() - self._stage_clock, 3)
+        self.save()
+        self.event(
+            "end", status=status, seconds=record["seconds"], text=record["text"]
+        )
+        seconds = duration_text(record["seconds"])
+        print("%-10s%-8s%-12s%s" % (record["name"], status, seconds, record["text"]), flush=True)
+        return record
+
+    def fail(self, error: StageError, status: str = "failed") -> None:
+        record = self.data["stages"][-1]
+        record["exit_status"] = error.exit_status
+        record["text"] = error.message
+        self.data["failure"] = {
+            "stage": record["name"],
+            "cause": error.cause,
+            "message": error.message,
+            "remedy": error.remedy,
+            "log": error.log,
+            "tail": error.tail[-20:],
+        }
+        self.finish(status)
+        self.end(status)
+        for line in (error.remedy, error.log):
+            if line:
+                print(" " * 10 + line, flush=True)
+
+    def finish(self, status: str) -> None:
+        self.data["status"] = status
+        self.data["ended"] = utc_now()
+        self.save()
+
+
+_current = []  # type: List[Outcome]
+
+
+def utc_now() -> str:
+    return datetime.datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def begin(folder: str, **facts: Any) -> Outcome:
+    """Start the record of a run in `folder`; later calls of `outcome()` give it."""
+    _current[:] = [Outcome(folder, facts)]
+    return _current[0]
+
+
+def outcome() -> Outcome:
+    if not _current:
+        raise StageError("no run was begun", "Run the notebook from its first cell.", cause="order")
+    return _current[0]
+
+
+def summary(text: str) -> None:
+    """The one line that says what the running stage found or did."""
+    outcome().data["stages"][-1]["text"] = text
+
+
+def note(text: str) -> None:
+    """Something the reader of the result should know, though nothing failed."""
+    run = outcome()
+    run.data["notes"].append({"stage": run.data["stages"][-1]["name"], "text": text})
+    run.event("note", text=text)
+    print("%-10s%s" % ("", text), flush=True)
+
+
+def adjust(what: str, planned: Any, used: Any, why: str) -> Any:
+    """Record that this machine makes the run use another value than the bundle's; give it back."""
+    if planned != used:
+        run = outcome()
+        record = {"what": what, "planned": planned, "used": used, "why": why}
+        run.data["adjustments"].append(record)
+        run.event("adjust", **record)
+        print("%-10s%s: %s instead of %s (%s)" % ("", what, used, planned, why), flush=True)
+    return used
+
+
+@contextlib.contextmanager
+def stage(name: str) -> Iterator[Outcome]:
+    """One step of the job: timed, recorded, and the end of the notebook where it fails."""
+    run = outcome()
+    run.start(name)
+    try:
+        yield run
+    except StageError as error:
+        run.fail(error, "untrained" if error.cause == "untrained" else "failed")
+        raise
+    except KeyboardInterrupt:
+        run.fail(
+            StageError(
+                "%s was stopped from outside" % name,
+                "Run the same job again: what is done is kept, training goes on from its last "
+                "whole checkpoint.",
+                cause="interrupted",
+            ),
+            "interrupted",
+        )
+        raise
+    except OSError as error:
+        run.fail(describe_os_error(error))
+        raise
+    except Exception as error:
+        last = traceback.format_exc().splitlines()
+        run.fail(
+            StageError(
+                "%s: %s" % (type(error).__name__, error),
+                "This is a fault of jobgen: please report it with result.json.",
+                cause="internal",
+                tail=last,
+            )
+        )
+        raise
+    else:
+        run.end("ok")
+
+
+def describe_os_error(error: OSError) -> StageError:
+    """A full disk or a read-only folder is the machine's fault, and says so."""
+    place = error.filename or "a file"
+    text = "%s: %s" % (place, error.strerror or error)
+    if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        return StageError(text, "Free some space, then run the same job again.", cause="disk")
+    if error.errno in (13, 30):  # EACCES, EROFS
+        return StageError(text, "The home folder must be writable (HOME_DIR).", cause="disk")
+    return StageError(text, "", cause="system")

@@ -1,0 +1,46 @@
+"""The `smoke` stage: the job's own model takes a step through both assigners on real data."""
+
+import math
+import os
+from typing import Any, Dict
+
+from jobgen.runtime.outcome import StageError, note, outcome, summary
+from jobgen.runtime.processes import (
+    child_environment,
+    child_script,
+    json_from_child,
+    python_command,
+)
+
+CPU_IMAGES = 2
+
+
+def smoke(clone_dir: str, run_config: str, device: str, timeout: float) -> Dict[str, Any]:
+    """Run the step in a child process. Raises StageError unless both losses are finite."""
+    limit = CPU_IMAGES if device == "cpu" else 0
+    found = json_from_child(
+        python_command(child_script("smoke_step.py"), run_config, str(limit)),
+        "smoke",
+        "the smoke step",
+        cwd=clone_dir,
+        env=child_environment(JOBGEN_PARENT=str(os.getpid())),
+        timeout=timeout,
+        on_line=lambda line: None,
+    )  # type: Dict[str, Any]
+    if not all(math.isfinite(loss) for loss in found["losses"]):
+        raise StageError(
+            "the loss of the smoke step is %s" % found["losses"],
+            "The boxes or the learning rate are at fault: look at the data with "
+            "`jobgen dataset inspect`.",
+            cause="nan",
+            log=outcome().log_path("smoke"),
+        )
+    if limit:
+        note("the smoke step used %d images: a CPU shows that it works, not that the batch fits "
+             "a card" % found["batch_size"])
+    outcome().data["smoke"] = found
+    summary(
+        "one step through each assigner, loss %s"
+        % ", ".join("%.2f" % loss for loss in found["losses"])
+    )
+    return found

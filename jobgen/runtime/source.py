@@ -1,0 +1,207 @@
+"""The `source` stage: PaddleDetection at its pinned revision, verified, with its known faults fixed."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from typing import Any, Dict, List, Optional, Sequence
+
+from jobgen.runtime.outcome import StageError, note, outcome, summary
+from jobgen.runtime.processes import child_environment, exit_text, last_words, run_logged
+
+CLONE_TRIES = 2
+SLOW_NETWORK = ["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60"]
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def git(arguments: List[str], cwd: Optional[str] = None) -> str:
+    """The output of a short git command; empty where it fails."""
+    try:
+        answer = subprocess.run(
+            ["git"] + arguments,
+            cwd=cwd,
+            env=child_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.decode("utf-8", "replace").strip() if answer.returncode == 0 else ""
+
+
+def clone(
+    urls: List[str], revision: str, folder: str, timeout: float, pause: float = 3.0
+) -> str:
+    """Clone `revision` (a tag, or a commit) from the first address that gives it.
+
+    A clone of an earlier run is used again. What is half done lies in a folder of
+    another name and is never taken for a clone. Gives the address used.
+    """
+    if shutil.which("git") is None:
+        raise StageError(
+            "git is not installed", "Install git, then run the job again.", cause="source"
+        )
+    if os.path.isdir(os.path.join(folder, ".git")) and git(["rev-parse", "HEAD"], folder):
+        origin = git(["config", "remote.origin.url"], folder)
+        outcome().event("clone", url=origin, kept=True)
+        return origin
+    if os.path.exists(folder) and os.listdir(folder):
+        raise StageError(
+            "%s is there already and is no git clone" % folder,
+            "Move it away, then run the job again.",
+            cause="source",
+        )
+    said = []  # type: List[str]
+    for url in urls:
+        for attempt in range(1, CLONE_TRIES + 1):
+            fault = _clone_once(url, revision, folder, timeout)
+            outcome().event("clone", url=url, attempt=attempt, fault=fault)
+            if fault is None:
+                return url
+            print("%-10s%s: %s" % ("", url, fault), flush=True)
+            said.append("%s: %s" % (url, fault))
+            if attempt < CLONE_TRIES:
+                time.sleep(pause)
+    raise StageError(
+        "PaddleDetection %s could not be cloned from any of %d addresses; the last said: %s"
+        % (revision, len(urls), said[-1] if said else "nothing, as there is none"),
+        "Usually the network: start the job again later. The log has what each address said.",
+        cause="network",
+        log=outcome().log_path("source"),
+        tail=said,
+    )
+
+
+def _clone_once(url: str, revision: str, folder: str, timeout: float) -> Optional[str]:
+    """One try; None, or what went wrong."""
+    if not re.match(r"(https|ssh|file)://[^-]", url):
+        return "only https://, ssh:// and file:// addresses are used"
+    half = folder + ".cloning"
+    shutil.rmtree(half, ignore_errors=True)
+    os.makedirs(os.path.dirname(folder) or ".", exist_ok=True)
+    log = outcome().log_path("source")
+    base = ["git", "-c", "core.autocrlf=false"] + SLOW_NETWORK
+    if COMMIT.match(revision):
+        ways = [
+            [
+                ["git", "init", "-q", half],
+                ["git", "-C", half, "remote", "add", "origin", url],
+                base + ["-C", half, "fetch", "-q", "--depth", "1", "origin", revision],
+                ["git", "-C", half, "checkout", "-q", "FETCH_HEAD"],
+            ],
+            [
+                base + ["clone", "-q", "--no-checkout", url, half],
+                ["git", "-C", half, "checkout", "-q", revision],
+            ],
+        ]
+    else:
+        ways = [[base + ["clone", "--depth", "1", "--branch", revision, "--", url, half]]]
+    fault = None  # type: Optional[str]
+    for way in ways:
+        shutil.rmtree(half, ignore_errors=True)
+        fault = _run_all(way, log, timeout)
+        if fault is None:
+            os.rename(half, folder)
+            return None
+    shutil.rmtree(half, ignore_errors=True)
+    return fault
+
+
+def _run_all(commands: List[List[str]], log: str, timeout: float) -> Optional[str]:
+    for argv in commands:
+        finished = run_logged(argv, log, timeout=timeout, on_line=lambda line: None)
+        if finished.exit_status != 0 or finished.timed_out:
+            return "git %s: %s" % (exit_text(finished), last_words(finished.tail))
+    return None
+
+
+def ppdet_hash(folder: str, fixes: Sequence[Dict[str, Any]] = ()) -> str:
+    """SHA-256 over the sorted (path, SHA-256) list of `ppdet/**/*.py`, as it was before `fixes`.
+
+    Left out is what a package of the same release leaves out or adds: the C++
+    extensions' scripts (`ext_op/`) and the generated `ppdet/version.py`.
+    """
+    rows = []
+    for place, folders, names in os.walk(os.path.join(folder, "ppdet")):
+        folders[:] = [name for name in folders if name not in ("ext_op", "__pycache__")]
+        for name in names:
+            path = os.path.join(place, name)
+            relative = os.path.relpath(path, folder).replace(os.sep, "/")
+            if name.endswith(".py") and relative != "ppdet/version.py":
+                with open(path, "rb") as stream:
+                    content = stream.read().replace(b"\r\n", b"\n")
+                for fix in fixes:
+                    if fix["file"] == relative:
+                        new, old = fix["new"].encode("utf-8"), fix["old"].encode("utf-8")
+                        content = content.replace(new, old)
+                rows.append("%s %s\n" % (relative, hashlib.sha256(content).hexdigest()))
+    return hashlib.sha256("".join(sorted(rows)).encode("utf-8")).hexdigest()
+
+
+def verify_source(
+    folder: str,
+    revision: str,
+    hashes: Dict[str, str],
+    fixes: Sequence[Dict[str, Any]] = (),
+    allow_unpinned: bool = False,
+) -> None:
+    """See that the clone is the pinned PaddleDetection, by commit or by the content of ppdet/."""
+    head = git(["rev-parse", "HEAD"], folder)
+    url = git(["config", "remote.origin.url"], folder)
+    shown = "%s (%s)" % (revision[:12], head[:12])
+    found = {"revision": revision, "commit": head, "url": url}
+    if head == hashes["commit"]:
+        found["verified"] = "commit"
+        summary("%s, verified by its commit" % shown)
+    elif ppdet_hash(folder, fixes) == hashes["ppdet"]:
+        found["verified"] = "content"
+        note("the clone's commit %s is not %s, but its ppdet/ is the same, file by file"
+             % (head[:12], hashes["commit"][:12]))
+        summary("%s, verified by the content of ppdet/" % shown)
+    elif allow_unpinned:
+        found["verified"] = "no"
+        note("ALLOW_UNPINNED: the clone is not the PaddleDetection that the bundle was made for")
+        summary("%s, not verified" % shown)
+    else:
+        raise StageError(
+            "the clone in %s is not PaddleDetection %s: its commit is %s, and its ppdet/ differs"
+            % (folder, revision, head[:12] or "unknown"),
+            "Remove that folder to clone anew. To use another PaddleDetection on purpose, set "
+            "ALLOW_UNPINNED = True.",
+            cause="source",
+        )
+    changed = git(["status", "--porcelain", "--untracked-files=no"], folder).splitlines()
+    ours = {fix["file"] for fix in fixes}
+    strange = [line.split(None, 1)[-1] for line in changed if line.split(None, 1)[-1] not in ours]
+    if strange:
+        note("files of the clone were changed by hand: %s" % ", ".join(strange[:5]))
+    outcome().data["source"] = dict(found, changed=strange, fixes=[])
+
+
+def apply_fixes(folder: str, fixes: List[Dict[str, Any]]) -> None:
+    """Cure known faults of this revision by exact-match replacement, each recorded.
+
+    A fix is `{"id", "file", "old", "new", "why"}`. It is `applied`, found `there
+    already`, or `not applicable` where neither text is found.
+    """
+    records = []
+    for fix in fixes:
+        path = os.path.join(folder, *fix["file"].split("/"))
+        state = "not applicable"
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8", newline="") as stream:
+                text = stream.read()
+            if fix["new"] in text:
+                state = "there already"
+            elif text.count(fix["old"]) == 1:
+                with open(path, "w", encoding="utf-8", newline="") as stream:
+                    stream.write(text.replace(fix["old"], fix["new"]))
+                state = "applied"
+        records.append({"id": fix["id"], "file": fix["file"], "why": fix["why"], "state": state})
+        if state == "not applicable":
+            note("fix %s is not applicable: %s reads otherwise" % (fix["id"], fix["file"]))
+    outcome().data["source"]["fixes"] = records
+    outcome().event("fixes", fixes=records)

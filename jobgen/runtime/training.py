@@ -1,0 +1,305 @@
+"""The `train` stage: tools/train.py, watched, logged, and gone on with where it stopped."""
+
+import math
+import os
+import time
+from typing import Any, Dict, List, Optional
+
+from jobgen.runtime.checkpoints import (
+    find_weights,
+    keep_best_before_resume,
+    newest_checkpoint,
+)
+from jobgen.runtime.dataset import file_sha256
+from jobgen.runtime.outcome import (
+    StageError,
+    duration_text,
+    note,
+    outcome,
+    summary,
+    write_text_atomically,
+)
+from jobgen.runtime.processes import (
+    Finished,
+    child_environment,
+    child_script,
+    exit_text,
+    last_words,
+    python_command,
+    run_logged,
+)
+from jobgen.runtime.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
+
+NAN_STEPS = 3
+SHOW_EVERY = 10.0
+
+
+class TrainWatch:
+    """Reads the training log as it is written: curves, best mAP, and what must stop the run."""
+
+    def __init__(self, csv_path: str, epochs: int, first_epoch: int, best: Dict[str, Any]) -> None:
+        self.csv_path = csv_path
+        self.epochs = epochs
+        self.first_epoch = first_epoch
+        self.best = best
+        self.last_step = {}  # type: Dict[str, Any]
+        self.evaluation = {}  # type: Dict[str, float]
+        self.steps_seen = 0
+        self.saved = 0
+        self.not_finite = 0
+        self.signs = {}  # type: Dict[str, int]
+        self.shown_at = 0.0
+        self._start_csv()
+
+    def _start_csv(self) -> None:
+        rows = [",".join(METRIC_COLUMNS) + "\n"]
+        for values in read_metrics(self.csv_path):
+            if values["epoch"] < self.first_epoch:
+                rows.append(metrics_row(values))
+        write_text_atomically(self.csv_path, "".join(rows))
+
+    def _append(self, values: Dict[str, Any]) -> None:
+        with open(self.csv_path, "a", encoding="utf-8", newline="\n") as stream:
+            stream.write(metrics_row(values))
+
+    def line(self, text: str) -> None:
+        """One line of the log. Raises StageError where going on is of no use."""
+        said = parse_train_line(text)
+        if said is None:
+            return
+        if said["kind"] == "step":
+            self._step(said)
+        elif said["kind"] == "metric":
+            self._metric(said["name"], said["value"])
+        elif said["kind"] == "loaded":
+            outcome().event("loaded", valid=said["valid"], invalid=said["invalid"])
+        else:
+            self.signs[said["kind"]] = self.signs.get(said["kind"], 0) + 1
+            if said["kind"] == "too_small":
+                raise StageError(
+                    "the training set has fewer images than one batch, so nothing would be trained",
+                    "Set train.batch_size in job.yaml to a smaller number, and build again.",
+                    cause="data",
+                )
+
+    def _step(self, said: Dict[str, Any]) -> None:
+        self.steps_seen += 1
+        self.last_step = said
+        self._append(dict(said["meters"], **said))
+        loss = said["meters"].get("loss", 0.0)
+        self.not_finite = 0 if math.isfinite(loss) else self.not_finite + 1
+        if self.not_finite >= NAN_STEPS:
+            raise StageError(
+                "the loss is %s since epoch %d" % (loss, said["epoch"] + 1),
+                "Lower train.base_lr, or look for boxes of no or tiny size in the data.",
+                cause="nan",
+            )
+        outcome().event(
+            "step", epoch=said["epoch"], epochs=self.epochs, step=said["step"],
+            steps=said["steps"], loss=loss if math.isfinite(loss) else str(loss),
+            learning_rate=said["learning_rate"], ips=said["ips"], eta=said["eta"],
+            best=self.best.get("mAP50"),
+        )
+        if time.monotonic() - self.shown_at >= SHOW_EVERY:
+            self.shown_at = time.monotonic()
+            print(step_text(said, self.epochs, self.best), flush=True)
+
+    def _metric(self, name: str, value: float) -> None:
+        self.evaluation[name] = value
+        if name != "mAP_large" and not (name == "mAP50" and "mAP" not in self.evaluation):
+            return
+        self.evaluated()
+
+    def evaluated(self) -> None:
+        """An evaluation is complete: keep it, and see whether it is the best."""
+        epoch = self.last_step.get("epoch", self.first_epoch)
+        values = dict(self.evaluation, epoch=epoch)
+        self.evaluation = {}
+        self._append(values)
+        if values.get("mAP", values["mAP50"]) >= self.best.get("mAP", self.best.get("mAP50", -1.0)):
+            self.best.clear()
+            self.best.update(values)
+        run = outcome()
+        run.data["metrics"]["best"] = dict(self.best)
+        run.data["metrics"]["last"] = values
+        run.save()
+        run.event("evaluated", **values)
+        print("%-10sepoch %d: mAP %.3f, mAP@0.5 %.3f" % (
+            "", epoch + 1, values.get("mAP", -1.0), values["mAP50"]), flush=True)
+
+
+def step_text(said: Dict[str, Any], epochs: int, best: Dict[str, Any]) -> str:
+    """A step of the training as one line for people."""
+    text = "%-10sepoch %d/%d  step %d/%d  loss %.3f  lr %.4g  %.1f img/s  %s left" % (
+        "", said["epoch"] + 1, epochs, said["step"] + 1, said["steps"],
+        said["meters"].get("loss", float("nan")), said["learning_rate"], said["ips"], said["eta"],
+    )
+    if best:
+        text += "  best mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1)
+    return text
+
+
+def read_metrics(path: str) -> List[Dict[str, Any]]:
+    """The rows of a metrics.csv as numbers; an unreadable row, as a kill leaves it, is dropped."""
+    rows = []
+    try:
+        with open(path, encoding="utf-8") as stream:
+            lines = stream.read().splitlines()[1:]
+    except OSError:
+        return []
+    for line in lines:
+        cells = line.split(",")
+        if len(cells) != len(METRIC_COLUMNS):
+            continue
+        try:
+            values = {k: float(v) for k, v in zip(METRIC_COLUMNS, cells) if v}
+        except ValueError:
+            continue
+        if "epoch" in values:
+            rows.append(values)  # type: ignore[arg-type]
+    return rows  # type: ignore[return-value]
+
+
+def train_command(
+    clone_dir: str, run_config: str, device: str, gpus: int, amp: bool, resume: Optional[str]
+) -> List[str]:
+    """The command line of one training, through the launcher where there is more than one GPU."""
+    argv = python_command()
+    if device == "gpu" and gpus > 1:
+        cards = ",".join(str(number) for number in range(gpus))
+        argv += ["-m", "paddle.distributed.launch", "--gpus", cards]
+    argv += [child_script("run_tool.py"), os.path.join(clone_dir, "tools", "train.py")]
+    argv += ["-c", run_config, "--eval"]
+    if amp:
+        argv.append("--amp")
+    if resume:
+        argv += ["-r", resume]
+    return argv
+
+
+def claim_save_dir(save_dir: str, files: List[str]) -> None:
+    """Checkpoints that were made with other settings than `files` are put aside, not gone on with."""
+    identity = " ".join(file_sha256(path) for path in files)
+    mark = os.path.join(save_dir, "identity")
+    try:
+        with open(mark, encoding="utf-8") as stream:
+            earlier = stream.read().strip()
+    except OSError:
+        earlier = ""
+    if os.path.isdir(save_dir) and os.listdir(save_dir) and earlier != identity:
+        number = 1
+        while os.path.exists("%s-old-%d" % (save_dir, number)):
+            number += 1
+        aside = "%s-old-%d" % (save_dir, number)
+        os.rename(save_dir, aside)
+        note("the checkpoints of an earlier, different job are now in %s" % os.path.basename(aside))
+    os.makedirs(save_dir, exist_ok=True)
+    write_text_atomically(mark, identity + "\n")
+
+
+def train(
+    clone_dir: str,
+    run_config: str,
+    save_dir: str,
+    epochs: int,
+    device: str,
+    gpus: int,
+    amp: bool,
+) -> None:
+    """Train, or go on training, until `epochs` epochs are done.
+
+    Raises StageError when the training ends otherwise; its checkpoints stay.
+    """
+    run = outcome()
+    csv_path = run.path("metrics.csv")
+    if _finished_before(save_dir, csv_path, epochs):
+        return
+    start = newest_checkpoint(save_dir) if os.path.isdir(save_dir) else None
+    first_epoch = start.epochs if start else 0
+    best = best_of(csv_path, first_epoch)
+    if start:
+        kept = keep_best_before_resume(save_dir)
+        note("going on from the checkpoint of epoch %d" % first_epoch)
+        run.event("resume", epochs=first_epoch, checkpoint=start.prefix, best=kept)
+        run.data["resumed_from_epoch"] = first_epoch
+    watch = TrainWatch(csv_path, epochs, first_epoch, best)
+    argv = train_command(clone_dir, run_config, device, gpus, amp, start and start.prefix)
+    log = run.log_path("train")
+    environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
+    try:
+        finished = run_logged(argv, log, cwd=clone_dir, env=environment, on_line=watch.line)
+    except StageError as error:
+        error.log = log
+        raise
+    run.data["metrics"]["train_seconds"] = round(finished.seconds, 1)
+    if finished.exit_status != 0:
+        raise _died(finished, log, save_dir)
+    if watch.steps_seen == 0:
+        raise StageError(
+            "the training ended without a single logged step",
+            "See the log.",
+            cause="data",
+            log=log,
+            tail=finished.tail,
+        )
+    if watch.signs.get("empty_eval") and not best:
+        note("an evaluation found nothing at all: the model is still too young")
+    write_text_atomically(os.path.join(save_dir, "finished"), "%d\n" % epochs)
+    text = "%d epochs in %s" % (epochs - first_epoch, duration_text(finished.seconds))
+    if best:
+        text += ", best mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1)
+    summary(text)
+
+
+def _finished_before(save_dir: str, csv_path: str, epochs: int) -> bool:
+    """An earlier attempt trained to the end; only what follows is still to do."""
+    try:
+        with open(os.path.join(save_dir, "finished"), encoding="utf-8") as stream:
+            done = int(stream.read())
+    except (OSError, ValueError):
+        return False
+    if done != epochs or find_weights(save_dir, "model_final") is None:
+        return False
+    best = best_of(csv_path, epochs)
+    outcome().data["metrics"]["best"] = best
+    summary("trained already, %d epochs" % epochs)
+    return True
+
+
+def best_of(csv_path: str, before_epoch: int) -> Dict[str, Any]:
+    """The best evaluation of the epochs before `before_epoch`; empty where there is none."""
+    found = {}  # type: Dict[str, Any]
+    for values in read_metrics(csv_path):
+        if "mAP50" in values and values["epoch"] < before_epoch:
+            if values.get("mAP", values["mAP50"]) >= found.get("mAP", found.get("mAP50", -1.0)):
+                found = {"epoch": int(values["epoch"]), "mAP50": values["mAP50"]}
+                if "mAP" in values:
+                    found["mAP"] = values["mAP"]
+    return found
+
+
+def _died(finished: Finished, log: str, save_dir: str) -> StageError:
+    """The training process ended on its own: say how, and where to go on."""
+    last = newest_checkpoint(save_dir) if os.path.isdir(save_dir) else None
+    remedy = "No checkpoint was written yet; run again to start anew."
+    if last:
+        remedy = (
+            "Its last whole checkpoint is epoch %d; run again to go on from there." % last.epochs
+        )
+    text = "the training process %s" % exit_text(finished)
+    text = "after %s %s" % (duration_text(finished.seconds), text)
+    words = last_words(finished.tail)
+    cause = "killed" if finished.exit_status < 0 else "training"
+    joined = "\n".join(finished.tail)
+    if finished.exit_status == -9 and finished.memory >= 0.85:
+        cause = "memory"
+        remedy += " Set train.batch_size in job.yaml to a smaller number first."
+    elif "out of memory" in joined.lower() or "ResourceExhausted" in joined:
+        cause = "memory"
+        text += ": the GPU's memory did not suffice"
+        remedy += " Set train.batch_size in job.yaml to a smaller number first."
+    elif finished.exit_status > 0:
+        text += ": %s" % words
+    return StageError(
+        text, remedy, cause=cause, log=log, exit_status=finished.exit_status, tail=finished.tail
+    )

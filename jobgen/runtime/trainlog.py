@@ -1,0 +1,89 @@
+"""PaddleDetection's training log, line by line, as 2.5 to develop write it."""
+
+import re
+from typing import Any, Dict, List, Optional
+
+NUMBER = r"[-+]?(?:nan|inf|\d+(?:\.\d*)?(?:e[-+]?\d+)?)"
+STEP_LINE = re.compile(
+    r"Epoch: \[(?P<epoch>\d+)\] \[\s*(?P<step>\d+)/(?P<steps>\d+)\] "
+    r"learning_rate: (?P<learning_rate>" + NUMBER + r") (?P<meters>.*?) ?"
+    r"eta: (?P<eta>.+?) batch_cost: (?P<batch_cost>" + NUMBER + r") "
+    r"data_cost: (?P<data_cost>" + NUMBER + r") ips: (?P<ips>" + NUMBER + r") images/s"
+)
+METER = re.compile(r"(\w+): (" + NUMBER + r")")
+COCO_LINE = re.compile(
+    r"Average (?P<what>Precision|Recall)\s+\(A[PR]\) @\[ IoU=(?P<iou>[\d.:]+)\s*\|"
+    r" area=\s*(?P<area>\w+)\s*\| maxDets=\s*(?P<dets>\d+) \] = (?P<value>-?[\d.]+)"
+)
+VOC_LINE = re.compile(r"mAP\((?P<iou>[\d.]+), \w+\) = (?P<value>[\d.]+)%")
+LOADED_LINE = re.compile(r"Load \[(?P<valid>\d+) samples valid, (?P<invalid>\d+) samples invalid\]")
+SIGNS = (
+    ("too_small", "Samples in dataset are less than batch_size"),
+    ("checkpoint", "Save checkpoint:"),
+    ("resumed", "Finish resuming model weights:"),
+    ("empty_eval", "Evaluation results empty"),
+    ("bad_image", "Illegal image file:"),
+    ("mismatch", "is unmatched with the shape"),
+)
+COCO_NAMES = {
+    ("Precision", "0.50:0.95", "all"): "mAP",
+    ("Precision", "0.50", "all"): "mAP50",
+    ("Precision", "0.75", "all"): "mAP75",
+    ("Precision", "0.50:0.95", "small"): "mAP_small",
+    ("Precision", "0.50:0.95", "medium"): "mAP_medium",
+    ("Precision", "0.50:0.95", "large"): "mAP_large",
+}
+
+
+def parse_train_line(line: str) -> Optional[Dict[str, Any]]:
+    """What a line of the log says: a dict with `kind`, or None for everything else.
+
+    `step`: epoch (from 0), step, steps, learning_rate, eta (text), batch_cost and
+    data_cost in seconds, ips in images/s, and every meter (loss, loss_vfl, ...).
+    `metric`: name and value, 0 to 1, or -1 where there is no such ground truth.
+    """
+    found = STEP_LINE.search(line)
+    if found:
+        step = {"kind": "step", "eta": found.group("eta")}  # type: Dict[str, Any]
+        for key in ("epoch", "step", "steps"):
+            step[key] = int(found.group(key))
+        for key in ("learning_rate", "batch_cost", "data_cost", "ips"):
+            step[key] = float(found.group(key))
+        step["meters"] = {k: float(v) for k, v in METER.findall(found.group("meters"))}
+        return step
+    found = COCO_LINE.search(line)
+    if found:
+        name = COCO_NAMES.get((found.group("what"), found.group("iou"), found.group("area")))
+        if name is None:
+            return None
+        return {"kind": "metric", "name": name, "value": float(found.group("value"))}
+    found = VOC_LINE.search(line)
+    if found:
+        value = round(float(found.group("value")) / 100, 6)
+        return {"kind": "metric", "name": "mAP50", "value": value}
+    found = LOADED_LINE.search(line)
+    if found:
+        return {
+            "kind": "loaded",
+            "valid": int(found.group("valid")),
+            "invalid": int(found.group("invalid")),
+        }
+    for kind, sign in SIGNS:
+        if sign in line:
+            return {"kind": kind, "line": line}
+    return None
+
+
+METRIC_COLUMNS = (
+    "epoch", "step", "steps", "learning_rate", "loss", "loss_vfl", "loss_bbox", "loss_dfl",
+    "ips", "batch_cost", "data_cost", "mAP", "mAP50",
+)
+
+
+def metrics_row(values: Dict[str, Any]) -> str:
+    """One line of metrics.csv; what is not known stays empty."""
+    cells = []  # type: List[str]
+    for column in METRIC_COLUMNS:
+        value = values.get(column)
+        cells.append("" if value is None else ("%g" % value))
+    return ",".join(cells) + "\n"

@@ -1,0 +1,224 @@
+"""Pascal VOC annotations into one COCO file: the same records whoever reads them."""
+
+import collections
+import json
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from typing import Any, Dict, List, NamedTuple, Tuple
+from xml.parsers import expat
+
+from jobgen.runtime.outcome import StageError
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG", ".BMP")
+
+
+class VocBox(NamedTuple):
+    """One object of an XML file: class name and corners in pixels."""
+
+    label: str
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+
+
+class VocImage(NamedTuple):
+    """One XML file: width and height in pixels, and its objects."""
+
+    width: int
+    height: int
+    boxes: List[VocBox]
+
+
+def voc_fault(place: str, message: str, remedy: str = "") -> StageError:
+    return StageError(
+        "%s: %s" % (place, message),
+        remedy or "Correct the file in the data set, and upload it as a new version.",
+        cause="data",
+    )
+
+
+def parse_xml(data: bytes) -> ElementTree.Element:
+    """An XML document without document type: entities could expand or reach outside.
+
+    Raises ValueError with the reason. GB encodings, which expat lacks, are decoded first.
+    """
+    declared = re.match(rb"""<\?xml[^>]*encoding=["'](gb\w+)["']""", data, re.IGNORECASE)
+    if declared:
+        text = data.decode(declared.group(1).decode("ascii").lower())
+        data = re.sub(r"^<\?xml[^>]*\?>", "", text).encode("utf-8")
+    builder = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+
+    def refuse(*_: Any) -> None:
+        raise ValueError("it declares a document type or an entity, which is not allowed")
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise ValueError("it is no XML: %s" % error)
+    return builder.close()
+
+
+def parse_voc_image(data: bytes) -> VocImage:
+    """One annotation file. Raises ValueError with what is wrong in it."""
+    root = parse_xml(data)
+    width, height = _number(root, "size/width"), _number(root, "size/height")
+    if width <= 0 or height <= 0:
+        raise ValueError("<size> says %g x %g pixels" % (width, height))
+    boxes = []
+    for item in root.iter("object"):
+        label = (item.findtext("name") or "").strip()
+        if not label:
+            raise ValueError("an <object> has no <name>")
+        corners = [_number(item, "bndbox/" + key) for key in ("xmin", "ymin", "xmax", "ymax")]
+        boxes.append(VocBox(label, *corners))
+    return VocImage(int(width), int(height), boxes)
+
+
+def _number(element: ElementTree.Element, path: str) -> float:
+    text = element.findtext(path)
+    try:
+        value = float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError("<%s> is %r, not a number" % (path.split("/")[-1], text))
+    if value != value or value in (float("inf"), float("-inf")):
+        raise ValueError("<%s> is %r, not a number" % (path.split("/")[-1], text))
+    return value
+
+
+def read_split_list(text: str) -> List[str]:
+    """The stems of a split list: `stem`, `stem 1`, or PaddleDetection's `image xml` pairs."""
+    stems = []
+    for line in text.lstrip("\ufeff").splitlines():
+        cells = line.split()
+        if not cells or (len(cells) == 2 and cells[1] == "-1"):
+            continue
+        name = cells[0].replace("\\", "/").rsplit("/", 1)[-1]
+        ending = os.path.splitext(name)[1]
+        stems.append(name[: -len(ending)] if ending in IMAGE_ENDINGS else name)
+    return stems
+
+
+def coco_record(
+    images: List[Tuple[str, VocImage]], classes: List[str]
+) -> Tuple[Dict[str, Any], Dict[str, List[str]]]:
+    """(file name, annotation) pairs as a COCO record, ids from 1 in the given order.
+
+    The second value groups what was left out: `zero_size` lists the boxes without
+    area, as `file: label`. Raises ValueError at a class that is not in `classes`.
+    A box is [xmin, ymin, xmax - xmin, ymax - ymin], as PaddleDetection's own VOC
+    reader has it.
+    """
+    ids = {name: number for number, name in enumerate(classes, 1)}
+    record = {
+        "info": {},
+        "licenses": [],
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": number, "name": name} for name, number in ids.items()],
+    }  # type: Dict[str, Any]
+    left_out = {"zero_size": []}  # type: Dict[str, List[str]]
+    for image_id, (file_name, image) in enumerate(images, 1):
+        record["images"].append(
+            {
+                "id": image_id,
+                "file_name": file_name,
+                "width": image.width,
+                "height": image.height,
+            }
+        )
+        for box in image.boxes:
+            if box.label not in ids:
+                raise ValueError("%s has the class %r" % (file_name, box.label))
+            width, height = box.xmax - box.xmin, box.ymax - box.ymin
+            if width < 0 or height < 0:
+                raise ValueError("%s has a %s with swapped corners" % (file_name, box.label))
+            if width == 0 or height == 0:
+                left_out["zero_size"].append("%s: %s" % (file_name, box.label))
+                continue
+            record["annotations"].append(
+                {
+                    "id": len(record["annotations"]) + 1,
+                    "image_id": image_id,
+                    "category_id": ids[box.label],
+                    "bbox": [_plain(v) for v in (box.xmin, box.ymin, width, height)],
+                    "area": _plain(width * height),
+                    "iscrowd": 0,
+                }
+            )
+    return record, left_out
+
+
+def _plain(value: float) -> Any:
+    return int(value) if value == int(value) else round(value, 4)
+
+
+def coco_text(record: Dict[str, Any]) -> str:
+    """A COCO record as text: the same bytes for the same record on any machine."""
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+def convert_voc_split(
+    root: str, images: str, annotations: str, list_file: str, classes: List[str]
+) -> Tuple[Dict[str, Any], Dict[str, List[str]]]:
+    """Read one split of a VOC set below `root` into a COCO record. Raises StageError."""
+    list_path = os.path.join(root, *list_file.split("/"))
+    try:
+        with open(list_path, encoding="utf-8") as stream:
+            stems = read_split_list(stream.read())
+    except (OSError, UnicodeDecodeError) as error:
+        raise voc_fault(list_file, "the list of the split can't be read: %s" % error)
+    twice = [stem for stem, count in collections.Counter(stems).items() if count > 1]
+    if twice:
+        raise voc_fault(list_file, "it lists %s twice" % ", ".join(twice[:3]))
+    found = _images_by_stem(os.path.join(root, *images.split("/")))
+    pairs = []
+    for stem in stems:
+        if stem not in found:
+            raise voc_fault(list_file, "there is no image of %s in %s" % (stem, images))
+        place = "%s/%s.xml" % (annotations, stem)
+        pairs.append((found[stem], _read_annotation(root, place)))
+    try:
+        return coco_record(pairs, classes)
+    except ValueError as error:
+        raise voc_fault(
+            annotations,
+            "%s; the job's classes are %s" % (error, ", ".join(classes)),
+            "List every class under dataset.classes in job.yaml and build again, or correct "
+            "the data set.",
+        )
+
+
+def _read_annotation(root: str, place: str) -> VocImage:
+    try:
+        with open(os.path.join(root, *place.split("/")), "rb") as stream:
+            return parse_voc_image(stream.read())
+    except OSError as error:
+        raise voc_fault(place, "it can't be read: %s" % error.strerror)
+    except ValueError as error:
+        raise voc_fault(place, str(error))
+
+
+def _images_by_stem(folder: str) -> Dict[str, str]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise voc_fault(folder, "the folder of the images can't be read: %s" % error.strerror)
+    found = {}  # type: Dict[str, str]
+    for name in names:
+        stem, ending = os.path.splitext(name)
+        if ending not in IMAGE_ENDINGS:
+            continue
+        if stem in found:
+            raise voc_fault(folder, "%s and %s share one name" % (found[stem], name))
+        found[stem] = name
+    return found
+
+

@@ -1,0 +1,155 @@
+"""Pretrained weights: fetched once by the notebook itself, and opened only when they are harmless.
+
+A `.pdparams` file is a pickle, and reading a pickle runs what is in it. So its
+opcodes are walked first, which also tells a torn file from a whole one.
+"""
+
+import os
+import pickletools
+import shutil
+import time
+import urllib.error
+import urllib.request
+from typing import Optional
+
+from jobgen.runtime.dataset import file_sha256
+from jobgen.runtime.outcome import StageError, adjust, outcome
+
+HARMLESS = (
+    "numpy.core.multiarray _reconstruct",
+    "numpy.core.multiarray scalar",
+    "numpy._core.multiarray _reconstruct",
+    "numpy._core.multiarray scalar",
+    "numpy.core.numeric _frombuffer",
+    "numpy._core.numeric _frombuffer",
+    "numpy ndarray",
+    "numpy dtype",
+    "collections OrderedDict",
+    "_codecs encode",
+    "copyreg _reconstructor",
+    "__builtin__ object",
+    "builtins object",
+)
+DOWNLOAD_TRIES = 3
+DOWNLOAD_TIMEOUT = 30.0
+
+
+def pickle_fault(path: str) -> Optional[str]:
+    """Why a pickle must not or can't be opened: `torn`, or the name it would import; else None."""
+    strings = []  # type: list
+    try:
+        with open(path, "rb") as stream:
+            if os.path.getsize(path) == 0:
+                return "torn"
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name == "GLOBAL" and argument not in HARMLESS:
+                    return str(argument)
+                if opcode.name == "STACK_GLOBAL":
+                    name = " ".join(strings[-2:])
+                    if name not in HARMLESS:
+                        return name
+                if opcode.name in ("INST", "OBJ", "EXT1", "EXT2", "EXT4"):
+                    return opcode.name
+                if "UNICODE" in opcode.name or opcode.name.endswith("STRING"):
+                    strings = (strings + [str(argument)])[-4:]
+                elif opcode.name in ("BINGET", "LONG_BINGET", "GET"):
+                    strings = (strings + ["?"])[-4:]
+    except (ValueError, EOFError, IndexError, UnicodeDecodeError, MemoryError):
+        return "torn"
+    return None
+
+
+def _download(url: str, path: str) -> None:
+    """Fetch `url` to `path`, whole or not at all. Raises OSError or ValueError."""
+    half = "%s.%d.part" % (path, os.getpid())
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "jobgen"})
+        with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as answer:
+            length = answer.headers.get("Content-Length")
+            with open(half, "wb") as sink:
+                shutil.copyfileobj(answer, sink, 1 << 20)
+        size = os.path.getsize(half)
+        if length is not None and size != int(length):
+            raise ValueError("%d of %s bytes came" % (size, length))
+        fault = pickle_fault(half)
+        if fault is not None:
+            raise ValueError("what came is no weights file (%s)" % fault)
+        os.replace(half, path)
+    finally:
+        if os.path.exists(half):
+            os.remove(half)
+
+
+def fetch_weights(url: str, folder: str, sha256: Optional[str] = None, pause: float = 3.0) -> str:
+    """The local path of the weights at `url`, from the cache `folder` or the network.
+
+    Raises StageError where they can't be had.
+    """
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, url.rsplit("/", 1)[-1])
+    if os.path.isfile(path) and pickle_fault(path) is None:
+        outcome().event("weights", url=url, path=path, fetched=False)
+        return path
+    fault = None  # type: Optional[Exception]
+    for attempt in range(1, DOWNLOAD_TRIES + 1):
+        try:
+            _download(url, path)
+        except (OSError, ValueError) as error:
+            fault = error
+            outcome().event("weights", url=url, attempt=attempt, fault=str(error))
+            if attempt < DOWNLOAD_TRIES:
+                time.sleep(pause)
+            continue
+        if sha256 and file_sha256(path) != sha256:
+            os.remove(path)
+            fault = ValueError("the file has another SHA-256 than the catalogue names")
+            continue
+        outcome().event("weights", url=url, path=path, fetched=True)
+        return path
+    raise StageError(
+        "the pretrained weights could not be fetched from %s: %s" % (url, fault),
+        "Start the job again later, or put the file into %s, or set model.pretrained_missing: "
+        "scratch in job.yaml to train without them." % folder,
+        cause="network",
+    )
+
+
+def local_weights(home: str, name: str) -> str:
+    """Weights given as a path, absolute or below home. Raises StageError."""
+    path = os.path.join(home, os.path.expanduser(name))
+    if not os.path.isfile(path):
+        raise StageError(
+            "the pretrained weights %s are not there" % path,
+            "Correct model.pretrained in job.yaml, or upload the file.",
+            cause="data",
+        )
+    fault = pickle_fault(path)
+    if fault == "torn":
+        raise StageError("the weights %s are torn" % path, "Copy the file again.", cause="data")
+    if fault:
+        raise StageError(
+            "the weights %s would run code when opened: they import %s" % (path, fault),
+            "Use weights from a source you trust.",
+            cause="data",
+        )
+    return path
+
+
+def pretrained_weights(
+    pretrained: str, home: str, folder: str, missing: str, sha256: Optional[str] = None
+) -> str:
+    """What `pretrain_weights` shall be: a local path, or empty to start from scratch.
+
+    `missing` says what to do where the weights can't be had: `stop` or `scratch`.
+    """
+    if not pretrained:
+        return ""
+    try:
+        if pretrained.split(":")[0] in ("http", "https"):
+            return fetch_weights(pretrained, folder, sha256)
+        return local_weights(home, pretrained)
+    except StageError as error:
+        if missing != "scratch":
+            raise
+        adjust("pretrain_weights", pretrained, "", error.message)
+        return ""

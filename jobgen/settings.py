@@ -1,0 +1,57 @@
+"""Settings of this machine: flag, then environment variable, then settings file, then default."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobgen.errors import SpecError
+from jobgen.yamlio import YamlError, load_file
+
+KNOWN = ("cache", "mirror")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`cache` is the folder for environments, mirrors and weights; `mirror` a git address or path
+    of PaddleDetection to clone from, or None to find one."""
+
+    cache: Path
+    mirror: str | None
+
+
+def settings_file() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "jobgen" / "settings.yaml"
+
+
+def default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "jobgen"
+
+
+def load_settings(cache: Path | None = None, mirror: str | None = None) -> Settings:
+    """Settle every setting. Raises SpecError where the settings file can't be meant."""
+    stored = _stored(settings_file())
+    cache_text = str(cache or "") or os.environ.get("JOBGEN_CACHE") or stored.get("cache")
+    chosen = mirror or os.environ.get("JOBGEN_MIRROR") or stored.get("mirror")
+    folder = Path(cache_text).expanduser() if cache_text else default_cache()
+    return Settings(folder.absolute(), chosen)
+
+
+def _stored(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        document = load_file(path)
+    except YamlError as error:
+        raise SpecError(error.message) from error
+    values = document.value or {}
+    if not isinstance(values, dict):
+        raise SpecError(f"{path}:1: settings are keys and values")
+    for key, value in values.items():
+        if key not in KNOWN or not isinstance(value, str):
+            known = ", ".join(KNOWN)
+            raise SpecError(f"{path}:{document.line([key])}: {key}: known settings are {known}")
+    return values

@@ -1,0 +1,265 @@
+"""job.yaml: what a user wants trained. Shapes are checked here, names in the plan."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from jobgen.errors import SpecError
+from jobgen.findings import Finding, Findings, Severity
+from jobgen.yamlio import Document, YamlError, load, load_file
+
+RESERVED_NAMES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))]
+)
+# PaddleDetection downloads a data set whose folder has one of these names (get_dataset_path).
+DOWNLOADED_NAMES = frozenset(
+    "coco voc wider_face fruit roadsign_voc roadsign_coco spine_coco coco_ce culane".split()
+)
+STAGES_AFTER_TRAINING: tuple[str, ...] = ()
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", value):
+        raise ValueError("use a-z, 0-9, _ and - only, at most 40 characters")
+    if value in RESERVED_NAMES:
+        raise ValueError("Windows reserves this name")
+    return value
+
+
+def _printable(value: str) -> str:
+    if any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in value):
+        raise ValueError("control characters and line breaks are not allowed")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError("it is no valid Unicode text") from error
+    return value
+
+
+def _relative(value: str) -> str:
+    _printable(value)
+    path = PurePosixPath(value)
+    if "\\" in value or path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", value):
+        raise ValueError("give a path inside the data set, with / and without ..")
+    for part in path.parts:
+        if part.split(".")[0].lower() in RESERVED_NAMES:
+            raise ValueError(f"Windows reserves the name {part}")
+    return "" if value in ("", ".") else str(path)
+
+
+def _file_name(value: str) -> str:
+    if "/" in _relative(value) or not value:
+        raise ValueError("give a file name without folders")
+    return value
+
+
+def _pretrained(value: str) -> str:
+    _printable(value)
+    if "://" not in value:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("only http and https addresses are fetched")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("an address with user, password or query would be stored in the bundle")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_printable)]
+RelativePath = Annotated[str, AfterValidator(_relative)]
+FileName = Annotated[str, AfterValidator(_file_name)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Source(_Part):
+    """A data set mounted on AI Studio: an archive, or a folder that is unpacked already."""
+
+    id: Annotated[int, Field(ge=1)] | None = None
+    archive: FileName | None = None
+    folder: FileName | None = None
+    into: RelativePath = ""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Source:
+        if (self.archive is None) == (self.folder is None):
+            raise ValueError("give either archive: or folder:")
+        return self
+
+
+class Split(_Part):
+    """One split, paths below the data set's root. `list` is VOC's list of stems."""
+
+    images: RelativePath
+    annotations: RelativePath
+    list: RelativePath | None = None
+
+
+class Expected(_Part):
+    """What one split of the mounted data must hold."""
+
+    images: Count
+    boxes: Count
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+
+class Expect(_Part):
+    train: Expected
+    eval: Expected
+
+
+class Dataset(_Part):
+    sources: Annotated[list[Source], Field(min_length=1, max_length=3)]
+    root: RelativePath = ""
+    format: Literal["coco", "voc"] = "coco"
+    train: Split
+    eval: Split
+    classes: Annotated[list[Text], Field(min_length=1)]
+    expect: Expect | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Dataset:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes names one class twice")
+        for split in (self.train, self.eval):
+            if (self.format == "voc") != (split.list is not None):
+                word = "needs" if self.format == "voc" else "does not take"
+                raise ValueError(f"format {self.format} {word} `list:` in train and eval")
+        if PurePosixPath(self.root).name in DOWNLOADED_NAMES:
+            raise ValueError(
+                f"PaddleDetection would download its own data set for a root named {self.root}"
+            )
+        return self
+
+
+class ModelChoice(_Part):
+    config: str
+    pretrained: Annotated[str, AfterValidator(_pretrained)] = "coco"
+    pretrained_missing: Literal["stop", "scratch"] = "stop"
+    input_size: Literal["auto"] | Annotated[int, Field(ge=96, le=1280, multiple_of=32)] = "auto"
+
+
+class Train(_Part):
+    epochs: Count = 100
+    batch_size: Literal["auto"] | Count = "auto"
+    base_lr: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = "auto"
+    gpus: Annotated[int, Field(ge=1, le=8)] = 1
+    amp: bool = False
+    on_oom: Literal["stop"] = "stop"
+
+
+class JobSpec(_Part):
+    """The whole of job.yaml."""
+
+    name: Annotated[str, AfterValidator(_name)]
+    environment: str
+    dataset: Dataset
+    model: ModelChoice
+    train: Train = Train()
+    stages: list[str] = []
+    overrides: dict[str, Any] = {}
+    template: Text = "paddledetection"
+    language: Literal["zh", "en"] = "zh"
+
+
+def load_spec(path: Path) -> tuple[JobSpec, Document]:
+    """Read a job.yaml. Raises SpecError with every fault: file, line, path, what is expected."""
+    try:
+        return parse_spec(load_file(path))
+    except YamlError as error:
+        raise SpecError(error.message) from error
+    except OSError as error:
+        hint = "`jobgen demo` makes a job to look at; README shows one."
+        raise SpecError(f"{path}: {error.strerror}", hint) from error
+
+
+def spec_from_text(text: str, source: str = "job.yaml") -> JobSpec:
+    """Read job.yaml's text. Raises SpecError."""
+    try:
+        return parse_spec(load(text, source))[0]
+    except YamlError as error:
+        raise SpecError(error.message) from error
+
+
+def parse_spec(document: Document) -> tuple[JobSpec, Document]:
+    if not isinstance(document.value, dict):
+        raise SpecError(f"{document.source}:1: a job has keys: name, environment, dataset, model")
+    try:
+        return JobSpec.model_validate(document.value), document
+    except ValidationError as error:
+        findings = Findings(_finding(document, fault) for fault in error.errors())
+        raise faults(findings) from error
+
+
+def faults(findings: Findings) -> SpecError:
+    """All errors of a job as one SpecError, each once."""
+    lines = list(dict.fromkeys(f"{f.place}: {f.message}" for f in findings.errors))
+    count = f"{len(lines)} faults:\n" if len(lines) > 1 else ""
+    return SpecError(count + "\n".join(lines))
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """`; did you mean X?`, or what there is."""
+    close = difflib.get_close_matches(word, known, 1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there are {', '.join(known)}" if known else ""
+
+
+def _finding(document: Document, fault: Any) -> Finding:
+    # pydantic adds the branch of a union to the path; job.yaml has no such key.
+    path = tuple(part for part in fault["loc"] if not _is_branch(part))
+    kind = fault["type"]
+    message = fault["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        model = _model_at(path[:-1])
+        known = sorted(model.model_fields) if model else []
+        message = f"unknown key {path[-1]}{nearest(str(path[-1]), known)}"
+    elif kind == "missing":
+        message = "this key is missing"
+    elif "input" in fault and not isinstance(fault["input"], dict):
+        message = f"{message[0].lower()}{message[1:]}, got {fault['input']!r}"
+    dotted = ".".join(str(part) for part in path)
+    place = f"{document.source}:{document.line(path)}"
+    return Finding("SP001", Severity.ERROR, f"{dotted}: {message}" if dotted else message, place)
+
+
+def _is_branch(part: str | int) -> bool:
+    return isinstance(part, str) and ("[" in part or part in ("int", "float"))
+
+
+def _model_at(path: Sequence[str | int]) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = JobSpec
+    for part in path:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(str(part)) if model else None
+        model = _model_in(field.annotation) if field else None
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        found = _model_in(inner)
+        if found:
+            return found
+    return None

@@ -1,0 +1,181 @@
+"""YAML in and out: strict, with line numbers, and never constructing an object.
+
+Two dialects are read. `yaml12` is job.yaml's: only `true` and `false` are
+booleans and `1e-3` is a number, as people expect. `yaml11` reads PaddleDetection's
+files as PyYAML reads them there, where `1e-3` is text and `no` is False.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from jobgen.errors import JobgenError
+from jobgen.runtime.configure import yaml_block, yaml_scalar
+
+Dialect = Literal["yaml12", "yaml11"]
+YamlPath = tuple[str | int, ...]
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SCALARS_12 = (
+    (re.compile(r"(?:|~|null|Null|NULL)"), lambda text: None),
+    (re.compile(r"true|True|TRUE"), lambda text: True),
+    (re.compile(r"false|False|FALSE"), lambda text: False),
+    (re.compile(r"[-+]?\d+"), int),
+    (re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?"), float),
+)
+_MAX_DEPTH = 60
+
+
+class YamlError(JobgenError):
+    """A file is no YAML, or YAML that jobgen does not take. `line` counts from 1."""
+
+    def __init__(self, source: str, line: int, message: str) -> None:
+        super().__init__(f"{source}:{line}: {message}")
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A value with a YAML tag of its own, kept as data: `!CosineDecay {...}`."""
+
+    tag: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML document: its value, and the line (from 1) of every key and item."""
+
+    value: Any
+    lines: dict[YamlPath, int]
+    source: str
+
+    def line(self, path: Iterable[str | int]) -> int:
+        """The line of `path`, or of the nearest thing around it."""
+        parts = tuple(path)
+        while parts and parts not in self.lines:
+            parts = parts[:-1]
+        return self.lines.get(parts, 1)
+
+
+def load(text: str, source: str, dialect: Dialect = "yaml12") -> Document:
+    """Read one document. Raises YamlError with the line.
+
+    Refused: duplicate keys, keys that are no text, tags that would construct an
+    object (`!!python/...`), aliases that contain themselves.
+    """
+    loader = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        reader = _Reader(source, dialect, loader)
+        value = None if node is None else reader.value(node, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = error.problem or error.context or "no YAML"
+        raise YamlError(source, mark.line + 1 if mark else 1, problem) from error
+    except yaml.YAMLError as error:
+        raise YamlError(source, 1, str(error).replace("\n", " ")) from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+    return Document(value, reader.lines, source)
+
+
+def load_file(path: Path, dialect: Dialect = "yaml12") -> Document:
+    """Read a file in UTF-8. Raises YamlError; OSError where it can't be read."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise YamlError(str(path), 1, "it is not in UTF-8") from error
+    return load(text, str(path), dialect)
+
+
+class _Reader:
+    """Turns the nodes of one document into plain data."""
+
+    def __init__(self, source: str, dialect: Dialect, loader: Any) -> None:
+        self.source = source
+        self.dialect = dialect
+        self.loader = loader
+        self.lines: dict[YamlPath, int] = {}
+        self.open: list[yaml.Node] = []
+
+    def fault(self, node: yaml.Node, message: str) -> YamlError:
+        return YamlError(self.source, node.start_mark.line + 1, message)
+
+    def value(self, node: yaml.Node, path: YamlPath) -> Any:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if node in self.open or len(self.open) > _MAX_DEPTH:
+            raise self.fault(node, "an alias contains itself, or the nesting is too deep")
+        self.open.append(node)
+        try:
+            return self._tagged(node, path)
+        finally:
+            self.open.pop()
+
+    def _tagged(self, node: yaml.Node, path: YamlPath) -> Any:
+        if node.tag.startswith("!"):
+            plain = self._plain(node, path, "!")
+            return Tagged(node.tag[1:], plain)
+        if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
+            raise self.fault(node, f"the tag {node.tag} would construct an object")
+        return self._plain(node, path, node.tag.rsplit(":", 1)[1])
+
+    def _plain(self, node: yaml.Node, path: YamlPath, kind: str) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
+        return self._scalar(node, kind)
+
+    def _mapping(self, node: yaml.MappingNode, path: YamlPath) -> dict[str, Any]:
+        if self.dialect == "yaml11":
+            _Loader.flatten_mapping(self.loader, node)
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.value(key_node, (*path, "?"))
+            if not isinstance(key, str):
+                raise self.fault(key_node, f"the key {key!r} is not text; put it in quotes")
+            if key in found:
+                raise self.fault(key_node, f"the key {key!r} is there twice")
+            self.lines[(*path, key)] = key_node.start_mark.line + 1
+            found[key] = self.value(value_node, (*path, key))
+        return found
+
+    def _scalar(self, node: yaml.ScalarNode, kind: str) -> Any:
+        text: str = node.value
+        if kind in ("str", "!"):
+            if kind == "str" and self.dialect == "yaml12" and not node.style:
+                return _scalar12(text)
+            return text
+        if self.dialect == "yaml12":
+            return _scalar12(text) if not node.style else text
+        constructor = _Loader.yaml_constructors.get(node.tag)
+        try:
+            return constructor(self.loader, node)
+        except (TypeError, ValueError) as error:
+            raise self.fault(node, f"{text!r} can't be read: {error}") from error
+
+
+def _scalar12(text: str) -> Any:
+    for pattern, make in _SCALARS_12:
+        if pattern.fullmatch(text):
+            return make(text)
+    return text
+
+
+def dump_scalar(value: Any) -> str:
+    """A value in flow style, the same for PyYAML and for this module."""
+    return yaml_scalar(value)
+
+
+def dump_block(values: dict[str, Any], indent: int = 0) -> str:
+    """Nested dicts in block style, everything else in flow style, in the order given."""
+    return yaml_block(values, indent)
