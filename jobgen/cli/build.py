@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jobgen.cli.console import Console
+
+if TYPE_CHECKING:
+    from jobgen.bundle import Bundle
 
 EXAMPLES = """\b
 Examples:
@@ -44,12 +49,24 @@ def command(
             raise click.exceptions.Exit(1)
         return
     changed = write_bundle(bundle, folder)
+    trust(bundle)
     console.result(folder=str(folder), files=sorted(bundle.files), changed=changed,
                    digest=bundle.digest)
     for name, data in bundle.files.items():
         state = "written" if name in changed else "unchanged"
         console.data(f"{folder / name}  {len(data):,} bytes, {state}")
     console.say(_next_steps(folder))
+
+
+def trust(bundle: Bundle) -> None:
+    """Remember that this machine built the bundle: `run` need not ask then."""
+    from jobgen.files import write_atomically
+    from jobgen.settings import load_settings
+
+    mark = load_settings().cache / "trusted" / bundle.digest
+    # A bundle that could not be remembered is only asked about.
+    with contextlib.suppress(OSError):
+        write_atomically(mark, b"")
 
 
 def _next_steps(folder: Path) -> str:

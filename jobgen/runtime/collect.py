@@ -52,7 +52,7 @@ def list_artefacts(folder: str) -> List[Dict[str, Any]]:
     """Path below `folder`, size in bytes and SHA-256 of every file worth keeping."""
     found = []
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in ("checkpoints", "scripts"))
+        folders[:] = sorted(n for n in folders if n != "scripts" and not n.startswith("checkpoints"))
         for name in sorted(names):
             path = os.path.join(place, name)
             relative = os.path.relpath(path, folder).replace(os.sep, "/")

@@ -1,0 +1,91 @@
+"""`jobgen run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobgen.cli.console import Console
+
+EXAMPLES = """\b
+Examples:
+  jobgen run bundles/ssdd/upload --archive ssdd.zip --device cpu --smoke
+  jobgen run bundles/ssdd/upload --archive ssdd.zip -p EPOCHS 20
+"""
+
+
+def parameter_value(text: str) -> Any:
+    """A value on the command line as job.yaml would read it: 12, 0.01, true, null, or text."""
+    from jobgen.yamlio import load
+
+    return load(text, "-p").value
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("upload", type=click.Path(path_type=Path))
+@click.option("--archive", "archives", multiple=True, type=click.Path(path_type=Path),
+              help="The data: a file or an unpacked folder, once for each source.")
+@click.option("--device", type=click.Choice(["auto", "gpu", "cpu"]), default="auto",
+              show_default=True, help="auto takes the CPU for a smoke run only.")
+@click.option("--smoke", is_flag=True, help="One epoch of a few steps: it works, or it says why not.")
+@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE",
+              help="A parameter of the notebook, as in: -p EPOCHS 20")
+@click.option("--python", type=click.Path(path_type=Path),
+              help="A Python that has Paddle, instead of the managed one.")
+@click.option("--mirror", help="A git copy of PaddleDetection to clone from.")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+              help="Folder for runs.")
+@click.option("--new", "fresh", is_flag=True, help="Start afresh beside an unfinished run.")
+@click.option("--yes", is_flag=True, help="Run a bundle that was not built here without asking.")
+@click.option("--json", "json_output", is_flag=True, help="Answer in JSON.")
+@click.pass_obj
+def command(
+    console: Console, upload: Path, archives: tuple[Path, ...], device: str, smoke: bool,
+    parameters: tuple[tuple[str, str], ...], python: Path | None, mirror: str | None, runs: Path,
+    fresh: bool, yes: bool, json_output: bool,
+) -> None:
+    """Execute the notebook in UPLOAD, unchanged, in an emulated AI Studio home.
+
+    Ends with exit code 7 unless the run is ok. Run again to go on with a run
+    that was stopped.
+    """
+    from jobgen.bundle import read_bundle
+    from jobgen.run.local import RunRequest
+    from jobgen.settings import load_settings
+
+    console.json_output = json_output
+    bundle = read_bundle(upload)
+    settings = load_settings(mirror=mirror)
+    allow(console, bundle, settings.cache, yes)
+    request = RunRequest(
+        bundle, list(archives), runs, device, smoke, python, fresh,
+        {name: parameter_value(text) for name, text in parameters},
+    )
+    show_run(console, request, settings)
+
+
+def allow(console: Console, bundle: Any, cache: Path, yes: bool) -> None:
+    """Running a bundle is running its code: ask once for one that this machine has not built."""
+    from jobgen.files import write_atomically
+
+    known = cache / "trusted" / bundle.digest
+    if known.exists():
+        return
+    if not yes:
+        console.say(f"This bundle was not built on this machine. Its SHA-256 is {bundle.digest}.")
+        click.confirm("Running it runs its code. Go on?", abort=True, err=True)
+    write_atomically(known, b"")
+
+
+def show_run(console: Console, request: Any, settings: Any) -> None:
+    """Run, show the verdict, and end with exit code 7 where it is not good."""
+    from jobgen.errors import RunError
+    from jobgen.run.local import run_bundle
+
+    workspace, verdict = run_bundle(request, settings, console.say, console.live())
+    console.result(status=verdict.status, run=str(workspace.folder), result=verdict.result)
+    console.data("\n".join(verdict.lines(workspace)))
+    if not verdict.good:
+        raise click.exceptions.Exit(RunError.exit_code)

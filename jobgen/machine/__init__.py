@@ -1,0 +1,1 @@
+"""This computer: Python environments, the mirror of PaddleDetection, caches."""

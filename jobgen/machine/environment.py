@@ -1,0 +1,120 @@
+"""Managed Python environments: made once with uv, kept by the hash of their pins."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from jobgen.catalog import Environment, pins
+from jobgen.errors import RunError
+from jobgen.files import sha256
+from jobgen.machine.index import uv_environment
+from jobgen.machine.locks import make_once
+from jobgen.runtime.processes import last_words
+
+Say = Callable[[str], None]
+VERSIONS = ((3, 10), (3, 11), (3, 12))
+FACTS = "import json,sys; print(json.dumps([list(sys.version_info[:2]), sys.executable]))"
+
+
+def uv_program() -> str:
+    """The path of uv. Raises RunError where the `run` extra is not installed."""
+    try:
+        from uv import find_uv_bin
+    except ImportError as error:
+        found = shutil.which("uv")
+        if found:
+            return found
+        hint = 'pip install "jobgen[run]"'
+        raise RunError("local runs need uv, nbclient and ipykernel", hint) from error
+    program: str = find_uv_bin()
+    return program
+
+
+def candidate_pythons() -> Iterator[str]:
+    """Interpreters of this machine that might do, the best guesses first."""
+    for major, minor in VERSIONS:
+        found = shutil.which(f"python{major}.{minor}")
+        if found:
+            yield found
+        roots = [os.environ.get("PYENV_ROOT", ""), str(Path.home() / ".pyenv")]
+        for root in dict.fromkeys(filter(None, roots)):
+            pattern = f"{glob.escape(root)}/versions/{major}.{minor}.*/bin/python"
+            yield from sorted(glob.glob(pattern), reverse=True)
+    for name in ("python3", "python"):
+        found = shutil.which(name)
+        if found:
+            yield found
+
+
+def python_facts(python: str) -> tuple[tuple[int, int], str] | None:
+    """Version and real path of an interpreter, or None where it can't run."""
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-c", FACTS], capture_output=True, text=True, timeout=60, check=True
+        )
+        version, path = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return (version[0], version[1]), path
+
+
+def find_python() -> tuple[tuple[int, int], str]:
+    """An installed Python 3.10 to 3.12. Raises RunError where there is none."""
+    seen = []
+    for python in candidate_pythons():
+        facts = python_facts(python)
+        if facts and facts[0] in VERSIONS:
+            return facts
+        if facts:
+            seen.append(f"{facts[0][0]}.{facts[0][1]}")
+    there = f"only {', '.join(sorted(set(seen)))}" if seen else "none at all"
+    raise RunError(
+        f"a local run needs an installed Python 3.10, 3.11 or 3.12; here is {there}",
+        "Install one (for example: sudo apt-get install python3.11 python3.11-venv), or give a "
+        "Python that has Paddle: --python PATH",
+    )
+
+
+def managed_python(environment: Environment, cache: Path, say: Say) -> tuple[Path, bool]:
+    """The Python of the managed environment for an AI Studio environment, and whether it was
+    made just now. Raises RunError with the installer's last words where it can't be made."""
+    wanted = pins(environment)
+    version, base = find_python()
+    key = sha256(f"{wanted}{version}{base}".encode())[:16]
+    folder = cache / "envs" / f"{environment.local}-py{version[0]}{version[1]}-{key}"
+
+    def make(place: Path) -> str:
+        say(f"making the Python environment {place.name} (once, about 1.2 GB) ...")
+        uv, env = uv_program(), uv_environment()
+        log = place.with_name(place.name + ".log")
+        # --seed: the notebook's install stage may need pip.
+        _uv([uv, "venv", "--seed", "--python", base, str(place)], env, log)
+        listed = place / "pins.txt"
+        listed.write_text(wanted, encoding="utf-8")
+        python = str(place / "bin" / "python")
+        argv = [uv, "pip", "install", "--no-deps", "--python", python, "-r", str(listed)]
+        _uv(argv, env, log)
+        return python
+
+    python, made = make_once(folder, make)
+    return Path(python), made
+
+
+def _uv(argv: list[str], env: dict[str, str], log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write("$ " + " ".join(argv) + "\n")
+        stream.flush()
+        answer = subprocess.run(argv, env=env, stdout=stream, stderr=stream, check=False)
+    if answer.returncode != 0:
+        said = last_words(log.read_text(encoding="utf-8").splitlines())
+        raise RunError(
+            f"the Python environment could not be made: {said}",
+            f"Usually the network or the package index; the whole log is {log}",
+        )

@@ -1,0 +1,205 @@
+"""A local git copy of PaddleDetection that a run clones from instead of the network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobgen.catalog import Environment, Revision, models
+from jobgen.catalog.picodet import Values
+from jobgen.errors import RunError
+from jobgen.machine.environment import uv_program
+from jobgen.machine.index import uv_environment
+from jobgen.machine.locks import make_once
+from jobgen.resources import mirror_tools_dir
+from jobgen.runtime.source import COMMIT, ppdet_hash
+from jobgen.yamlio import Tagged, dump_block, dump_scalar
+
+Say = Callable[[str], None]
+ANSWER_TIMEOUT = 20
+CLONE_TIMEOUT = 1800
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """`address` is what git clones from; `origin` says where its content came from."""
+
+    address: str
+    origin: str
+    made: bool
+
+
+def git_environment() -> dict[str, str]:
+    """No prompt, no user or system settings: the same repository on every machine."""
+    env = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    for key, value in os.environ.items():
+        if key.lower().endswith("_proxy") or key in ("SSL_CERT_FILE", "GIT_SSL_CAINFO"):
+            env[key] = value
+    env.update(GIT_TERMINAL_PROMPT="0", GIT_CONFIG_NOSYSTEM="1")
+    return env
+
+
+def find_mirror(environment: Environment, cache: Path, given: str | None, say: Say) -> Mirror:
+    """The mirror of the environment's PaddleDetection: the given one, the cached one, or a new
+    one from the network or, where no address answers, from packages. Raises RunError."""
+    if shutil.which("git") is None:
+        raise RunError("git is not installed", "Install git, then run again.")
+    if given:
+        return Mirror(mirror_address(given), f"given: {given}", False)
+    revision = environment.revision
+    folder = cache / "mirrors" / f"paddledetection-{revision.name.replace('/', '-')}"
+
+    def make(place: Path) -> str:
+        for url in environment.urls:
+            if _clone(url, revision, place, say):
+                return url
+        say(f"no address of PaddleDetection answers; putting {revision.name} together from packages")
+        _from_package(revision, place)
+        return f"packages: {revision.package}, jobgen's catalogue and jobgen's tools"
+
+    origin, made = make_once(folder, make)
+    return Mirror(f"file://{folder / 'repo.git'}", origin, made)
+
+
+def mirror_address(given: str) -> str:
+    """An address that git takes with --depth: a bare path ignores it. Raises RunError."""
+    if given.startswith(("https://", "ssh://", "file://")):
+        return given
+    path = Path(given).expanduser().absolute()
+    if not path.is_dir():
+        raise RunError(f"the mirror {given} is no folder and no https, ssh or file address")
+    return f"file://{path}"
+
+
+def _git(arguments: list[str], timeout: float = 600, cwd: Path | None = None) -> str:
+    answer = subprocess.run(
+        ["git", *arguments],
+        cwd=cwd,
+        env=git_environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=True,
+    )
+    return answer.stdout.strip()
+
+
+def _clone(url: str, revision: Revision, place: Path, say: Say) -> bool:
+    """Fetch the one commit from an address; False where it does not give it."""
+    try:
+        _git(["ls-remote", "--exit-code", url, "HEAD"], ANSWER_TIMEOUT)
+    except (subprocess.SubprocessError, OSError):
+        return False
+    say(f"cloning PaddleDetection {revision.name} from {url} (once) ...")
+    repo = place / "repo.git"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    try:
+        _git(["init", "-q", "--bare", str(repo)])
+        is_commit = COMMIT.match(revision.ref)
+        ref = revision.ref if is_commit else f"refs/tags/{revision.ref}:refs/tags/{revision.ref}"
+        _git(["-C", str(repo), "fetch", "-q", "--depth", "1", url, ref], CLONE_TIMEOUT)
+        if is_commit:
+            _git(["-C", str(repo), "update-ref", "refs/heads/pinned", revision.commit])
+        _serve_commits(repo)
+        found = _git(["-C", str(repo), "rev-parse", f"{revision.ref}^{{commit}}"])
+    except (subprocess.SubprocessError, OSError):
+        shutil.rmtree(place, ignore_errors=True)
+        return False
+    return found == revision.commit
+
+
+def _serve_commits(repo: Path) -> None:
+    _git(["-C", str(repo), "config", "uploadpack.allowAnySHA1InWant", "true"])
+
+
+def _from_package(revision: Revision, place: Path) -> None:
+    """ppdet/ of the PyPI package, the catalogue's configs, jobgen's own tools, in one commit."""
+    if revision.package is None:
+        raise RunError(
+            f"no address of PaddleDetection answers, and {revision.name} is not on PyPI",
+            "Try again with a network, or give a clone: --mirror PATH",
+        )
+    tree = place / "tree"
+    tree.mkdir(parents=True)
+    argv = [uv_program(), "pip", "install", "-q", "--no-deps", "--target", str(place / "package")]
+    answer = subprocess.run(
+        [*argv, revision.package], env=uv_environment(), capture_output=True, text=True, check=False
+    )
+    if answer.returncode != 0:
+        raise RunError(
+            f"{revision.package} could not be fetched: {answer.stderr.strip().splitlines()[-1:]}",
+            "Usually the network or the package index: try again later.",
+        )
+    shutil.move(str(place / "package" / "ppdet"), str(tree / "ppdet"))
+    shutil.rmtree(place / "package")
+    if ppdet_hash(str(tree)) != revision.ppdet:
+        raise RunError(f"{revision.package} is not what the catalogue knows under this name")
+    shutil.copytree(
+        mirror_tools_dir(), tree / "tools", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for path, text in catalogue_configs().items():
+        target = tree / "configs" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8", newline="\n")
+    _commit(tree, place / "repo.git", revision)
+    shutil.rmtree(tree)
+
+
+def catalogue_configs() -> dict[str, str]:
+    """Every config of the catalogue as YAML of our own writing, by path below configs/."""
+    texts = {}
+    for name, model in models().items():
+        for path, values in model.layers():
+            texts[path] = _yaml(values)
+        bases = [os.path.relpath(base, "picodet").replace(os.sep, "/") for base in model.bases]
+        texts[f"picodet/{name}.yml"] = f"_BASE_: {dump_scalar(bases)}\n" + _yaml(model.own)
+    return texts
+
+
+def _yaml(values: Values) -> str:
+    schedule = values.get("LearningRate", {}).get("schedulers", [])
+    plain = [{"name": s.tag, **s.value} if isinstance(s, Tagged) else s for s in schedule]
+    if plain:
+        values = {**values, "LearningRate": {**values["LearningRate"], "schedulers": plain}}
+    return dump_block(values)
+
+
+def _commit(tree: Path, repo: Path, revision: Revision) -> None:
+    """One commit with fixed author and date, so that its hash is the same everywhere."""
+    env = git_environment()
+    for who in ("AUTHOR", "COMMITTER"):
+        env[f"GIT_{who}_NAME"] = "jobgen"
+        env[f"GIT_{who}_EMAIL"] = "jobgen@localhost"
+        env[f"GIT_{who}_DATE"] = "2023-02-23T00:00:00 +0000"
+    message = f"PaddleDetection {revision.name}, put together from {revision.package}"
+    for argv in (
+        ["init", "-q", str(tree)],
+        ["-C", str(tree), "-c", "core.autocrlf=false", "add", "-A", "-f"],
+        ["-C", str(tree), "commit", "-q", "-m", message],
+        ["-C", str(tree), "tag", revision.ref],
+        ["clone", "-q", "--bare", str(tree), str(repo)],
+    ):
+        subprocess.run(["git", *argv], env=env, check=True, capture_output=True)
+    _serve_commits(repo)
+
+
+def write_git_config(home: Path, mirror: Mirror, urls: list[str]) -> None:
+    """A git config for the kernel's HOME that sends PaddleDetection's addresses to the mirror."""
+    rows = ["[safe]", "\tdirectory = *", f"[url {json.dumps(mirror.address)}]"]
+    for url in urls:
+        # An address without .git is another address for insteadOf.
+        rows += [f"\tinsteadOf = {url}", f"\tinsteadOf = {url.removesuffix('.git')}"]
+    home.mkdir(parents=True, exist_ok=True)
+    (home / ".gitconfig").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    for url in urls:
+        env = {**git_environment(), "HOME": str(home)}
+        argv = ["git", "ls-remote", "--get-url", url]
+        answer = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+        if answer.stdout.strip() != mirror.address:
+            raise RunError(f"git would not take {url} from the mirror {mirror.address}")

@@ -1,0 +1,1 @@
+"""A bundle's run on this machine: workspace, kernel, progress, verdict."""

@@ -1,0 +1,111 @@
+"""Execute a notebook's own cells in a given Python, saving it after every cell."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from jobgen.errors import RunError
+from jobgen.files import write_atomically
+from jobgen.literals import to_source
+from jobgen.notebook import INJECTED_TAG, PARAMETERS_TAG, cell_source, tagged_cell
+
+# Cells cut what they show themselves; this bounds a cell that a pack of one's own adds.
+OUTPUT_LIMIT = 200_000
+
+
+def parameter_defaults(notebook: dict[str, Any]) -> dict[str, Any]:
+    """The names (and literal values) that the parameters cell assigns."""
+    import ast
+
+    found = {}
+    source = cell_source(notebook["cells"][tagged_cell(notebook, PARAMETERS_TAG)])
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found[node.targets[0].id] = ast.literal_eval(node.value)
+    return found
+
+
+def inject(notebook: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """A copy with one `injected-parameters` cell after the parameters, and nothing else changed."""
+    found = copy.deepcopy(notebook)
+    rows = [f"{name} = {to_source(value)}\n" for name, value in parameters.items()]
+    cell = {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": INJECTED_TAG,
+        "metadata": {"tags": [INJECTED_TAG]},
+        "outputs": [],
+        "source": ["# Parameters\n", *rows],
+    }
+    found["cells"].insert(tagged_cell(found, PARAMETERS_TAG) + 1, cell)
+    return found
+
+
+def execute(
+    notebook: dict[str, Any], python: Path, env: dict[str, str], cwd: Path, save_to: Path
+) -> str | None:
+    """Run all cells. None, or in a line why the notebook did not come to its end.
+
+    Raises RunError where the kernel can't be started at all.
+    """
+    try:
+        import nbformat
+        from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+        from jupyter_client.manager import AsyncKernelManager
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError, DeadKernelError
+    except ImportError as error:
+        hint = 'pip install "jobgen[run]"'
+        raise RunError("local runs need nbclient and ipykernel", hint) from error
+
+    class OneKernel(KernelSpecManager):  # type: ignore[misc]
+        """Knows the one Python that this run uses, whatever kernels are installed."""
+
+        def get_kernel_spec(self, kernel_name: str) -> Any:
+            argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            return KernelSpec(argv=argv, display_name=kernel_name, language="python")
+
+    node = nbformat.reads(json.dumps(notebook), as_version=4)
+
+    def save(**_: Any) -> None:
+        write_atomically(save_to, nbformat.writes(node).encode())
+
+    # Sockets in a short folder of its own: a Unix socket's path has at most 107 bytes.
+    sockets = Path(tempfile.mkdtemp(prefix="jobgen-"))
+    manager = AsyncKernelManager(
+        kernel_name="python3",
+        kernel_spec_manager=OneKernel(),
+        transport="ipc",
+        connection_file=str(sockets / "kernel.json"),
+    )
+    client = NotebookClient(
+        node,
+        km=manager,
+        timeout=None,
+        startup_timeout=180,
+        resources={"metadata": {"path": str(cwd)}},
+        on_cell_executed=save,
+        on_cell_error=save,
+        coalesce_streams=True,
+        store_widget_state=False,
+    )
+    save()
+    log = save_to.with_name("kernel.log").open("ab")
+    try:
+        client.execute(env=env, stdout=log, stderr=log)
+    except CellExecutionError as error:
+        return f"{error.ename}: {error.evalue}"
+    except DeadKernelError:
+        return "the notebook's kernel died"
+    except RuntimeError as error:
+        raise RunError(f"the kernel of {python} did not start: {error}") from error
+    finally:
+        save()
+        log.close()
+        shutil.rmtree(sockets, ignore_errors=True)
+    return None

@@ -1,0 +1,115 @@
+"""`run`: one bundle, from the files to the verdict."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jobgen.bundle import Bundle
+from jobgen.catalog import environments
+from jobgen.errors import BundleError, RunError
+from jobgen.machine.environment import managed_python, python_facts
+from jobgen.machine.mirror import find_mirror, write_git_config
+from jobgen.run.kernel import execute, inject, parameter_defaults
+from jobgen.run.progress import Progress
+from jobgen.run.verdict import Verdict, settle
+from jobgen.run.workspace import (
+    Workspace,
+    check_parameters,
+    kernel_environment,
+    lay_out,
+    match_archives,
+    open_workspace,
+    sources_of,
+)
+from jobgen.settings import Settings
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run and how. `parameters` are notebook parameters beside those of the flags."""
+
+    bundle: Bundle
+    archives: list[Path]
+    runs: Path
+    device: str = "auto"
+    smoke: bool = False
+    python: Path | None = None
+    fresh: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def run_bundle(
+    request: RunRequest, settings: Settings, say: Callable[[str], None], live: bool
+) -> tuple[Workspace, Verdict]:
+    """Execute the bundle's notebook in an emulated home. Raises RunError before the start only:
+    afterwards the verdict tells."""
+    if not sys.platform.startswith("linux"):
+        raise RunError(
+            f"local runs need Linux; this is {sys.platform}",
+            "Use WSL on Windows, or run the job on AI Studio: the bundle is the same.",
+        )
+    bundle = request.bundle
+    name = bundle.facts.get("spec", {}).get("environment", "")
+    environment = environments().get(name)
+    if environment is None:
+        raise BundleError(f"the bundle names the environment {name!r}, which is not known")
+    notebook = bundle.notebook
+    parameters = {"DEVICE": request.device, **request.parameters}
+    if request.smoke:
+        parameters = {**parameters, "SMOKE": True, "PRETRAINED_MISSING": "scratch"}
+    check_parameters(parameter_defaults(notebook), parameters)
+    sources = sources_of(bundle)
+    archives = match_archives(sources, request.archives)
+
+    python, python_made = _python(request, environment, settings.cache, say)
+    mirror = find_mirror(environment, settings.cache, settings.mirror, say)
+    workspace, resumed = open_workspace(bundle, request.runs, parameters, request.fresh)
+    if resumed:
+        say(f"going on with {workspace.folder} (a run of this job that did not end well; --new "
+            "starts afresh)")
+    lay_out(workspace, bundle, sources, archives)
+    write_git_config(workspace.kernel_home, mirror, environment.urls)
+    say(f"run in {workspace.folder}; PaddleDetection from {mirror.origin}")
+    parameters = {
+        "HOME_DIR": str(workspace.home),
+        "WEIGHTS_DIR": str(settings.cache / "weights"),
+        **parameters,
+    }
+    _record_machine(workspace, python, python_made, mirror.origin, mirror.made)
+    env = kernel_environment(workspace, python)
+    with Progress(workspace.output / "events.jsonl", say, live):
+        fault = execute(
+            inject(notebook, parameters), python, env, workspace.home, workspace.notebook
+        )
+    return workspace, settle(workspace, fault)
+
+
+def _python(
+    request: RunRequest, environment: Any, cache: Path, say: Callable[[str], None]
+) -> tuple[Path, bool]:
+    if request.python is None:
+        return managed_python(environment, cache, say)
+    if python_facts(str(request.python)) is None:
+        raise RunError(f"{request.python} is no Python that runs")
+    return request.python.absolute(), False
+
+
+def _record_machine(
+    workspace: Workspace, python: Path, python_made: bool, mirror: str, mirror_made: bool
+) -> None:
+    """The first events of a run: what jobgen made for it, or found in its cache."""
+    import json
+
+    events = workspace.output / "events.jsonl"
+    events.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"event": "environment", "python": str(python), "made": python_made},
+        {"event": "mirror", "origin": mirror, "made": mirror_made},
+    ]
+    with events.open("a", encoding="utf-8", newline="\n") as stream:
+        for row in rows:
+            stream.write(json.dumps({"stage": None, "time": None, **row}, sort_keys=True) + "\n")

@@ -1,0 +1,132 @@
+"""Live progress of a run, read from its events.jsonl."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from jobgen.runtime.outcome import duration_text
+
+PLAIN_STEPS = 20.0
+
+
+def event_line(event: dict[str, Any]) -> tuple[str, bool] | None:
+    """One line for people, and whether the next one may be drawn over it; None to stay silent."""
+    stage, kind = event.get("stage") or "", event["event"]
+    if kind == "end":
+        seconds = duration_text(event["seconds"])
+        return f"{stage:<10}{event['status']:<8}{seconds:<12}{event['text']}", False
+    if kind == "start":
+        return f"{stage:<10}...", True
+    if kind == "step":
+        text = (
+            f"{stage:<10}epoch {event['epoch'] + 1}/{event['epochs']}  "
+            f"step {event['step'] + 1}/{event['steps']}  loss {_loss(event['loss'])}  "
+            f"lr {event['learning_rate']:.4g}  {event['ips']:.1f} img/s  {event['eta']} left"
+        )
+        if event.get("best") is not None:
+            text += f"  best mAP@0.5 {event['best']:.3f}"
+        return text, True
+    if kind == "evaluated":
+        epoch, mean = event["epoch"] + 1, event.get("mAP", -1.0)
+        return f"{'':<10}epoch {epoch}: mAP {mean:.3f}, mAP@0.5 {event['mAP50']:.3f}", False
+    if kind == "unpacking":
+        share = 100.0 * event["done"] / max(1, event["total"])
+        return f"{stage:<10}unpacking {event['archive']}: {share:.0f} %", True
+    if kind == "note":
+        return f"{'':<10}{event['text']}", False
+    if kind == "clone" and event.get("fault"):
+        return f"{'':<10}{event['url']}: {event['fault']}", False
+    if kind == "weights" and event.get("fault"):
+        return f"{'':<10}weights, try {event['attempt']}: {event['fault']}", False
+    return None
+
+
+def _loss(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def read_events(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """The whole lines after `offset` bytes, and the offset behind them."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read()
+    except OSError:
+        return [], offset
+    end = data.rfind(b"\n") + 1
+    return list(_parsed(data[:end])), offset + end
+
+
+def _parsed(data: bytes) -> Iterator[dict[str, Any]]:
+    for line in data.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+class Progress:
+    """Shows events while the `with` block runs: one line drawn over on a terminal, plain
+    lines with a step now and then elsewhere."""
+
+    def __init__(self, path: Path, say: Callable[[str], None], live: bool) -> None:
+        self.path = path
+        self.say = say
+        self.live = live
+        self.offset = path.stat().st_size if path.is_file() else 0
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.status: Any = None
+        self.quiet = 0.0
+
+    def __enter__(self) -> Progress:
+        if self.live:
+            from rich.console import Console
+
+            self.status = Console(stderr=True).status("starting the kernel ...")
+            self.status.start()
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop.set()
+        self.thread.join()
+        self._show()
+        if self.status is not None:
+            self.status.stop()
+
+    def _watch(self) -> None:
+        while not self.stop.wait(0.5):
+            self.quiet += 0.5
+            self._show()
+
+    def _show(self) -> None:
+        events, self.offset = read_events(self.path, self.offset)
+        for event in events:
+            shown = event_line(event)
+            if shown is None:
+                continue
+            text, passing = shown
+            if self.live and passing:
+                self.status.update(_escaped(text))
+            elif self.live:
+                self.status.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            elif not passing or (event["event"] == "step" and self.quiet >= PLAIN_STEPS):
+                self.quiet = 0.0
+                self.say(text)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,178 @@
+"""The folder of a run, laid out as AI Studio lays out a job's home."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobgen.bundle import Bundle
+from jobgen.errors import BundleError, DatasetError, RunError, SpecError
+from jobgen.files import write_atomically
+
+STATE = "run.json"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """`home` is the emulated /home/aistudio; `kernel_home` the kernel's own HOME."""
+
+    folder: Path
+    name: str
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def kernel_home(self) -> Path:
+        return self.folder / "kernel-home"
+
+    @property
+    def output(self) -> Path:
+        return self.home / "output" / self.name
+
+    @property
+    def notebook(self) -> Path:
+        return self.folder / "main.executed.ipynb"
+
+    def result(self) -> dict[str, Any]:
+        """What result.json says; empty before there is one."""
+        try:
+            found: dict[str, Any] = json.loads((self.output / "result.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+
+def check_parameters(known: dict[str, Any], given: dict[str, Any]) -> None:
+    """Refuse names that the notebook does not have. Raises SpecError with the nearest."""
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name.upper(), known, 1)
+            hint = f"Did you mean {close[0]}? " if close else ""
+            raise SpecError(
+                f"the notebook has no parameter {name}", f"{hint}There are: {', '.join(known)}"
+            )
+
+
+def sources_of(bundle: Bundle) -> list[dict[str, Any]]:
+    sources = bundle.facts.get("spec", {}).get("dataset", {}).get("sources")
+    if not isinstance(sources, list):
+        raise BundleError("the notebook does not say which data it needs", "Build it again.")
+    return sources
+
+
+def match_archives(sources: list[dict[str, Any]], archives: list[Path]) -> list[Path]:
+    """One file or folder for each source, by name, or in order where there is just one."""
+    for archive in archives:
+        if not archive.exists():
+            raise DatasetError(f"{archive} is not there", "Correct the path after --archive.")
+    names = [source["archive"] or source["folder"] for source in sources]
+    if len(archives) != len(names):
+        raise DatasetError(
+            f"the job has {len(names)} data source(s), {len(archives)} given",
+            f"Give --archive for each of: {', '.join(names)}",
+        )
+    if len(names) == 1:
+        return archives
+    by_name = {archive.name: archive for archive in archives}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise DatasetError(f"no --archive is named {', '.join(missing)}")
+    return [by_name[name] for name in names]
+
+
+def open_workspace(
+    bundle: Bundle, runs: Path, parameters: dict[str, Any], fresh: bool
+) -> tuple[Workspace, bool]:
+    """A new run's folder, or that of the newest run of this very bundle and these very
+    parameters that did not end well: there a second run goes on. The flag says which."""
+    runs = runs.absolute()
+    identity = {"bundle": bundle.digest, "parameters": parameters}
+    if not fresh:
+        for folder in sorted(runs.glob(f"{bundle.name}-*"), key=_started, reverse=True):
+            state = _state(folder)
+            found = Workspace(folder, bundle.name)
+            if state.get("identity") != identity:
+                continue
+            if str(found.result().get("status", "")).startswith("ok"):
+                break
+            return found, True
+    stamp = datetime.datetime.now().strftime("%m%d-%H%M%S")
+    folder = runs / f"{bundle.name}-{stamp}"
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = runs / f"{bundle.name}-{stamp}-{number}"
+    folder.mkdir(parents=True)
+    started = datetime.datetime.now().timestamp()
+    state = {"identity": identity, "started": started}
+    write_atomically(folder / STATE, (json.dumps(state, indent=1) + "\n").encode())
+    return Workspace(folder, bundle.name), False
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((folder / STATE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _started(folder: Path) -> float:
+    return float(_state(folder).get("started", 0.0))
+
+
+def lay_out(
+    workspace: Workspace, bundle: Bundle, sources: list[dict[str, Any]], archives: list[Path]
+) -> None:
+    """Put the bundle and the mounts where the platform would: data/data<ID>/<name>."""
+    workspace.home.mkdir(parents=True, exist_ok=True)
+    for name, data in bundle.files.items():
+        write_atomically(workspace.home / name, data)
+    for number, (source, archive) in enumerate(zip(sources, archives, strict=True), 1):
+        mount = workspace.home / "data" / f"data{source['id'] or number}"
+        mount.mkdir(parents=True, exist_ok=True)
+        goal = mount / (source["archive"] or source["folder"])
+        if goal.is_symlink():
+            goal.unlink()
+        if goal.exists():
+            raise RunError(f"{goal} is in the way", "Start a new run: --new")
+        goal.symlink_to(archive.absolute())
+
+
+def remove_workspace(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.folder, ignore_errors=True)
+
+
+def kernel_environment(workspace: Workspace, python: Path) -> dict[str, str]:
+    """The kernel's environment: an allow-list, so that no token of this shell comes along."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key in KEPT_NAMES or key.startswith(KEPT_PREFIXES)
+    }
+    kept.update(
+        HOME=str(workspace.kernel_home),
+        PATH=os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),
+        PYTHONNOUSERSITE="1",
+        PYTHONUTF8="1",
+        IPYTHONDIR=str(workspace.kernel_home / "ipython"),
+        JUPYTER_DATA_DIR=str(workspace.kernel_home / "jupyter"),
+        MPLCONFIGDIR=str(workspace.kernel_home / "matplotlib"),
+    )
+    return kept
+
+
+KEPT_NAMES = frozenset(
+    "LANG TZ TMPDIR LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE "
+    "CURL_CA_BUNDLE GIT_SSL_CAINFO http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY "
+    "NO_PROXY USER LOGNAME".split()
+)
+KEPT_PREFIXES = ("LC_", "PIP_", "CUDA_", "NVIDIA_", "OMP_", "FLAGS_")
