@@ -153,7 +153,9 @@ class ModelChoice(_Part):
     config: str
     pretrained: Annotated[str, AfterValidator(_pretrained)] = "coco"
     pretrained_missing: Literal["stop", "scratch"] = "stop"
-    input_size: Literal["auto"] | Annotated[int, Field(ge=96, le=1280, multiple_of=32)] = "auto"
+    # ATSS takes the 9 nearest cells of each level: the smallest size of multi-scale training
+    # (64 px less) needs 3 x 3 cells of 64 px.
+    input_size: Literal["auto"] | Annotated[int, Field(ge=224, le=1280, multiple_of=32)] = "auto"
 
 
 class Train(_Part):

@@ -1,0 +1,168 @@
+import io
+import os
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from jobgen.runtime.archives import open_archive, unpack
+from jobgen.runtime.outcome import StageError
+
+
+def make_zip(path: Path, entries: list) -> Path:
+    with zipfile.ZipFile(str(path), "w") as archive:
+        for name, data in entries:
+            archive.writestr(name, data)
+    return path
+
+
+def unpacked(tmp_path: Path, archive: Path) -> dict:
+    target = tmp_path / "target"
+    unpack(str(archive), str(target), str(tmp_path / "mark.json"))
+    return {
+        p.relative_to(target).as_posix(): p.read_bytes() for p in target.rglob("*") if p.is_file()
+    }
+
+
+def test_a_zip_is_unpacked_once(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", [("s/a.txt", "1"), ("s/船 1.txt", "2"), ("s/d/", "")])
+    assert unpacked(tmp_path, archive) == {"s/a.txt": b"1", "s/船 1.txt": b"2"}
+    again = unpack(str(archive), str(tmp_path / "target"), str(tmp_path / "mark.json"))
+    assert again == {"files": 2, "bytes": 2, "done": False}
+
+
+def test_a_missing_file_is_unpacked_again(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", [("a.txt", "1"), ("b.txt", "2")])
+    unpacked(tmp_path, archive)
+    (tmp_path / "target" / "a.txt").unlink()
+    assert unpacked(tmp_path, archive) == {"a.txt": b"1", "b.txt": b"2"}
+
+
+def test_another_archive_of_the_same_name_replaces_the_first(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", [("old.txt", "1"), ("both.txt", "1")])
+    unpacked(tmp_path, archive)
+    make_zip(tmp_path / "a.zip", [("both.txt", "22")])
+    assert unpacked(tmp_path, archive) == {"both.txt": b"22"}
+
+
+def gbk_zip(path: Path) -> Path:
+    """As Windows' own packer in China writes it: GBK names, no UTF-8 flag."""
+    make_zip(path, [("AA/BB.txt", "x")])
+    raw = path.read_bytes().replace("AA/BB.txt".encode(), "船/舰.txt".encode("gbk") + b"")
+    assert len("船/舰.txt".encode("gbk")) == len("AA/BB.txt")
+    path.write_bytes(raw)
+    return path
+
+
+def test_names_in_gbk(tmp_path: Path) -> None:
+    assert unpacked(tmp_path, gbk_zip(tmp_path / "a.zip")) == {"船/舰.txt": b"x"}
+
+
+def test_backslashes_and_litter(tmp_path: Path) -> None:
+    entries = [("s\\a.txt", "1"), ("__MACOSX/s/._a.txt", "j"), ("s/.DS_Store", "j")]
+    assert unpacked(tmp_path, make_zip(tmp_path / "a.zip", entries)) == {"s/a.txt": b"1"}
+
+
+def link_entry() -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo("link")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../evil.txt", "the entry '../evil.txt' would be written outside the folder"),
+        ("a/../../evil", "the entry 'a/../../evil' would be written outside the folder"),
+        ("/etc/evil", "the entry '/etc/evil' would be written outside the folder"),
+        ("C:\\evil", "the entry 'C:/evil' would be written outside the folder"),
+        ("..\\evil", "the entry '../evil' would be written outside the folder"),
+        ("a\nb", "the entry 'a\\nb' has a control character in its name"),
+    ],
+)
+def test_names_that_escape_are_refused(tmp_path: Path, name: str, message: str) -> None:
+    archive = make_zip(tmp_path / "a.zip", [("fine.txt", "1"), (name, "2")])
+    with pytest.raises(StageError) as caught:
+        unpacked(tmp_path, archive)
+    assert caught.value.message == "a.zip: " + message
+    assert caught.value.cause == "archive"
+    assert not (tmp_path / "target").exists()
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", [(link_entry(), "/etc/passwd")])
+    with pytest.raises(StageError, match="the entry 'link' is a link or a device"):
+        unpacked(tmp_path, archive)
+    tar = tmp_path / "a.tar.gz"
+    with tarfile.open(str(tar), "w:gz") as out:
+        info = tarfile.TarInfo("link")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc"
+        out.addfile(info)
+    with pytest.raises(StageError, match="the entry 'link' is a link or a device"):
+        unpacked(tmp_path, tar)
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", [("a.txt", "1"), ("./a.txt", "2")])
+    with pytest.raises(StageError, match="it has two entries named 'a.txt'"):
+        unpacked(tmp_path, archive)
+
+
+def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", [("a.bin", os.urandom(5000))])
+    archive.write_bytes(archive.read_bytes()[:-40])
+    with pytest.raises(StageError) as caught:
+        unpacked(tmp_path, archive)
+    assert caught.value.message == "a.zip: it is no zip or tar file, or its end is missing"
+
+
+def test_a_damaged_entry_is_refused(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a.zip", [("a.bin", b"x" * 5000)])
+    raw = archive.read_bytes()
+    archive.write_bytes(raw[:100] + b"y" + raw[101:])
+    with pytest.raises(StageError, match="the entry 'a.bin' is damaged"):
+        unpacked(tmp_path, archive)
+    assert not (tmp_path / "mark.json").exists()
+
+
+def test_more_bytes_than_declared_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.bin", b"\0" * 1000000)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace((1000000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+    with pytest.raises(StageError, match="the entry 'bomb.bin' is damaged"):
+        unpacked(tmp_path, path)
+    assert not (tmp_path / "target" / "bomb.bin").exists()
+
+
+def test_ten_gigabytes_declared_are_weighed_against_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    make_zip(path, [("big.bin", b"abc")])
+    raw = path.read_bytes()
+    at = raw.rindex(b"PK\x01\x02") + 24
+    path.write_bytes(raw[:at] + (0xFFFFFFF0).to_bytes(4, "little") + raw[at + 4 :])
+    _, members = open_archive(str(path))
+    assert members[0].size == 0xFFFFFFF0
+    with pytest.raises(StageError, match=r"damaged|but only .* GB are free|ends too early"):
+        unpacked(tmp_path, path)
+
+
+def test_a_tar_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(str(path), "w:gz") as out:
+        info = tarfile.TarInfo("s/a.txt")
+        info.size = 3
+        out.addfile(info, io.BytesIO(b"abc"))
+    assert unpacked(tmp_path, path) == {"s/a.txt": b"abc"}
+
+
+def test_what_is_no_archive(tmp_path: Path) -> None:
+    path = tmp_path / "a.rar"
+    path.write_bytes(b"Rar!\x1a\x07" + b"0" * 100)
+    with pytest.raises(StageError, match="it is no zip or tar file"):
+        unpacked(tmp_path, path)

@@ -1,0 +1,188 @@
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from jobgen.runtime.dataset import file_sha256, prepare_data
+from jobgen.runtime.outcome import Outcome, StageError
+from tests.runtime.conftest import events
+
+
+def coco(images: int = 3) -> dict:
+    return {
+        "images": [
+            {"id": i, "file_name": "%d.jpg" % i, "width": 10, "height": 10} for i in range(images)
+        ],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 0, "bbox": [1, 1, 2, 2], "area": 4, "iscrowd": 0}
+            for i in range(images)
+        ],
+        "categories": [{"id": 0, "name": "ship"}],
+    }
+
+
+class Mount:
+    """A mounted COCO set and the job that goes with it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.train, self.val = coco(3), coco(2)
+        self.images = ["0.jpg", "1.jpg", "2.jpg"]
+        self.folder = "data7"
+        self.job = {
+            "sources": [{"id": 7, "archive": "s.zip", "folder": None, "into": ""}],
+            "root": "s",
+            "format": "coco",
+            "train": {"images": "img", "annotations": "train.json", "list": None},
+            "eval": {"images": "img", "annotations": "val.json", "list": None},
+            "classes": ["ship"],
+            "expect": {"train": {"images": 3, "boxes": 3}, "eval": {"images": 2, "boxes": 2}},
+        }
+
+    def mount(self) -> None:
+        folder = self.home / "data" / self.folder
+        folder.mkdir(parents=True)
+        with zipfile.ZipFile(str(folder / "s.zip"), "w") as archive:
+            archive.writestr("s/train.json", json.dumps(self.train))
+            archive.writestr("s/val.json", json.dumps(self.val))
+            for name in self.images:
+                archive.writestr("s/img/" + name, b"jpeg")
+
+    def prepare(self, few: int = 0) -> dict:
+        self.mount()
+        return prepare_data(str(self.home), self.job, "ships", few)
+
+
+@pytest.fixture
+def mount(tmp_path: Path, run: Outcome) -> Mount:
+    return Mount(tmp_path / "home 船")
+
+
+def fault(mount: Mount) -> str:
+    with pytest.raises(StageError) as caught:
+        mount.prepare()
+    assert caught.value.remedy
+    return caught.value.message
+
+
+def test_the_set_is_found_unpacked_and_compared(mount: Mount, run: Outcome) -> None:
+    place = mount.prepare()
+    assert place["dataset_dir"] == str(mount.home / "datasets" / "s")
+    assert place["train"] == {"image_dir": "img", "anno_path": "train.json"}
+    assert place["train_images"] == 3
+    assert run.data["stages"][-1]["text"] == "3 + 2 images, 3 + 2 boxes, as expected"
+    prepare_data(str(mount.home), mount.job, "ships")
+    assert [e["done"] for e in events(run, "unpacked")] == [True, False]
+
+
+def test_another_number_of_the_mount_is_found_too(mount: Mount) -> None:
+    mount.folder = "data99"
+    assert mount.prepare()["train_images"] == 3
+
+
+def test_two_candidates_are_refused(mount: Mount) -> None:
+    mount.folder = "data8"
+    mount.mount()
+    mount.folder = "data9"
+    assert "s.zip lies in more than one place" in fault(mount)
+
+
+def test_nothing_mounted(mount: Mount) -> None:
+    with pytest.raises(StageError) as caught:
+        prepare_data(str(mount.home), mount.job, "ships")
+    place = mount.home / "data" / "data7" / "s.zip"
+    assert caught.value.message == "s.zip was not found (looked for %s)" % place
+    assert "Mounted now: nothing" in caught.value.remedy
+
+
+def test_an_unpacked_folder_is_used_where_it_lies(mount: Mount) -> None:
+    mount.mount()
+    folder = mount.home / "data" / "data7" / "s"
+    with zipfile.ZipFile(str(mount.home / "data" / "data7" / "s.zip")) as archive:
+        archive.extractall(str(folder.parent))
+    mount.job["sources"] = [{"id": 7, "archive": None, "folder": "s", "into": ""}]
+    place = prepare_data(str(mount.home), mount.job, "ships")
+    assert os.path.realpath(place["dataset_dir"]) == os.path.realpath(str(folder))
+
+
+def test_another_set_stops_the_job(mount: Mount) -> None:
+    mount.train = coco(2)
+    assert fault(mount) == (
+        "this is another data set than the job was made from: train has 2 images and 2 boxes, "
+        "expected were 3 and 3"
+    )
+
+
+def test_another_content_of_the_same_size_stops_the_job(mount: Mount) -> None:
+    mount.job["expect"]["train"]["sha256"] = "0" * 64  # type: ignore[index]
+    assert fault(mount).endswith("expected were 3 and 3 with other content")
+
+
+def test_the_right_hash_passes(mount: Mount) -> None:
+    place = mount.prepare()
+    digest = file_sha256(os.path.join(place["dataset_dir"], "train.json"))
+    mount.job["expect"]["train"]["sha256"] = digest  # type: ignore[index]
+    prepare_data(str(mount.home), mount.job, "ships")
+
+
+def test_a_missing_image_stops_the_job(mount: Mount) -> None:
+    mount.images.remove("1.jpg")
+    folder = mount.home / "datasets" / "s" / "img"
+    assert fault(mount) == "1 of the 3 images of train.json are not in %s: 1.jpg" % folder
+
+
+def test_categories_in_another_order_stop_the_job(mount: Mount) -> None:
+    mount.job["classes"] = ["boat", "ship"]
+    assert fault(mount) == (
+        "train.json: its categories are ship, the job's classes are boat, ship: labels would be "
+        "swapped or lost"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"category_id": 9}, "train.json: annotation 0 has the category id 9, which categories does not have"),
+        ({"image_id": 9}, "train.json: annotation 0 belongs to image 9, which is not listed"),
+        ({"area": None}, "train.json: annotation 0 has no area"),
+        ({"iscrowd": None}, "train.json: annotation 0 has no iscrowd"),
+        ({"bbox": [1, 2, 3]}, "train.json: annotation 0 has the bbox [1, 2, 3], not four numbers"),
+        ({"bbox": ["1", 2, 3, 4]}, "train.json: annotation 0 has the bbox ['1', 2, 3, 4], not four numbers"),
+    ],
+)
+def test_annotations_that_would_stop_training_hours_later(
+    mount: Mount, change: dict, message: str
+) -> None:
+    box = mount.train["annotations"][0]
+    for key, value in change.items():
+        if value is None:
+            del box[key]
+        else:
+            box[key] = value
+    assert fault(mount) == message
+
+
+def test_what_is_no_coco_file(mount: Mount) -> None:
+    mount.train = [1]  # type: ignore[assignment]
+    assert fault(mount) == "train.json: it needs the lists images, annotations and categories"
+
+
+def test_a_wrong_root_names_what_is_there(mount: Mount) -> None:
+    mount.job["root"] = "elsewhere"
+    assert fault(mount) == "the data holds no folder 'elsewhere' (there are: .jobgen, s)"
+
+
+def test_a_smoke_run_takes_a_few_images_that_have_boxes(mount: Mount, run: Outcome) -> None:
+    del mount.train["annotations"][0]
+    mount.job["expect"] = None
+    place = mount.prepare(1)
+    small = json.loads(Path(place["dataset_dir"], place["train"]["anno_path"]).read_text())
+    assert [i["file_name"] for i in small["images"]] == ["1.jpg"]
+    assert [a["image_id"] for a in small["annotations"]] == [1]
+    assert small["info"] == {}
+    assert place["train_images"] == 1
+    assert ("train images", 3, 1) in [
+        (a["what"], a["planned"], a["used"]) for a in run.data["adjustments"]
+    ]

@@ -1,0 +1,150 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jobgen.runtime.outcome import Outcome, StageError
+from jobgen.runtime.source import apply_fixes, clone, ppdet_hash, verify_source
+from tests.runtime.conftest import events, git_repository
+
+FILES = {"ppdet/a.py": "x = 1\n", "ppdet/b/c.py": "y = 2\n", "tools/train.py": "print(1)\n"}
+FIX = {"id": "f", "file": "ppdet/a.py", "old": "x = 1", "new": "x = max(1, 1)", "why": "because"}
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Path:
+    git_repository(tmp_path / "upstream", FILES)
+    return tmp_path / "upstream"
+
+
+def commit_of(folder: Path) -> str:
+    answer = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=str(folder), check=True, stdout=subprocess.PIPE
+    )
+    return answer.stdout.decode().strip()
+
+
+def take(tmp_path: Path, urls: list, revision: str = "v1") -> Path:
+    folder = tmp_path / "PaddleDetection"
+    clone(urls, revision, str(folder), timeout=60, pause=0)
+    return folder
+
+
+def test_a_tag_is_cloned_shallowly_and_kept(tmp_path: Path, upstream: Path, run: Outcome) -> None:
+    url = "file://%s" % upstream
+    folder = take(tmp_path, [url])
+    assert (folder / "tools" / "train.py").is_file()
+    assert (folder / ".git" / "shallow").is_file()
+    take(tmp_path, ["file:///nowhere"])
+    assert events(run, "clone")[-1]["kept"] is True
+
+
+def test_a_commit_is_fetched(tmp_path: Path, upstream: Path, run: Outcome) -> None:
+    commit = commit_of(upstream)
+    folder = take(tmp_path, ["file://%s" % upstream], commit)
+    assert commit_of(folder) == commit
+
+
+def test_the_next_address_is_tried(tmp_path: Path, upstream: Path, run: Outcome) -> None:
+    take(tmp_path, ["file:///nowhere", "git://no.such.scheme/x", "file://%s" % upstream])
+    faults = [e["fault"] for e in events(run, "clone")]
+    assert "does not appear to be a git repository" in faults[0] or "fatal" in faults[0]
+    assert faults[2] == "only https://, ssh:// and file:// addresses are used"
+    assert faults[-1] is None
+    assert len(faults) == 5
+
+
+def test_no_address_answers(tmp_path: Path, run: Outcome) -> None:
+    with pytest.raises(StageError) as caught:
+        take(tmp_path, ["file:///nowhere"])
+    assert caught.value.cause == "network"
+    assert "could not be cloned from any of 1 addresses" in caught.value.message
+    assert not (tmp_path / "PaddleDetection").exists()
+    assert not (tmp_path / "PaddleDetection.cloning").exists()
+
+
+def test_a_half_clone_of_an_earlier_run_is_no_hindrance(
+    tmp_path: Path, upstream: Path, run: Outcome
+) -> None:
+    half = tmp_path / "PaddleDetection.cloning"
+    half.mkdir()
+    (half / "rubbish").write_text("x")
+    assert (take(tmp_path, ["file://%s" % upstream]) / "ppdet").is_dir()
+    assert not half.exists()
+
+
+def test_a_foreign_folder_is_not_touched(tmp_path: Path, upstream: Path, run: Outcome) -> None:
+    (tmp_path / "PaddleDetection").mkdir()
+    (tmp_path / "PaddleDetection" / "mine.txt").write_text("keep")
+    with pytest.raises(StageError, match="is there already and is no git clone"):
+        take(tmp_path, ["file://%s" % upstream])
+    assert (tmp_path / "PaddleDetection" / "mine.txt").read_text() == "keep"
+
+
+def test_without_git(
+    tmp_path: Path, upstream: Path, run: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(StageError, match="git is not installed"):
+        take(tmp_path, ["file://%s" % upstream])
+
+
+def test_verified_by_commit_by_content_or_not_at_all(
+    tmp_path: Path, upstream: Path, run: Outcome
+) -> None:
+    folder = take(tmp_path, ["file://%s" % upstream])
+    commit, content = commit_of(folder), ppdet_hash(str(folder))
+    verify_source(str(folder), "v1", {"commit": commit, "ppdet": "0"})
+    assert run.data["source"]["verified"] == "commit"
+    verify_source(str(folder), "v1", {"commit": "0", "ppdet": content})
+    assert run.data["source"]["verified"] == "content"
+    with pytest.raises(StageError, match="is not PaddleDetection v1"):
+        verify_source(str(folder), "v1", {"commit": "0", "ppdet": "0"})
+    verify_source(str(folder), "v1", {"commit": "0", "ppdet": "0"}, allow_unpinned=True)
+    assert run.data["source"]["verified"] == "no"
+
+
+def test_a_fix_is_applied_once_and_does_not_spoil_the_verification(
+    tmp_path: Path, upstream: Path, run: Outcome
+) -> None:
+    folder = take(tmp_path, ["file://%s" % upstream])
+    hashes = {"commit": "0", "ppdet": ppdet_hash(str(folder))}
+    states = []
+    for _ in range(2):
+        verify_source(str(folder), "v1", hashes, [FIX])
+        apply_fixes(str(folder), [FIX])
+        states.append(run.data["source"]["fixes"][0]["state"])
+    assert states == ["applied", "there already"]
+    assert (folder / "ppdet" / "a.py").read_text() == "x = max(1, 1)\n"
+    assert run.data["source"]["changed"] == []
+
+
+def test_a_fix_that_finds_no_text_is_not_applicable(
+    tmp_path: Path, upstream: Path, run: Outcome
+) -> None:
+    folder = take(tmp_path, ["file://%s" % upstream])
+    verify_source(str(folder), "v1", {"commit": commit_of(folder), "ppdet": "0"})
+    for fix in (dict(FIX, old="nothing like it"), dict(FIX, file="ppdet/none.py")):
+        apply_fixes(str(folder), [fix])
+        assert run.data["source"]["fixes"][0]["state"] == "not applicable"
+    assert any("is not applicable" in n["text"] for n in run.data["notes"])
+
+
+def test_edits_by_hand_are_told(tmp_path: Path, upstream: Path, run: Outcome) -> None:
+    folder = take(tmp_path, ["file://%s" % upstream])
+    (folder / "tools" / "train.py").write_text("print(2)\n")
+    verify_source(str(folder), "v1", {"commit": commit_of(folder), "ppdet": "0"})
+    assert run.data["source"]["changed"] == ["tools/train.py"]
+
+
+def test_the_hash_leaves_out_what_a_package_lacks(tmp_path: Path, upstream: Path) -> None:
+    before = ppdet_hash(str(upstream))
+    for name in ("ppdet/version.py", "ppdet/ext_op/setup.py", "ppdet/model/ext_op/x.py"):
+        path = upstream / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("z = 1\n")
+    assert ppdet_hash(str(upstream)) == before
+    (upstream / "ppdet" / "a.py").write_text("x = 3\n")
+    assert ppdet_hash(str(upstream)) != before
+    assert os.sep == "/"
