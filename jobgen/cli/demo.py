@@ -31,7 +31,7 @@ train:
   epochs: {epochs}
 language: {language}
 """
-EPOCHS = 24
+EPOCHS = 16
 
 
 @click.command(epilog="\b\nExamples:\n  jobgen demo\n  jobgen demo --folder /tmp/try\n")

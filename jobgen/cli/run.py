@@ -87,5 +87,7 @@ def show_run(console: Console, request: Any, settings: Any) -> None:
     workspace, verdict = run_bundle(request, settings, console.say, console.live())
     console.result(status=verdict.status, run=str(workspace.folder), result=verdict.result)
     console.data("\n".join(verdict.lines(workspace)))
+    if verdict.status == "interrupted":
+        raise click.exceptions.Exit(130)
     if not verdict.good:
         raise click.exceptions.Exit(RunError.exit_code)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import os
 import shutil
+import signal
+import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +20,8 @@ from jobgen.files import write_atomically
 from jobgen.literals import to_source
 from jobgen.notebook import INJECTED_TAG, PARAMETERS_TAG, cell_source, tagged_cell
 
-# Cells cut what they show themselves; this bounds a cell that a pack of one's own adds.
-OUTPUT_LIMIT = 200_000
+STOPPED = "the run was stopped"
+STOP_PATIENCE = 30.0
 
 
 def parameter_defaults(notebook: dict[str, Any]) -> dict[str, Any]:
@@ -47,11 +53,18 @@ def inject(notebook: dict[str, Any], parameters: dict[str, Any]) -> dict[str, An
 
 
 def execute(
-    notebook: dict[str, Any], python: Path, env: dict[str, str], cwd: Path, save_to: Path
+    notebook: dict[str, Any],
+    python: Path,
+    env: dict[str, str],
+    cwd: Path,
+    save_to: Path,
+    settled: Callable[[], bool],
 ) -> str | None:
     """Run all cells. None, or in a line why the notebook did not come to its end.
 
-    Raises RunError where the kernel can't be started at all.
+    A Ctrl-C or SIGTERM is handed on to the kernel, whose stage then writes the
+    result; the answer is STOPPED. `settled` tells when that is written. Raises RunError
+    where the kernel can't be started.
     """
     try:
         import nbformat
@@ -96,8 +109,12 @@ def execute(
     )
     save()
     log = save_to.with_name("kernel.log").open("ab")
+    before = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         client.execute(env=env, stdout=log, stderr=log)
+    except KeyboardInterrupt:
+        _stop_kernel(manager, settled)
+        return STOPPED
     except CellExecutionError as error:
         return f"{error.ename}: {error.evalue}"
     except DeadKernelError:
@@ -105,7 +122,25 @@ def execute(
     except RuntimeError as error:
         raise RunError(f"the kernel of {python} did not start: {error}") from error
     finally:
+        signal.signal(signal.SIGTERM, before)
         save()
         log.close()
         shutil.rmtree(sockets, ignore_errors=True)
     return None
+
+
+def _as_interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop_kernel(manager: Any, settled: Callable[[], bool]) -> None:
+    """Interrupt the kernel, give its stage time to end its children and write, then end it."""
+    process = getattr(manager.provisioner, "process", None)
+    if process is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_PATIENCE
+        while process.poll() is None and not settled() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)

@@ -83,7 +83,12 @@ def run_bundle(
     env = kernel_environment(workspace, python)
     with Progress(workspace.output / "events.jsonl", say, live):
         fault = execute(
-            inject(notebook, parameters), python, env, workspace.home, workspace.notebook
+            inject(notebook, parameters),
+            python,
+            env,
+            workspace.home,
+            workspace.notebook,
+            settled=lambda: workspace.result().get("status") != "running",
         )
     return workspace, settle(workspace, fault)
 

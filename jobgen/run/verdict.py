@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobgen.files import write_atomically
+from jobgen.run.kernel import STOPPED
 from jobgen.run.workspace import Workspace
 
 GOOD = ("ok", "ok-smoke")
@@ -59,7 +60,7 @@ def settle(workspace: Workspace, fault: str | None) -> Verdict:
         running = [s for s in result["stages"] if s["status"] == "running"]
         stage = running[-1]["name"] if running else "between two stages"
         message = f"{fault or 'the notebook ended'} while {stage} was running"
-        result["status"] = status = "interrupted" if fault is None else "failed"
+        result["status"] = status = "interrupted" if fault in (None, STOPPED) else "failed"
         for record in running:
             record["status"] = status
         result["failure"] = _failure(stage, message)

@@ -14,7 +14,7 @@ from jobgen.runtime.machine import core_count
 from jobgen.runtime.outcome import StageError, adjust, outcome, summary, write_text_atomically
 from jobgen.runtime.rules import smoke_batch_size, training_values
 
-PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_]\w*", re.I | re.A)
 
 
 def yaml_scalar(value: Any) -> str:

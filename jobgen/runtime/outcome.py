@@ -8,7 +8,9 @@ import contextlib
 import datetime
 import json
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from typing import Any, Dict, Iterator, List, Optional
@@ -199,9 +201,19 @@ def utc_now() -> str:
 
 
 def begin(folder: str, **facts: Any) -> Outcome:
-    """Start the record of a run in `folder`; later calls of `outcome()` give it."""
+    """Start the record of a run in `folder`; later calls of `outcome()` give it.
+
+    From here on SIGTERM, with which a platform ends a job, is told like Ctrl-C: the
+    running stage ends its children and writes the result.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
     _current[:] = [Outcome(folder, facts)]
     return _current[0]
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt("signal %d" % number)
 
 
 def outcome() -> Outcome:

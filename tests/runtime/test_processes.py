@@ -21,12 +21,16 @@ def python(code: str) -> list:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there and at work (a zombie is neither)."""
-    try:
-        state = Path("/proc/%d/stat" % pid).read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+    """Whether a process stays at work (a zombie is not), a kill needing its moment."""
+    for _ in range(50):
+        try:
+            state = Path("/proc/%d/stat" % pid).read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return False
+        if state == "Z":
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def test_output_is_logged_and_passed_on(tmp_path: Path) -> None:

@@ -1,0 +1,133 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from jobgen.runtime.configure import (
+    changed_keys,
+    copy_configs,
+    merge_dicts,
+    run_values,
+    smoke_values,
+    write_run_config,
+    yaml_block,
+    yaml_scalar,
+)
+from jobgen.runtime.outcome import Outcome, StageError
+from jobgen.runtime.rules import training_values
+
+PLAN = dict(training_values(928, 100, 12, None, 1), gpus=1, train_images=928, worker_num=4)
+PLACE = {
+    "dataset_dir": "/h/datasets/s", "train_images": 928, "unpacked": "/h/datasets",
+    "train": {"image_dir": "img", "anno_path": "train.json"},
+    "eval": {"image_dir": "img", "anno_path": "val.json"},
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"), (True, "true"), (3, "3"), (0.015, "0.015"), (1e-05, "1.0e-05"),
+        (1e20, "1.0e+20"), ("yes", '"yes"'), ('a"b\\c', '"a\\"b\\\\c"'), ("a\nb", '"a\\u000ab"'),
+        ("船", '"船"'), ([1, "a"], '[1, "a"]'), ({"a": [{}]}, '{"a": [{}]}'),
+    ],
+)
+def test_scalars(value: object, text: str) -> None:
+    assert yaml_scalar(value) == text
+
+
+def test_blocks() -> None:
+    text = yaml_block({"a": {"b": 1, "c d": []}, "e": {}})
+    assert text == 'a:\n  b: 1\n  "c d": []\ne: {}\n'
+
+
+def test_merging_is_upstreams() -> None:
+    base = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
+    assert merge_dicts(base, {"a": {"c": [3]}, "d": {"e": 1}}) == {
+        "a": {"b": 1, "c": [3]}, "d": {"e": 1},
+    }
+    assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 1}
+
+
+def values(epochs: int = 100, batch: int = 12, lr: object = None, images: int = 928) -> dict:
+    return run_values(PLAN, epochs, batch, lr, 1, 1, images)  # type: ignore[arg-type]
+
+
+def test_an_unchanged_run_changes_only_the_workers(run: Outcome) -> None:
+    assert changed_keys(PLAN, values()) == {"worker_num": 1}
+
+
+def test_a_shorter_run_moves_all_that_hangs_on_it(run: Outcome) -> None:
+    changed = changed_keys(PLAN, values(epochs=3))
+    assert changed["epoch"] == 3
+    assert changed["PicoHeadV2"] == {"static_assigner_epoch": 1}
+    assert changed["snapshot_epoch"] == 1
+    assert changed["LearningRate"] == {
+        "schedulers": [
+            {"name": "CosineDecay", "max_epochs": 3},
+            {"name": "LinearWarmup", "start_factor": 0.1, "steps": 23},
+        ]
+    }
+
+
+def test_the_learning_rate_follows_the_batch_unless_it_is_given(run: Outcome) -> None:
+    assert values(batch=6)["base_lr"] == 0.0075
+    assert values(batch=6, lr=0.3)["base_lr"] == 0.3
+    assert changed_keys(PLAN, values(batch=6))["TrainReader"] == {"batch_size": 6}
+
+
+@pytest.mark.parametrize(
+    ("epochs", "batch", "images", "message"),
+    [
+        (0, 12, 928, "EPOCHS is 0, not a whole number from 1"),
+        ("3", 12, 928, "EPOCHS is '3', not a whole number from 1"),
+        (3, True, 928, "BATCH_SIZE is True, not a whole number from 1"),
+        (3, 12, 11, "11 training images are fewer than one batch of 12 on 1 card(s)"),
+    ],
+)
+def test_values_that_can_not_train(
+    run: Outcome, epochs: object, batch: object, images: int, message: str
+) -> None:
+    with pytest.raises(StageError) as caught:
+        values(epochs, batch, None, images)  # type: ignore[arg-type]
+    assert caught.value.message == message
+
+
+def test_smoke_values(run: Outcome) -> None:
+    found = smoke_values(PLAN, 12, 1, 4, 8, "cpu")
+    assert (found["epochs"], found["batch_size"], found["steps_per_epoch"]) == (1, 2, 4)
+    assert found["base_lr"] == 0.0025
+    assert smoke_values(PLAN, 12, 1, 4, 1, "cpu")["batch_size"] == 1
+
+
+def put(home: Path, name: str, text: str) -> str:
+    (home / name).write_text(text)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_files_are_copied_as_they_are(tmp_path: Path, run: Outcome) -> None:
+    hashes = {"d.yml": put(tmp_path, "d.yml", "a: 1\n"), "m.yml": put(tmp_path, "m.yml", "b: 1\n")}
+    clone = tmp_path / "clone"
+    path = copy_configs(str(tmp_path), str(clone), "d.yml", "m.yml", hashes)
+    assert path == str(clone / "configs" / "picodet" / "m.yml")
+    assert (clone / "configs" / "datasets" / "d.yml").read_text() == "a: 1\n"
+    with pytest.raises(StageError, match=r"m\.yml is not the file that was built"):
+        copy_configs(str(tmp_path), str(clone), "d.yml", "m.yml", dict(hashes, **{"m.yml": "0"}))
+    (tmp_path / "d.yml").unlink()
+    with pytest.raises(StageError, match=r"d\.yml is not in"):
+        copy_configs(str(tmp_path), str(clone), "d.yml", "m.yml", hashes)
+
+
+def test_the_run_config_holds_only_what_differs(tmp_path: Path, run: Outcome) -> None:
+    model = tmp_path / "m.yml"
+    path = write_run_config(
+        str(model), PLACE, PLAN, values(epochs=3), "cpu", "", "/h/output/s/checkpoints"
+    )
+    assert path == str(tmp_path / "m.run.yml")
+    text = Path(path).read_text()
+    assert text.startswith('_BASE_: ["m.yml"]\nTrainDataset:\n  image_dir: "img"\n')
+    assert 'save_dir: "/h/output/s/checkpoints"\n' in text
+    assert "pretrain_weights: null\n" in text
+    assert "use_gpu: false\n" in text
+    assert "batch_size" not in text
+    assert run.data["run_config"]["epoch"] == 3

@@ -1,0 +1,244 @@
+"""The train stage, with a stand-in for tools/train.py that writes upstream's logs and files."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobgen.runtime import processes
+from jobgen.runtime.checkpoints import (
+    checkpoint_is_whole,
+    find_weights,
+    newest_checkpoint,
+    remove_old_checkpoints,
+)
+from jobgen.runtime.collect import collect, loss_trend, verdict
+from jobgen.runtime.outcome import Outcome, StageError
+from jobgen.runtime.training import claim_save_dir, read_metrics, train, train_command
+from tests.runtime.conftest import CHILDREN, events
+
+TOOL = '''
+import os, pickle, signal, sys, json
+settings = json.load(open(sys.argv[sys.argv.index("-c") + 1]))
+save = os.path.join(settings["save_dir"], "model.run")
+os.makedirs(save, exist_ok=True)
+first = 0
+if "-r" in sys.argv:
+    first = pickle.load(open(sys.argv[sys.argv.index("-r") + 1] + ".pdopt", "rb"))["last_epoch"]
+
+def keep(name, epoch):
+    for part in ("pdparams", "pdema"):
+        pickle.dump({"w": epoch}, open(os.path.join(save, name + "." + part), "wb"))
+    pickle.dump({"last_epoch": epoch + 1}, open(os.path.join(save, name + ".pdopt"), "wb"))
+
+best = -1
+print("Warning: noise")
+for epoch in range(first, settings["epochs"]):
+    for step in range(2):
+        loss = settings["losses"][epoch] if settings["losses"] else 4.0 - epoch * 0.5 - step * 0.1
+        print("[11/22 22:22:48] ppdet.engine INFO: Epoch: [%d] [ %d/2] learning_rate: 0.001750 "
+              "loss_vfl: 1.0 loss_bbox: 1.0 loss_dfl: 1.0 loss: %s eta: 0:09:09 batch_cost: 2.0 "
+              "data_cost: 0.1 ips: 3.9 images/s" % (epoch, step, loss), flush=True)
+    if epoch == settings["die_in"]:
+        os.kill(os.getpid(), settings["signal"])
+    if epoch == settings["raise_in"]:
+        raise MemoryError("Out of memory error on GPU 0")
+    last = epoch == settings["epochs"] - 1
+    keep("model_final" if last else str(epoch), epoch)
+    score = settings["scores"][epoch]
+    for name, iou in (("0.50:0.95", score / 2), ("0.50     ", score), ("0.75     ", 0)):
+        print(" Average Precision  (AP) @[ IoU=%s | area=   all | maxDets=100 ] = %.3f" % (name, iou))
+    for area in (" small", "medium", " large"):
+        print(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=%s | maxDets=100 ] = 0.1" % area)
+    if settings.get("score_so_far", best) <= score and score >= best:
+        best = score
+        keep("best_model", epoch)
+'''
+
+
+class Bench:
+    """A clone whose tools/train.py is the stand-in, and a config it reads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.save_dir = folder / "output" / "checkpoints"
+        (folder / "clone" / "tools").mkdir(parents=True)
+        (folder / "clone" / "tools" / "train.py").write_text(TOOL)
+        self.settings = {
+            "save_dir": str(self.save_dir), "epochs": 3, "losses": [], "die_in": -1, "signal": 9,
+            "raise_in": -1, "scores": [0.1, 0.4, 0.3],
+        }  # type: dict
+
+    def train(self, **changes: Any) -> None:
+        import json
+
+        config = self.folder / "run.json"
+        config.write_text(json.dumps(dict(self.settings, **changes)))
+        epochs = changes.get("epochs", self.settings["epochs"])
+        train(str(self.folder / "clone"), str(config), str(self.save_dir), epochs, "cpu", 1, False)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, run: Outcome, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    scripts = {p.name: p.read_text() for p in CHILDREN.glob("*.py")}
+    monkeypatch.setattr(processes, "CHILD_SCRIPTS", scripts)
+    return Bench(tmp_path)
+
+
+def rows(run: Outcome) -> list:
+    return read_metrics(run.path("metrics.csv"))
+
+
+def test_a_training_is_followed_to_its_end(bench: Bench, run: Outcome) -> None:
+    bench.train()
+    assert run.data["metrics"]["best"] == {
+        "mAP": 0.2, "mAP50": 0.4, "mAP75": 0.0, "mAP_small": 0.1, "mAP_medium": 0.1,
+        "mAP_large": 0.1, "epoch": 1,
+    }
+    assert run.data["stages"][-1]["text"].endswith("best mAP@0.5 0.400 (epoch 2)")
+    assert [e["epoch"] for e in events(run, "evaluated")] == [0, 1, 2]
+    assert len([r for r in rows(run) if "loss" in r]) == 6
+    assert [r["mAP50"] for r in rows(run) if "mAP50" in r] == [0.1, 0.4, 0.3]
+    assert Path(run.log_path("train")).read_text().count("Epoch:") == 6
+
+
+def test_a_killed_training_says_how_and_where_to_go_on(bench: Bench, run: Outcome) -> None:
+    with pytest.raises(StageError) as caught:
+        bench.train(die_in=2)
+    error = caught.value
+    assert error.cause == "killed"
+    assert error.exit_status == -9
+    assert error.message.endswith("the training process was killed (SIGKILL)")
+    assert error.remedy == "Its last whole checkpoint is epoch 2; run again to go on from there."
+    assert error.log == run.log_path("train")
+
+
+def test_the_next_run_goes_on_and_the_best_survives(bench: Bench, run: Outcome) -> None:
+    with pytest.raises(StageError):
+        bench.train(die_in=2)
+    bench.train(scores=[0.0, 0.0, 0.05])
+    assert events(run, "resume")[0]["epochs"] == 2
+    assert run.data["metrics"]["best"]["mAP50"] == 0.4
+    epochs = [r["epoch"] for r in rows(run) if "loss" in r]
+    assert epochs == [0, 0, 1, 1, 2, 2]
+    status = collect(str(bench.save_dir), [], smoke=False)
+    assert status == "ok"
+    best = pickle.loads(Path(run.path("weights", "best_model.pdparams")).read_bytes())
+    assert best == {"w": 1}
+
+
+def test_a_finished_training_is_not_done_again(bench: Bench, run: Outcome) -> None:
+    bench.train()
+    bench.train(raise_in=0)
+    assert run.data["stages"][-1]["text"] == "trained already, 3 epochs"
+    assert run.data["metrics"]["best"]["mAP50"] == 0.4
+
+
+def test_a_kill_before_the_first_checkpoint(bench: Bench) -> None:
+    with pytest.raises(StageError) as caught:
+        bench.train(die_in=0, signal=15)
+    assert caught.value.remedy == "No checkpoint was written yet; run again to start anew."
+    assert "was ended by SIGTERM" in caught.value.message
+
+
+def test_out_of_memory_on_the_card(bench: Bench) -> None:
+    with pytest.raises(StageError) as caught:
+        bench.train(raise_in=0)
+    assert caught.value.cause == "memory"
+    assert "train.batch_size" in caught.value.remedy
+
+
+def test_nan_stops_the_training(bench: Bench) -> None:
+    with pytest.raises(StageError, match="the loss is nan since epoch 3") as caught:
+        bench.train(losses=[3.0, "nan", "nan"])
+    assert caught.value.cause == "nan"
+    assert find_weights(str(bench.save_dir), "0")
+
+
+def test_a_set_smaller_than_the_batch_stops_the_training(bench: Bench) -> None:
+    tool = bench.folder / "clone" / "tools" / "train.py"
+    tool.write_text("print('WARNING: Samples in dataset are less than batch_size', flush=True)\n")
+    with pytest.raises(StageError, match="fewer images than one batch"):
+        bench.train()
+
+
+def test_a_training_without_a_step_is_no_success(bench: Bench) -> None:
+    (bench.folder / "clone" / "tools" / "train.py").write_text("print('all is well')\n")
+    with pytest.raises(StageError, match="without a single logged step"):
+        bench.train()
+
+
+def test_several_cards_go_through_the_launcher(bench: Bench) -> None:
+    argv = train_command("/c", "/c/m.run.yml", "gpu", 2, True, "/s/1")
+    assert argv[1:5] == ["-m", "paddle.distributed.launch", "--gpus", "0,1"]
+    assert argv[-4:] == ["--eval", "--amp", "-r", "/s/1"]
+    assert "-m" not in train_command("/c", "/c/m.run.yml", "cpu", 2, False, None)
+
+
+def test_a_torn_checkpoint_is_passed_over(bench: Bench) -> None:
+    bench.train(epochs=4, scores=[0.1] * 4)
+    folder = bench.save_dir / "model.run"
+    assert newest_checkpoint(str(bench.save_dir)).epochs == 3  # type: ignore[union-attr]
+    data = (folder / "2.pdparams").read_bytes()
+    (folder / "2.pdparams").write_bytes(data[: len(data) // 2])
+    assert newest_checkpoint(str(bench.save_dir)).epochs == 2  # type: ignore[union-attr]
+    (folder / "1.pdopt").unlink()
+    assert not checkpoint_is_whole(str(folder / "1"))
+    assert newest_checkpoint(str(bench.save_dir)).epochs == 1  # type: ignore[union-attr]
+
+
+def test_checkpoints_of_another_job_are_put_aside(bench: Bench, tmp_path: Path) -> None:
+    config = tmp_path / "c.yml"
+    config.write_text("a: 1")
+    claim_save_dir(str(bench.save_dir), [str(config)])
+    bench.train()
+    claim_save_dir(str(bench.save_dir), [str(config)])
+    assert find_weights(str(bench.save_dir), "model_final")
+    config.write_text("a: 2")
+    claim_save_dir(str(bench.save_dir), [str(config)])
+    assert find_weights(str(bench.save_dir), "model_final") is None
+    assert find_weights(str(bench.save_dir) + "-old-1", "model_final")
+
+
+def test_collect_lists_weights_with_hashes(bench: Bench, run: Outcome) -> None:
+    bench.train()
+    assert collect(str(bench.save_dir), [], smoke=False) == "ok"
+    listed = {item["path"]: item for item in run.data["artefacts"]}
+    weights = listed["weights/best_model.pdparams"]
+    path = Path(run.path("weights", "best_model.pdparams"))
+    assert weights["bytes"] == path.stat().st_size
+    assert len(weights["sha256"]) == 64
+    assert not any(name.startswith("checkpoints") for name in listed)
+
+
+def test_a_model_that_learned_nothing_is_untrained(bench: Bench, run: Outcome) -> None:
+    bench.train(scores=[0.0, 0.0, 0.0])
+    with pytest.raises(StageError) as caught:
+        collect(str(bench.save_dir), [], smoke=False)
+    assert caught.value.cause == "untrained"
+    assert "mAP@0.5 is 0.000" in caught.value.message
+    assert Path(run.path("weights", "model_final.pdparams")).is_file()
+
+
+def test_verdicts() -> None:
+    good = {"loss": {"first": 3.0, "last": 2.0}, "best": {"mAP50": 0.5}}
+    assert verdict(good, False) == "ok"
+    assert verdict(good, True) == "ok-smoke"
+    assert verdict(dict(good, loss={"first": 2.0, "last": 2.0}), False).startswith("the loss did")
+    assert verdict(dict(good, best={}), False) == "mAP@0.5 is 0.000"
+    assert loss_trend([{"loss": 1.0}]) is None
+    assert loss_trend([{"loss": 3.0}, {"mAP": 1}, {"loss": 1.0}]) == {"first": 3.0, "last": 1.0}
+
+
+def test_no_weights_at_all(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="the training left no weights"):
+        collect(str(tmp_path / "nothing"), [], smoke=True)
+
+
+def test_old_checkpoints_can_go(bench: Bench) -> None:
+    bench.train(epochs=4, scores=[0.1] * 4)
+    removed = remove_old_checkpoints(str(bench.save_dir), 1)
+    assert {Path(p).name for p in removed} == {
+        "%d.%s" % (n, part) for n in (0, 1) for part in ("pdparams", "pdopt", "pdema")
+    }

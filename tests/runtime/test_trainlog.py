@@ -1,0 +1,79 @@
+from typing import Any
+
+import pytest
+
+from jobgen.runtime.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
+
+# Lines as PaddleDetection writes them: v2.6.0 on a CPU, develop on a GPU.
+CPU = (
+    "[11/22 22:22:48] ppdet.engine INFO: Epoch: [0] [ 2/10] learning_rate: 0.001750 "
+    "loss_vfl: 1.430703 loss_bbox: 1.465077 loss_dfl: 1.044736 loss: 3.940516 eta: 0:09:09 "
+    "batch_cost: 2.0192 data_cost: 0.0004 ips: 3.9620 images/s"
+)
+GPU = (
+    "[10/18 09:00:00] ppdet.engine.callbacks INFO: Epoch: [12] [120/300] learning_rate: 0.080000 "
+    "loss_vfl: nan loss_bbox: nan loss_dfl: nan loss: nan eta: 1 day, 2:03:04 batch_cost: 0.2 "
+    "data_cost: 0.0012 ips: 321.5 images/s, max_mem_reserved: 9000 MB, max_mem_allocated: 8100 MB"
+)
+
+
+def test_a_step() -> None:
+    assert parse_train_line(CPU) == {
+        "kind": "step", "epoch": 0, "step": 2, "steps": 10, "learning_rate": 0.00175,
+        "eta": "0:09:09", "batch_cost": 2.0192, "data_cost": 0.0004, "ips": 3.962,
+        "meters": {"loss_vfl": 1.430703, "loss_bbox": 1.465077, "loss_dfl": 1.044736,
+                   "loss": 3.940516},
+    }
+
+
+def test_a_step_with_days_and_nan() -> None:
+    found = parse_train_line(GPU)
+    assert found is not None
+    assert (found["epoch"], found["eta"], found["ips"]) == (12, "1 day, 2:03:04", 321.5)
+    assert found["meters"]["loss"] != found["meters"]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.180",
+         {"kind": "metric", "name": "mAP", "value": 0.18}),
+        (" Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.512",
+         {"kind": "metric", "name": "mAP50", "value": 0.512}),
+        (" Average Precision  (AP) @[ IoU=0.50:0.95 | area= large | maxDets=100 ] = -1.000",
+         {"kind": "metric", "name": "mAP_large", "value": -1.0}),
+        (" Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.5", None),
+        ("[1] ppdet INFO: mAP(0.50, 11point) = 12.34%",
+         {"kind": "metric", "name": "mAP50", "value": 0.1234}),
+        ("[1] ppdet.data.source.coco INFO: Load [80 samples valid, 2 samples invalid] in file x.",
+         {"kind": "loaded", "valid": 80, "invalid": 2}),
+        ("anything else", None),
+        ("Epoch: [1] [ 2/10] learning_rate: broken", None),
+    ],
+)
+def test_other_lines(line: str, expected: Any) -> None:
+    assert parse_train_line(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("WARNING: Samples in dataset are less than batch_size, please set", "too_small"),
+        ("ppdet.utils.checkpoint INFO: Save checkpoint: output", "checkpoint"),
+        ("WARNING: Evaluation results empty, this may be due to", "empty_eval"),
+        ("WARNING: Illegal image file: a.jpg, and it will be ignored", "bad_image"),
+        ("INFO: The shape [2] in pretrained weight x is unmatched with the shape [1]", "mismatch"),
+    ],
+)
+def test_signs(line: str, kind: str) -> None:
+    found = parse_train_line(line)
+    assert found is not None
+    assert found["kind"] == kind
+
+
+def test_a_row_of_metrics() -> None:
+    row = metrics_row({"epoch": 3, "loss": 1.5, "mAP50": 0.25}).strip().split(",")
+    assert len(row) == len(METRIC_COLUMNS)
+    assert row[0] == "3"
+    assert row[METRIC_COLUMNS.index("mAP50")] == "0.25"
+    assert row[1] == ""

@@ -1,0 +1,118 @@
+import collections
+import http.server
+import pickle
+import threading
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from jobgen.runtime.outcome import Outcome, StageError
+from jobgen.runtime.weights import fetch_weights, pickle_fault, pretrained_weights
+
+
+class Evil:
+    def __reduce__(self) -> tuple:
+        import os
+
+        return os.system, ("true",)
+
+
+GOOD = pickle.dumps(collections.OrderedDict(a=[1.0, 2.0], b=b"\0" * 3000), protocol=2)
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def test_a_harmless_pickle_passes(tmp_path: Path) -> None:
+    for protocol in (2, 4):
+        data = pickle.dumps(collections.OrderedDict(a=[1.0]), protocol=protocol)
+        assert pickle_fault(str(write(tmp_path / "x", data))) is None
+
+
+def test_a_pickle_that_would_run_code_is_named(tmp_path: Path) -> None:
+    for protocol in (2, 4):
+        found = pickle_fault(str(write(tmp_path / "x", pickle.dumps(Evil(), protocol=protocol))))
+        assert found in ("posix system", "nt system")
+
+
+@pytest.mark.parametrize("data", [b"", GOOD[:-1], GOOD[:1500], b"<html>not found</html>"])
+def test_a_torn_file_is_told(tmp_path: Path, data: bytes) -> None:
+    assert pickle_fault(str(write(tmp_path / "x", data))) == "torn"
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A loopback server: /good, /torn (cut off), /evil, everything else is a page."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = {"/good.pdparams": GOOD, "/evil.pdparams": pickle.dumps(Evil(), 2)}.get(
+                self.path, b"<html>"
+            )
+            self.send_response(200)
+            if self.path == "/torn.pdparams":
+                self.send_header("Content-Length", str(len(GOOD)))
+                body = GOOD[:100]
+            else:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    service = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=service.serve_forever, daemon=True)
+    thread.start()
+    yield "http://127.0.0.1:%d" % service.server_port
+    service.shutdown()
+    thread.join()
+    service.server_close()
+
+
+def test_weights_are_fetched_once(tmp_path: Path, run: Outcome, server: str) -> None:
+    first = fetch_weights(server + "/good.pdparams", str(tmp_path / "w"), pause=0)
+    assert Path(first).read_bytes() == GOOD
+    assert fetch_weights("http://127.0.0.1:9/good.pdparams", str(tmp_path / "w"), pause=0) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("torn", "100 of %d bytes came" % len(GOOD)),
+        ("evil", "what came is no weights file (posix system)"),
+        ("page", "what came is no weights file (torn)"),
+    ],
+)
+def test_what_is_no_weights_file_is_not_kept(
+    tmp_path: Path, run: Outcome, server: str, name: str, said: str
+) -> None:
+    with pytest.raises(StageError) as caught:
+        fetch_weights("%s/%s.pdparams" % (server, name), str(tmp_path / "w"), pause=0)
+    assert said in caught.value.message
+    assert list((tmp_path / "w").iterdir()) == []
+
+
+def test_another_hash_is_refused(tmp_path: Path, run: Outcome, server: str) -> None:
+    with pytest.raises(StageError, match="another SHA-256"):
+        fetch_weights(server + "/good.pdparams", str(tmp_path / "w"), sha256="0" * 64, pause=0)
+
+
+def test_missing_weights_stop_or_start_from_scratch(tmp_path: Path, run: Outcome) -> None:
+    with pytest.raises(StageError, match="are not there"):
+        pretrained_weights("w/x.pdparams", str(tmp_path), str(tmp_path), "stop")
+    assert pretrained_weights("w/x.pdparams", str(tmp_path), str(tmp_path), "scratch") == ""
+    assert run.data["adjustments"][0]["what"] == "pretrain_weights"
+    assert pretrained_weights("", str(tmp_path), str(tmp_path), "stop") == ""
+    (tmp_path / "w").mkdir()
+    path = write(tmp_path / "w" / "x.pdparams", GOOD)
+    assert pretrained_weights("w/x.pdparams", str(tmp_path), "", "stop") == str(path)
+
+
+def test_local_weights_that_would_run_code_are_refused(tmp_path: Path, run: Outcome) -> None:
+    write(tmp_path / "x.pdparams", pickle.dumps(Evil(), 2))
+    with pytest.raises(StageError, match="would run code when opened: they import posix system"):
+        pretrained_weights("x.pdparams", str(tmp_path), "", "stop")

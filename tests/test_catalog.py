@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jobgen.catalog import environments, models, pins
+from jobgen.catalog.picodet import config_sha256, known_sha256, plain, scale_sizes
+from jobgen.errors import SpecError
+from jobgen.runtime.rules import linear_base_lr
+from tests.conftest import real_data
+
+NAMES = sorted(models())
+
+
+def test_the_models_that_are_known() -> None:
+    assert NAMES == sorted(
+        [f"picodet_{size}_{pixels}_coco_lcnet" for size in ("xs", "s", "m", "l") for pixels in (320, 416)]
+        + ["picodet_l_640_coco_lcnet"]
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_is_the_one_whose_hash_is_committed(name: str) -> None:
+    assert config_sha256(models()[name].config()) == known_sha256(name)
+
+
+@pytest.mark.parametrize("revision", ["v2.6.0", "release-2.6", "release-2.7", "develop-666f597fd0"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_equals_upstreams_resolved_one(name: str, revision: str) -> None:
+    path = real_data("picodet-resolved") / revision / f"{name}.json"
+    assert plain(models()[name].config()) == json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_published_learning_rates_are_the_linear_rules(name: str) -> None:
+    model = models()[name]
+    assert linear_base_lr(model.batch_size, model.gpus) == model.base_lr
+
+
+def test_scales() -> None:
+    assert scale_sizes(640) == [576, 608, 640, 672, 704]
+
+
+def test_every_environment_has_a_verifiable_revision() -> None:
+    assert set(environments()) == {
+        "paddle2.4_py3.7", "paddle2.5_py3.10", "paddle2.6_py3.10", "paddle3.0_py3.10",
+    }
+    for environment in environments().values():
+        revision = environment.revision
+        assert len(revision.commit) == 40
+        assert len(revision.ppdet) == 64
+        assert revision.ref in (revision.commit, revision.name)
+        assert {fix["id"] for fix in revision.fixes} >= {"one-card-nan"}
+        for fix in revision.fixes:
+            assert fix["old"] not in fix["new"], "undoing the fix would not be exact"
+
+
+def test_pins_are_full_and_exact() -> None:
+    for environment in environments().values():
+        if environment.local is None:
+            with pytest.raises(SpecError, match="PyPI has no Paddle"):
+                pins(environment)
+            continue
+        rows = pins(environment).splitlines()
+        assert all("==" in row for row in rows)
+        names = {row.split("==")[0] for row in rows}
+        assert {"paddlepaddle", "numpy", "ipykernel", "opencv-python-headless"} <= names
+        assert "numpy==1.26.4" in rows
+
+
+def test_the_fix_is_found_once_in_every_revision() -> None:
+    import os
+
+    checkout = os.environ.get("JOBGEN_PADDLEDETECTION")
+    if not checkout:
+        pytest.skip("JOBGEN_PADDLEDETECTION names no checkout")
+    for fix in environments()["paddle2.6_py3.10"].revision.fixes:
+        assert Path(checkout, fix["file"]).read_text(encoding="utf-8").count(fix["old"]) == 1

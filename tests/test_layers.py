@@ -1,0 +1,58 @@
+"""A module imports only from lower floors, or from its own."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+FLOORS = (
+    ("errors", "findings", "runtime"),
+    ("yamlio", "files", "literals", "resources"),
+    ("spec", "settings"),
+    ("catalog", "datasets", "ppconfig", "templates", "notebook"),
+    ("plan", "bundle"),
+    ("build", "machine"),
+    ("check",),
+    ("run",),
+    ("report",),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+MODULES = sorted(p for p in (ROOT / "jobgen").rglob("*.py") if p.name != "__init__.py" or
+                 p.parent != ROOT / "jobgen")
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return [name for name in found if name.startswith("jobgen.")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_imports_go_down(path: Path) -> None:
+    relative = path.relative_to(ROOT / "jobgen")
+    part = relative.parts[0].removesuffix(".py")
+    assert part in FLOOR, f"{part} has no floor: add it to FLOORS and to the design"
+    for module in imports(path):
+        other = part_of(module)
+        assert other == part or FLOOR[other] < FLOOR[part], f"{relative} imports {module}"
+
+
+def test_the_runtime_imports_nothing_of_jobgen_but_itself() -> None:
+    paths = list((ROOT / "jobgen" / "runtime").rglob("*.py"))
+    assert len(paths) > 10
+    for path in paths:
+        assert all(name.startswith("jobgen.runtime.") for name in imports(path)), path

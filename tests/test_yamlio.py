@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobgen.yamlio import Tagged, YamlError, dump_block, load
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
+TREES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), TREES, max_size=5))
+def test_what_is_written_reads_back_the_same_everywhere(values: dict[str, Any]) -> None:
+    text = dump_block(values) or "{}\n"
+    assert yaml.safe_load(text) == values
+    assert load(text, "x", "yaml12").value == values
+    assert load(text, "x", "yaml11").value == values
+
+
+@pytest.mark.parametrize(
+    ("text", "yaml12", "yaml11"),
+    [
+        ("1e-3", 0.001, "1e-3"), ("no", "no", False), ("true", True, True), ("~", None, None),
+        ("0.5", 0.5, 0.5), ("'12'", "12", "12"), ("2024-01-01", "2024-01-01", None),
+        ("12:30:00", "12:30:00", 45000), ("-7", -7, -7), ("1.", 1.0, 1.0),
+    ],
+)
+def test_the_two_dialects(text: str, yaml12: Any, yaml11: Any) -> None:
+    assert load(f"a: {text}", "x").value == {"a": yaml12}
+    if yaml11 is not None:
+        assert load(f"a: {text}", "x", "yaml11").value == {"a": yaml11}
+
+
+def test_lines_are_known() -> None:
+    document = load("a: 1\nb:\n  - x\n  - c: 2\n", "job.yaml")
+    assert document.line(["b", 1, "c"]) == 4
+    assert document.line(["b", 1, "nothing"]) == 4
+    assert document.line(["q"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\na: 2\n", "f:2: the key 'a' is there twice"),
+        ("1: 2\n", "f:1: the key 1 is not text; put it in quotes"),
+        ("a: [1\n", "f:2: did not find expected ',' or ']'"),
+        ("a: !!python/object/apply:os.system [x]\n",
+         "f:1: the tag tag:yaml.org,2002:python/object/apply:os.system would construct an object"),
+        ("a: &x [*x]\n", "f:1: an alias contains itself, or the nesting is too deep"),
+        ("a: " + "[" * 100 + "]" * 100, "f:1: an alias contains itself, or the nesting is too deep"),
+        ("a: 1\n--- \nb: 2\n", "f:2: but found another document"),
+    ],
+)
+def test_faults_name_the_line(text: str, message: str) -> None:
+    with pytest.raises(YamlError) as caught:
+        load(text, "f")
+    assert caught.value.message == message
+
+
+def test_tags_are_data() -> None:
+    found = load("a: !CosineDecay {max_epochs: 3}\nb: !X\n", "x", "yaml11").value
+    assert found == {"a": Tagged("CosineDecay", {"max_epochs": 3}), "b": Tagged("X", "")}
+
+
+def test_merge_keys_are_followed_in_paddledetections_files() -> None:
+    assert load("a: &a {x: 1}\nb: {<<: *a, y: 2}\n", "x", "yaml11").value["b"] == {"x": 1, "y": 2}
