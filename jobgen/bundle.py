@@ -56,25 +56,18 @@ def write_bundle(bundle: Bundle, folder: Path) -> list[str]:
             f"{folder} holds other files than a bundle's: {', '.join(strangers[:5])}",
             "Move them away, or give another folder: -o DIR",
         )
+    old = _known_before(folder) - set(bundle.files)
     changed = []
     for name, data in bundle.files.items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != data:
             write_atomically(path, data)
             changed.append(name)
-    for old in _old_files(folder, bundle):
-        old.unlink()
-        changed.append(old.name)
+    for name in sorted(old):
+        if (folder / name).is_file():
+            (folder / name).unlink()
+            changed.append(name)
     return changed
-
-
-def _old_files(folder: Path, bundle: Bundle) -> list[Path]:
-    """YAML files of an earlier build of this folder, known by the header that build wrote."""
-    found = []
-    for path in folder.glob("*.yml"):
-        if path.name not in bundle.files and path.name in _known_before(folder):
-            found.append(path)
-    return found
 
 
 def _known_before(folder: Path) -> set[str]:
@@ -83,7 +76,8 @@ def _known_before(folder: Path) -> set[str]:
         before = parse_notebook((folder / NOTEBOOK).read_bytes(), NOTEBOOK)
     except (OSError, BundleError):
         return set()
-    return set(before["metadata"].get("jobgen", {}).get("files", {}))
+    files = before["metadata"].get("jobgen", {}).get("files", {})
+    return {name for name in files if "/" not in name and "\\" not in name}
 
 
 def _strangers(folder: Path, bundle: Bundle) -> list[str]:

@@ -237,7 +237,9 @@ def _finding(document: Document, fault: Any) -> Finding:
     elif kind == "missing":
         message = "this key is missing"
     elif "input" in fault and not isinstance(fault["input"], dict):
-        message = f"{message[0].lower()}{message[1:]}, got {fault['input']!r}"
+        own = kind == "value_error"
+        message = message if own else message[0].lower() + message[1:]
+        message = f"{message}, got {fault['input']!r}"
     dotted = ".".join(str(part) for part in path)
     place = f"{document.source}:{document.line(path)}"
     return Finding("SP001", Severity.ERROR, f"{dotted}: {message}" if dotted else message, place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import contextlib
 import copy
 import json
@@ -10,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +29,6 @@ STOP_PATIENCE = 30.0
 
 def parameter_defaults(notebook: dict[str, Any]) -> dict[str, Any]:
     """The names (and literal values) that the parameters cell assigns."""
-    import ast
-
     found = {}
     source = cell_source(notebook["cells"][tagged_cell(notebook, PARAMETERS_TAG)])
     for node in ast.parse(source).body:
@@ -109,23 +110,40 @@ def execute(
     )
     save()
     log = save_to.with_name("kernel.log").open("ab")
+    faults: list[Exception] = []
+
+    def work() -> None:
+        try:
+            asyncio.run(client.async_execute(env=env, stdout=log, stderr=log))
+        except Exception as error:  # told below, in the thread that called
+            faults.append(error)
+
+    # nbclient takes over the signals of the main thread and then kills the kernel without a
+    # word to it; in a thread of its own it leaves them to us.
+    worker = threading.Thread(target=work, daemon=True)
     before = signal.signal(signal.SIGTERM, _as_interrupt)
+    stopped = False
     try:
-        client.execute(env=env, stdout=log, stderr=log)
+        worker.start()
+        while worker.is_alive():
+            worker.join(0.2)
     except KeyboardInterrupt:
+        stopped = True
         _stop_kernel(manager, settled)
-        return STOPPED
-    except CellExecutionError as error:
-        return f"{error.ename}: {error.evalue}"
-    except DeadKernelError:
-        return "the notebook's kernel died"
-    except RuntimeError as error:
-        raise RunError(f"the kernel of {python} did not start: {error}") from error
+        worker.join(STOP_PATIENCE)
     finally:
         signal.signal(signal.SIGTERM, before)
         save()
         log.close()
         shutil.rmtree(sockets, ignore_errors=True)
+    if stopped:
+        return STOPPED
+    for fault in faults:
+        if isinstance(fault, CellExecutionError):
+            return f"{fault.ename}: {fault.evalue}"
+        if isinstance(fault, DeadKernelError):
+            return "the notebook's kernel died"
+        raise RunError(f"the kernel of {python} did not start: {fault}") from fault
     return None
 
 

@@ -1,0 +1,70 @@
+"""The command line itself: help, exit codes, and that README knows every command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from jobgen import __version__, errors
+from jobgen.cli import COMMANDS
+from tests.conftest import ROOT, Answer
+
+
+def test_help_names_every_command(jobgen: Callable[..., Answer]) -> None:
+    answer = jobgen("--help")
+    assert answer.code == 0
+    for name, text in COMMANDS.items():
+        assert name in answer.out
+        assert text in answer.out
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help_an_example_and_a_word_in_both_readmes(
+    jobgen: Callable[..., Answer], name: str
+) -> None:
+    answer = jobgen(name, "--help")
+    assert answer.code == 0
+    assert f"jobgen {name}" in answer.out.split("Examples:")[1]
+    for readme in ("README.md", "README.zh-CN.md"):
+        assert f"jobgen {name}" in (ROOT / readme).read_text(encoding="utf-8")
+
+
+def test_version_and_usage(jobgen: Callable[..., Answer]) -> None:
+    assert __version__ in jobgen("--version").out
+    assert jobgen("no-such-command").code == 2
+    assert jobgen("build").code == 2
+
+
+def test_exit_codes_are_unique() -> None:
+    classes = [c for c in vars(errors).values() if isinstance(c, type)]
+    codes = [c.exit_code for c in classes if c.__module__ == errors.__name__]
+    assert sorted(codes) == [1, 3, 4, 5, 6, 7]
+
+
+def test_an_error_has_no_traceback_without_debug(jobgen: Callable[..., Answer]) -> None:
+    answer = jobgen("build", "no/job.yaml")
+    assert answer.code == 3
+    assert answer.err.startswith("error: no/job.yaml: No such file or directory\n")
+    with pytest.raises(errors.SpecError):
+        jobgen("--debug", "build", "no/job.yaml")
+
+
+def test_help_imports_no_heavy_module() -> None:
+    code = (
+        "import sys\nfrom jobgen.cli import main\n"
+        "try: main(['--help'], prog_name='jobgen')\nexcept SystemExit: pass\n"
+        "heavy = {'pydantic', 'jinja2', 'nbformat', 'yaml', 'rich', 'nbclient'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_console_in_another_encoding_does_not_break(tmp_path: object) -> None:
+    argv = [sys.executable, "-m", "jobgen", "build", "船.yaml"]
+    env = {"PYTHONIOENCODING": "cp1252", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    answer = subprocess.run(argv, env=env, capture_output=True, check=False)
+    assert answer.returncode == 3
+    assert rb"\u8239.yaml: No such file" in answer.stderr

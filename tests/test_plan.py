@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jobgen.catalog import models
+from jobgen.plan import Plan, make_plan
+from jobgen.runtime.configure import merge_dicts
+from jobgen.spec import load_spec
+from tests.conftest import JOB
+
+
+def plan_of(tmp_path: Path, *edits: tuple[str, str]) -> Plan:
+    text = JOB
+    for old, new in edits:
+        text = text.replace(old, new)
+    path = tmp_path / "job.yaml"
+    path.write_text(text, encoding="utf-8")
+    return make_plan(*load_spec(path))
+
+
+def resolved(plan: Plan) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for _, values in plan.model.layers():
+        merged = merge_dicts(merged, values)
+    return merge_dicts(merged, plan.config)
+
+
+def test_every_value_says_where_it_comes_from(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    assert plan.numbers() == {
+        "epochs": 40, "batch_size": 16, "base_lr": 0.02, "steps_per_epoch": 10,
+        "warmup_steps": 40, "static_assigner_epoch": 13, "snapshot_epoch": 4, "log_iter": 2,
+        "gpus": 1, "train_images": 160, "worker_num": 4,
+    }
+    assert plan.values["base_lr"].origin == (
+        "rule: 0.00125 x 16 x 1; the config's 0.32 is for 4 cards of 64"
+    )
+    assert all(value.origin for value in plan.values.values())
+
+
+def test_what_the_user_says_wins(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, ("epochs: 40", "epochs: 40\n  batch_size: 8\n  base_lr: 0.5\n  gpus: 2"))
+    found = plan.numbers()
+    assert (found["batch_size"], found["base_lr"], found["gpus"]) == (8, 0.5, 2)
+    assert found["steps_per_epoch"] == 10
+    assert plan.values["batch_size"].origin == "job.yaml"
+
+
+def test_the_config_is_consistent(tmp_path: Path) -> None:
+    config = resolved(plan_of(tmp_path))
+    schedule = config["LearningRate"]["schedulers"]
+    assert config["epoch"] == schedule[0]["max_epochs"] == 40
+    assert config["PicoHeadV2"]["static_assigner_epoch"] < config["epoch"]
+    assert config["PicoHeadV2"]["conv_feat"]["feat_in"] == 96
+    assert config["TrainReader"]["batch_size"] == 16
+    assert config["TrainReader"]["sample_transforms"]
+
+
+def test_an_input_size_moves_all_its_places(tmp_path: Path) -> None:
+    lcnet = "config: picodet_xs_320_coco_lcnet"
+    config = resolved(plan_of(tmp_path, (lcnet, lcnet + "\n  input_size: 416")))
+    other = models()["picodet_xs_416_coco_lcnet"].config()
+    for key in ("eval_size", "eval_height", "EvalReader", "TestReader"):
+        assert config[key] == other[key]
+    transforms = config["TrainReader"]["batch_transforms"]
+    assert transforms == other["TrainReader"]["batch_transforms"]
+
+
+def test_pretrained_weights(tmp_path: Path) -> None:
+    lcnet = "config: picodet_xs_320_coco_lcnet"
+    url = "https://paddledet.bj.bcebos.com/models/picodet_xs_320_coco_lcnet.pdparams"
+    assert plan_of(tmp_path).pretrained == url
+    assert plan_of(tmp_path, (lcnet, lcnet + "\n  pretrained: none")).config["pretrain_weights"] is None
+    assert plan_of(tmp_path, (lcnet, lcnet + "\n  pretrained: w/x.pdparams")).pretrained == "w/x.pdparams"
+
+
+def test_overrides_are_last(tmp_path: Path) -> None:
+    extra = "epochs: 40\noverrides: {TrainReader: {shuffle: false}, snapshot_epoch: 7, worker_num: 0}"
+    plan = plan_of(tmp_path, ("epochs: 40", extra))
+    assert plan.config["snapshot_epoch"] == 7
+    assert resolved(plan)["TrainReader"]["shuffle"] is False
+    assert resolved(plan)["TrainReader"]["batch_size"] == 16
