@@ -89,13 +89,13 @@ def render(plan: Plan, pack: Pack) -> Bundle:
         "spec": plan.spec.model_dump(mode="json"),
         "files": values["file_hashes"],
     }
-    text = notebook_text(_cells(plan, pack, values), {"jobgen": facts})
+    text = notebook_text(_cells(pack, values), {"jobgen": facts})
     bundle = Bundle({NOTEBOOK: text.encode(), **files})
     _check(bundle)
     return bundle
 
 
-def _cells(plan: Plan, pack: Pack, values: dict[str, Any]) -> list[Cell]:
+def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
     stages = {stage.name: stage for stage in pack.stages}
     cells = []
     for path, name, kind in pack.cells():

@@ -1,4 +1,4 @@
-"""The plan: every value a job will use, each with its origin. From job.yaml and the catalogue alone."""
+"""The plan: every value a job will use, each with its origin, from job.yaml and the catalogue."""
 
 from __future__ import annotations
 

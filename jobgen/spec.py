@@ -27,7 +27,10 @@ RESERVED_NAMES = frozenset(
 )
 # PaddleDetection downloads a data set whose folder has one of these names (get_dataset_path).
 DOWNLOADED_NAMES = frozenset(
-    "coco voc wider_face fruit roadsign_voc roadsign_coco spine_coco coco_ce culane".split()
+    (
+        *("coco", "coco_ce", "culane", "fruit", "roadsign_coco", "roadsign_voc"),
+        *("spine_coco", "voc", "wider_face"),
+    )
 )
 STAGES_AFTER_TRAINING: tuple[str, ...] = ()
 

@@ -133,6 +133,7 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
         return self._scalar(node, kind)
 
     def _mapping(self, node: yaml.MappingNode, path: YamlPath) -> dict[str, Any]:
@@ -145,8 +146,9 @@ class _Reader:
                 raise self.fault(key_node, f"the key {key!r} is not text; put it in quotes")
             if key in found:
                 raise self.fault(key_node, f"the key {key!r} is there twice")
-            self.lines[(*path, key)] = key_node.start_mark.line + 1
-            found[key] = self.value(value_node, (*path, key))
+            here = (*path, key)
+            self.lines[here] = key_node.start_mark.line + 1
+            found[key] = self.value(value_node, here)
         return found
 
     def _scalar(self, node: yaml.ScalarNode, kind: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def isolation(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
-) -> Iterator[None]:
+) -> None:
     """HOME, caches and settings of its own for every test; `paddle` tests keep the real cache,
     where the managed environment is made once."""
     cache = os.environ.get("JOBGEN_CACHE") or str(Path.home() / ".cache" / "jobgen")
@@ -69,7 +69,6 @@ def isolation(
         monkeypatch.setenv("JOBGEN_CACHE", cache)
     else:
         monkeypatch.setenv("JOBGEN_CACHE", str(home / "cache"))
-    yield
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from jobgen.templates import find_pack, load_pack
 from tests.conftest import JOB, ROOT, Answer
 
 JOBS = sorted((ROOT / "bundles").glob("*/job.yaml"))
-STAGES = "prepare data source install configure smoke train collect".split()
+STAGES = ["prepare", "data", "source", "install", "configure", "smoke", "train", "collect"]
 
 
 def build(path: Path) -> Bundle:
@@ -74,23 +74,32 @@ def test_the_ssdd_bundle_has_the_tutorials_values() -> None:
         "metric": "COCO",
         "num_classes": 1,
         "TrainDataset": {
-            "name": "COCODataSet", "image_dir": "JPEGImages", "anno_path": "train.json",
+            "name": "COCODataSet",
+            "image_dir": "JPEGImages",
+            "anno_path": "train.json",
             "dataset_dir": "/home/aistudio/datasets/ssdd/",
             "data_fields": ["image", "gt_bbox", "gt_class", "is_crowd"],
         },
         "EvalDataset": {
-            "name": "COCODataSet", "image_dir": "JPEGImages", "anno_path": "val.json",
-            "dataset_dir": "/home/aistudio/datasets/ssdd/", "allow_empty": True,
+            "name": "COCODataSet",
+            "image_dir": "JPEGImages",
+            "anno_path": "val.json",
+            "dataset_dir": "/home/aistudio/datasets/ssdd/",
+            "allow_empty": True,
         },
         "TestDataset": {
-            "name": "ImageFolder", "anno_path": "val.json",
+            "name": "ImageFolder",
+            "anno_path": "val.json",
             "dataset_dir": "/home/aistudio/datasets/ssdd/",
         },
     }
     model = yaml.safe_load(files["picodet_l_640_ssdd_lcnet.yml"])
     assert model["_BASE_"] == [
-        "../datasets/coco_detection_ssdd.yml", "../runtime.yml", "_base_/picodet_v2.yml",
-        "_base_/optimizer_300e.yml", "_base_/picodet_640_reader.yml",
+        "../datasets/coco_detection_ssdd.yml",
+        "../runtime.yml",
+        "_base_/picodet_v2.yml",
+        "_base_/optimizer_300e.yml",
+        "_base_/picodet_640_reader.yml",
     ]
     assert model["epoch"] == model["LearningRate"]["schedulers"][0]["max_epochs"] == 100
     assert model["LearningRate"]["base_lr"] == 0.015
@@ -100,7 +109,11 @@ def test_the_ssdd_bundle_has_the_tutorials_values() -> None:
 
 @pytest.mark.parametrize(
     ("hash_seed", "zone", "mask", "language"),
-    [("0", "UTC", 0o022, "C"), ("4242", "Asia/Shanghai", 0o077, "zh_CN.UTF-8"), ("7", "America/New_York", 0, "C.UTF-8")],
+    [
+        ("0", "UTC", 0o022, "C"),
+        ("4242", "Asia/Shanghai", 0o077, "zh_CN.UTF-8"),
+        ("7", "America/New_York", 0, "C.UTF-8"),
+    ],
 )
 def test_the_same_bytes_anywhere(
     tmp_path: Path, hash_seed: str, zone: str, mask: int, language: str
@@ -109,17 +122,38 @@ def test_the_same_bytes_anywhere(
     folder.mkdir()
     job = folder / "job.yaml"
     job.write_text((ROOT / "bundles" / "ssdd" / "job.yaml").read_text(encoding="utf-8"), "utf-8")
-    env = {**os.environ, "PYTHONHASHSEED": hash_seed, "TZ": zone, "LC_ALL": language,
-           "PYTHONPATH": str(ROOT), "PYTHONUTF8": "0"}
-    argv = [sys.executable, "-c", f"import os; os.umask({mask}); from jobgen.cli import entry; entry()",
-            "build", "job.yaml"]
+    env = {
+        **os.environ,
+        "PYTHONHASHSEED": hash_seed,
+        "TZ": zone,
+        "LC_ALL": language,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUTF8": "0",
+    }
+    argv = [
+        sys.executable,
+        "-c",
+        f"import os; os.umask({mask}); from jobgen.cli import entry; entry()",
+        "build",
+        "job.yaml",
+    ]
     subprocess.run(argv, cwd=folder, env=env, check=True, capture_output=True)
     golden = ROOT / "bundles" / "ssdd" / "upload"
     for path in golden.iterdir():
         assert (folder / "upload" / path.name).read_bytes() == path.read_bytes()
 
 
-HOSTILE = ["it's", 'say "x"', "{{ 7 * 7 }}", "{% raw %}", "a: b # c", "船 舰", "\\n", "'''", "&x *y"]
+HOSTILE = [
+    "it's",
+    'say "x"',
+    "{{ 7 * 7 }}",
+    "{% raw %}",
+    "a: b # c",
+    "船 舰",
+    "\\n",
+    "'''",
+    "&x *y",
+]
 
 
 def test_hostile_class_names_stay_data(tmp_path: Path) -> None:
@@ -135,7 +169,7 @@ def test_hostile_class_names_stay_data(tmp_path: Path) -> None:
 
 
 def test_hostile_paths_stay_data(tmp_path: Path) -> None:
-    folder = "it's \"{{ 1 }}\" 船: #x"
+    folder = 'it\'s "{{ 1 }}" 船: #x'
     path = tmp_path / "job.yaml"
     path.write_text(JOB.replace("images: JPEGImages", f"images: {json.dumps(folder)}"), "utf-8")
     files = build(path).files
@@ -145,7 +179,7 @@ def test_hostile_paths_stay_data(tmp_path: Path) -> None:
 
 def test_a_secret_is_not_built_in(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
-    path.write_text(JOB.replace("[ship]", '["api_key = \'abcdef123456\'"]'), encoding="utf-8")
+    path.write_text(JOB.replace("[ship]", "[\"api_key = 'abcdef123456'\"]"), encoding="utf-8")
     with pytest.raises(BundleError, match="looks as if it held a password or a token"):
         build(path)
 
@@ -179,7 +213,9 @@ def test_build_writes_and_checks(jobgen: Callable[..., Answer], job: Path) -> No
     first = jobgen("build", job)
     assert first.code == 0
     assert sorted(p.name for p in upload.iterdir()) == [
-        "coco_detection_ships.yml", "main.ipynb", "picodet_xs_320_ships_lcnet.yml",
+        "coco_detection_ships.yml",
+        "main.ipynb",
+        "picodet_xs_320_ships_lcnet.yml",
     ]
     assert "written" in first.out
     assert "unchanged" in jobgen("build", job).out
@@ -196,7 +232,9 @@ def test_a_renamed_model_leaves_no_old_file(jobgen: Callable[..., Answer], job: 
     job.write_text(job.read_text("utf-8").replace("xs_320", "s_416"), encoding="utf-8")
     assert jobgen("build", job).code == 0
     assert sorted(p.name for p in (job.parent / "upload").iterdir()) == [
-        "coco_detection_ships.yml", "main.ipynb", "picodet_s_416_ships_lcnet.yml",
+        "coco_detection_ships.yml",
+        "main.ipynb",
+        "picodet_s_416_ships_lcnet.yml",
     ]
 
 

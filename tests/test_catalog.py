@@ -15,9 +15,16 @@ NAMES = sorted(models())
 
 
 def test_the_models_that_are_known() -> None:
-    assert NAMES == sorted(
-        [f"picodet_{size}_{pixels}_coco_lcnet" for size in ("xs", "s", "m", "l") for pixels in (320, 416)]
-        + ["picodet_l_640_coco_lcnet"]
+    assert (
+        sorted(
+            [
+                f"picodet_{size}_{pixels}_coco_lcnet"
+                for size in ("xs", "s", "m", "l")
+                for pixels in (320, 416)
+            ]
+            + ["picodet_l_640_coco_lcnet"]
+        )
+        == NAMES
     )
 
 
@@ -45,7 +52,10 @@ def test_scales() -> None:
 
 def test_every_environment_has_a_verifiable_revision() -> None:
     assert set(environments()) == {
-        "paddle2.4_py3.7", "paddle2.5_py3.10", "paddle2.6_py3.10", "paddle3.0_py3.10",
+        "paddle2.4_py3.7",
+        "paddle2.5_py3.10",
+        "paddle2.6_py3.10",
+        "paddle3.0_py3.10",
     }
     for environment in environments().values():
         revision = environment.revision

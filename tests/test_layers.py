@@ -23,8 +23,11 @@ FLOORS = (
     ("__main__",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-MODULES = sorted(p for p in (ROOT / "jobgen").rglob("*.py") if p.name != "__init__.py" or
-                 p.parent != ROOT / "jobgen")
+MODULES = sorted(
+    p
+    for p in (ROOT / "jobgen").rglob("*.py")
+    if p.name != "__init__.py" or p.parent != ROOT / "jobgen"
+)
 
 
 def part_of(module: str) -> str:

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from jobgen.literals import to_source
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 TREES = st.recursive(
     SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
 )
@@ -24,9 +30,18 @@ def test_source_evaluates_to_the_value(value: Any, indent: int) -> None:
 @pytest.mark.parametrize(
     ("value", "source"),
     [
-        ("ship", '"ship"'), ("it's", '"it\'s"'), ('say "x"', "'say \"x\"'"), ("a\nb", '"a\\nb"'),
-        ("船", '"船"'), ("{{ x }}", '"{{ x }}"'), ("'''", "\"'''\""), (True, "True"), (0.1, "0.1"),
-        ([1, None], "[1, None]"), ({"a": [1]}, '{"a": [1]}'), ("\\", '"\\\\"'),
+        ("ship", '"ship"'),
+        ("it's", '"it\'s"'),
+        ('say "x"', "'say \"x\"'"),
+        ("a\nb", '"a\\nb"'),
+        ("船", '"船"'),
+        ("{{ x }}", '"{{ x }}"'),
+        ("'''", "\"'''\""),
+        (True, "True"),
+        (0.1, "0.1"),
+        ([1, None], "[1, None]"),
+        ({"a": [1]}, '{"a": [1]}'),
+        ("\\", '"\\\\"'),
     ],
 )
 def test_the_house_style(value: Any, source: str) -> None:

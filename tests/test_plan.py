@@ -29,9 +29,17 @@ def resolved(plan: Plan) -> dict[str, Any]:
 def test_every_value_says_where_it_comes_from(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     assert plan.numbers() == {
-        "epochs": 40, "batch_size": 16, "base_lr": 0.02, "steps_per_epoch": 10,
-        "warmup_steps": 40, "static_assigner_epoch": 13, "snapshot_epoch": 4, "log_iter": 2,
-        "gpus": 1, "train_images": 160, "worker_num": 4,
+        "epochs": 40,
+        "batch_size": 16,
+        "base_lr": 0.02,
+        "steps_per_epoch": 10,
+        "warmup_steps": 40,
+        "static_assigner_epoch": 13,
+        "snapshot_epoch": 4,
+        "log_iter": 2,
+        "gpus": 1,
+        "train_images": 160,
+        "worker_num": 4,
     }
     assert plan.values["base_lr"].origin == (
         "rule: 0.00125 x 16 x 1; the config's 0.32 is for 4 cards of 64"
@@ -40,7 +48,9 @@ def test_every_value_says_where_it_comes_from(tmp_path: Path) -> None:
 
 
 def test_what_the_user_says_wins(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, ("epochs: 40", "epochs: 40\n  batch_size: 8\n  base_lr: 0.5\n  gpus: 2"))
+    plan = plan_of(
+        tmp_path, ("epochs: 40", "epochs: 40\n  batch_size: 8\n  base_lr: 0.5\n  gpus: 2")
+    )
     found = plan.numbers()
     assert (found["batch_size"], found["base_lr"], found["gpus"]) == (8, 0.5, 2)
     assert found["steps_per_epoch"] == 10
@@ -71,12 +81,20 @@ def test_pretrained_weights(tmp_path: Path) -> None:
     lcnet = "config: picodet_xs_320_coco_lcnet"
     url = "https://paddledet.bj.bcebos.com/models/picodet_xs_320_coco_lcnet.pdparams"
     assert plan_of(tmp_path).pretrained == url
-    assert plan_of(tmp_path, (lcnet, lcnet + "\n  pretrained: none")).config["pretrain_weights"] is None
-    assert plan_of(tmp_path, (lcnet, lcnet + "\n  pretrained: w/x.pdparams")).pretrained == "w/x.pdparams"
+    assert (
+        plan_of(tmp_path, (lcnet, lcnet + "\n  pretrained: none")).config["pretrain_weights"]
+        is None
+    )
+    assert (
+        plan_of(tmp_path, (lcnet, lcnet + "\n  pretrained: w/x.pdparams")).pretrained
+        == "w/x.pdparams"
+    )
 
 
 def test_overrides_are_last(tmp_path: Path) -> None:
-    extra = "epochs: 40\noverrides: {TrainReader: {shuffle: false}, snapshot_epoch: 7, worker_num: 0}"
+    extra = (
+        "epochs: 40\noverrides: {TrainReader: {shuffle: false}, snapshot_epoch: 7, worker_num: 0}"
+    )
     plan = plan_of(tmp_path, ("epochs: 40", extra))
     assert plan.config["snapshot_epoch"] == 7
     assert resolved(plan)["TrainReader"]["shuffle"] is False

@@ -111,9 +111,7 @@ def test_a_result_that_still_runs_is_corrected(tmp_path: Path) -> None:
     assert settle(Workspace(tmp_path / "none", "s"), None).status == "failed"
 
 
-def test_the_kernel_gets_no_secrets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_kernel_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AISTUDIO_ACCESS_TOKEN", "s3cret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     env = kernel_environment(Workspace(tmp_path, "s"), Path("/env/bin/python"))
@@ -154,10 +152,21 @@ def test_things_in_the_cache_are_made_once_and_never_used_half_made(tmp_path: Pa
     [
         ({}, "", {}),
         ({"UV_DEFAULT_INDEX": "https://u"}, "global.index-url='https://p'", {}),
-        ({"PIP_INDEX_URL": "https://e"}, "global.index-url='https://p'", {"UV_DEFAULT_INDEX": "https://e"}),
-        ({}, "global.index-url='https://p'\ninstall.index-url='https://i'", {"UV_DEFAULT_INDEX": "https://i"}),
-        ({}, "global.extra-index-url='https://a https://b'",
-         {"UV_INDEX": "https://a https://b", "UV_INDEX_STRATEGY": "unsafe-best-match"}),
+        (
+            {"PIP_INDEX_URL": "https://e"},
+            "global.index-url='https://p'",
+            {"UV_DEFAULT_INDEX": "https://e"},
+        ),
+        (
+            {},
+            "global.index-url='https://p'\ninstall.index-url='https://i'",
+            {"UV_DEFAULT_INDEX": "https://i"},
+        ),
+        (
+            {},
+            "global.extra-index-url='https://a https://b'",
+            {"UV_INDEX": "https://a https://b", "UV_INDEX_STRATEGY": "unsafe-best-match"},
+        ),
     ],
 )
 def test_the_package_index(environ: dict[str, str], config: str, expected: dict[str, str]) -> None:
@@ -177,7 +186,10 @@ def test_git_takes_every_address_from_the_mirror(tmp_path: Path) -> None:
     env = {**os.environ, "HOME": str(tmp_path / "home")}
     for url in (*urls, "https://gitee.com/x/y"):
         answer = subprocess.run(
-            ["git", "ls-remote", "--get-url", url], env=env, capture_output=True, text=True,
+            ["git", "ls-remote", "--get-url", url],
+            env=env,
+            capture_output=True,
+            text=True,
             check=True,
         )
         assert answer.stdout.strip() == address
@@ -186,11 +198,23 @@ def test_git_takes_every_address_from_the_mirror(tmp_path: Path) -> None:
 
 
 def test_events_become_lines(tmp_path: Path) -> None:
-    step = {"event": "step", "stage": "train", "epoch": 2, "epochs": 40, "step": 6, "steps": 10,
-            "loss": 3.52, "learning_rate": 0.0198, "ips": 4.1, "eta": "0:18:00", "best": 0.062}
+    step = {
+        "event": "step",
+        "stage": "train",
+        "epoch": 2,
+        "epochs": 40,
+        "step": 6,
+        "steps": 10,
+        "loss": 3.52,
+        "learning_rate": 0.0198,
+        "ips": 4.1,
+        "eta": "0:18:00",
+        "best": 0.062,
+    }
     assert event_line(step) == (
         "train     epoch 3/40  step 7/10  loss 3.520  lr 0.0198  4.1 img/s  0:18:00 left  "
-        "best mAP@0.5 0.062", True,
+        "best mAP@0.5 0.062",
+        True,
     )
     assert event_line({"event": "pip", "stage": "install"}) is None
     path = tmp_path / "events.jsonl"
@@ -206,8 +230,12 @@ def run_cells(tmp_path: Path, *sources: str) -> tuple[str | None, dict[str, Any]
     cells += [Cell(f"c{i}", "code", source) for i, source in enumerate(sources)]
     saved = tmp_path / "executed.ipynb"
     fault = execute(
-        json.loads(notebook_text(cells, {})), Path(sys.executable), dict(os.environ), tmp_path,
-        saved, settled=lambda: True,
+        json.loads(notebook_text(cells, {})),
+        Path(sys.executable),
+        dict(os.environ),
+        tmp_path,
+        saved,
+        settled=lambda: True,
     )
     found: dict[str, Any] = json.loads(saved.read_text(encoding="utf-8"))
     return fault, found

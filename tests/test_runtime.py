@@ -71,7 +71,8 @@ def test_the_embedded_source_is_the_modules_own() -> None:
         assert all(line in remaining for line in kept), module.name
         dropped = len(lines) - len(kept)
         imports = [
-            node for node in ast.parse(whole).body
+            node
+            for node in ast.parse(whole).body
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jobgen.")
         ]
         lengths = [(node.end_lineno or node.lineno) - node.lineno + 1 for node in imports]
@@ -86,8 +87,17 @@ def test_vermin_finds_nothing_above_python_3_7(tmp_path: Path) -> None:
         cells += ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     assert len(cells) > 40
     (tmp_path / "cells.py").write_text("\n".join(cells), encoding="utf-8")
-    argv = [sys.executable, "-c", "import vermin; vermin.main()", "--no-tips", "--violations", "-t=3.7-",
-            "--eval-annotations", str(tmp_path / "cells.py"), str(RUNTIME)]
+    argv = [
+        sys.executable,
+        "-c",
+        "import vermin; vermin.main()",
+        "--no-tips",
+        "--violations",
+        "-t=3.7-",
+        "--eval-annotations",
+        str(tmp_path / "cells.py"),
+        str(RUNTIME),
+    ]
     answer = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout
     assert "Minimum required versions: 3." in answer.stdout
@@ -114,11 +124,25 @@ def test_the_runtimes_tests_pass_on_old_pythons(version: str, tmp_path: Path) ->
     python = old_python(version)
     subprocess.run([python, "-m", "venv", str(tmp_path / "env")], check=True)
     inside = str(tmp_path / "env" / "bin" / "python")
-    subprocess.run([inside, "-m", "pip", "install", "-q", "pytest<8"], check=True,
-                   capture_output=True)
-    argv = [inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null",
-            "--rootdir", str(ROOT), "--noconftest", "-p", "tests.runtime.conftest",
-            str(ROOT / "tests" / "runtime")]
+    subprocess.run(
+        [inside, "-m", "pip", "install", "-q", "pytest<8"], check=True, capture_output=True
+    )
+    argv = [
+        inside,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        str(ROOT),
+        "--noconftest",
+        "-p",
+        "tests.runtime.conftest",
+        str(ROOT / "tests" / "runtime"),
+    ]
     answer = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout[-3000:]
     assert re.search(r"\d{3} passed", answer.stdout)

@@ -17,26 +17,102 @@ def edit(old: str, new: str) -> str:
 
 
 FAULTS = [
-    ("name: ships\n", "name: Ships!\n", "job.yaml:1: name: use a-z, 0-9, _ and - only, at most 40 characters, got 'Ships!'"),
+    (
+        "name: ships\n",
+        "name: Ships!\n",
+        "job.yaml:1: name: use a-z, 0-9, _ and - only, at most 40 characters, got 'Ships!'",
+    ),
     ("name: ships\n", "name: con\n", "job.yaml:1: name: Windows reserves this name, got 'con'"),
-    ("name: ships\n", "name: ../x\n", "job.yaml:1: name: use a-z, 0-9, _ and - only, at most 40 characters, got '../x'"),
-    ("name: ships\n", "nmae: ships\n", "2 faults:\njob.yaml:1: name: this key is missing\njob.yaml:1: nmae: unknown key nmae; did you mean name?"),
-    ("  epochs: 40\n", "  epochs: ten\n", "job.yaml:17: train.epochs: input should be a valid integer, got 'ten'"),
-    ("  epochs: 40\n", "  epochs: 0\n", "job.yaml:17: train.epochs: input should be greater than or equal to 1, got 0"),
-    ("  epochs: 40\n", "  epochs: 40\n  bach_size: 8\n", "job.yaml:18: train.bach_size: unknown key bach_size; did you mean batch_size?"),
-    ("  epochs: 40\n", "  epochs: 40\n  epochs: 50\n", "job.yaml:18: the key 'epochs' is there twice"),
-    ("  classes: [ship]\n", "  classes: []\n", "job.yaml:10: dataset.classes: list should have at least 1 item after validation, not 0, got []"),
-    ("  classes: [ship]\n", "  classes: [ship, ship]\n", "job.yaml:3: dataset: classes names one class twice"),
-    ("  classes: [ship]\n", '  classes: ["a\\nb"]\n', "job.yaml:10: dataset.classes.0: control characters and line breaks are not allowed, got 'a\\nb'"),
-    ("{archive: ships.zip}", "{archive: ../ships.zip}", "job.yaml:5: dataset.sources.0.archive: give a path inside the data set, with / and without .., got '../ships.zip'"),
-    ("{archive: ships.zip}", "{archive: a/ships.zip}", "job.yaml:5: dataset.sources.0.archive: give a file name without folders, got 'a/ships.zip'"),
-    ("{archive: ships.zip}", "{id: 3}", "job.yaml:5: dataset.sources.0: give either archive: or folder:"),
-    ("  root: ships\n", "  root: /ships\n", "job.yaml:6: dataset.root: give a path inside the data set, with / and without .., got '/ships'"),
-    ("  root: ships\n", "  root: a/coco\n", "job.yaml:3: dataset: PaddleDetection would download its own data set for a root named a/coco"),
-    ("  root: ships\n", "  root: aux.d\n", "job.yaml:6: dataset.root: Windows reserves the name aux.d, got 'aux.d'"),
-    ("  format: coco\n", "  format: voc\n", "job.yaml:3: dataset: format voc needs `list:` in train and eval"),
-    ("  config: picodet_xs_320_coco_lcnet\n", "  config: picodet_xs_320_coco_lcnet\n  pretrained: https://u:p@h/x.pdparams\n", "job.yaml:16: model.pretrained: an address with user, password or query would be stored in the bundle, got 'https://u:p@h/x.pdparams'"),
-    ("  config: picodet_xs_320_coco_lcnet\n", "  config: picodet_xs_320_coco_lcnet\n  input_size: 100\n", "job.yaml:16: model.input_size: input should be 'auto', got 100"),
+    (
+        "name: ships\n",
+        "name: ../x\n",
+        "job.yaml:1: name: use a-z, 0-9, _ and - only, at most 40 characters, got '../x'",
+    ),
+    (
+        "name: ships\n",
+        "nmae: ships\n",
+        "2 faults:\njob.yaml:1: name: this key is missing\njob.yaml:1: nmae: unknown key nmae; did you mean name?",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: ten\n",
+        "job.yaml:17: train.epochs: input should be a valid integer, got 'ten'",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 0\n",
+        "job.yaml:17: train.epochs: input should be greater than or equal to 1, got 0",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 40\n  bach_size: 8\n",
+        "job.yaml:18: train.bach_size: unknown key bach_size; did you mean batch_size?",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 40\n  epochs: 50\n",
+        "job.yaml:18: the key 'epochs' is there twice",
+    ),
+    (
+        "  classes: [ship]\n",
+        "  classes: []\n",
+        "job.yaml:10: dataset.classes: list should have at least 1 item after validation, not 0, got []",
+    ),
+    (
+        "  classes: [ship]\n",
+        "  classes: [ship, ship]\n",
+        "job.yaml:3: dataset: classes names one class twice",
+    ),
+    (
+        "  classes: [ship]\n",
+        '  classes: ["a\\nb"]\n',
+        "job.yaml:10: dataset.classes.0: control characters and line breaks are not allowed, got 'a\\nb'",
+    ),
+    (
+        "{archive: ships.zip}",
+        "{archive: ../ships.zip}",
+        "job.yaml:5: dataset.sources.0.archive: give a path inside the data set, with / and without .., got '../ships.zip'",
+    ),
+    (
+        "{archive: ships.zip}",
+        "{archive: a/ships.zip}",
+        "job.yaml:5: dataset.sources.0.archive: give a file name without folders, got 'a/ships.zip'",
+    ),
+    (
+        "{archive: ships.zip}",
+        "{id: 3}",
+        "job.yaml:5: dataset.sources.0: give either archive: or folder:",
+    ),
+    (
+        "  root: ships\n",
+        "  root: /ships\n",
+        "job.yaml:6: dataset.root: give a path inside the data set, with / and without .., got '/ships'",
+    ),
+    (
+        "  root: ships\n",
+        "  root: a/coco\n",
+        "job.yaml:3: dataset: PaddleDetection would download its own data set for a root named a/coco",
+    ),
+    (
+        "  root: ships\n",
+        "  root: aux.d\n",
+        "job.yaml:6: dataset.root: Windows reserves the name aux.d, got 'aux.d'",
+    ),
+    (
+        "  format: coco\n",
+        "  format: voc\n",
+        "job.yaml:3: dataset: format voc needs `list:` in train and eval",
+    ),
+    (
+        "  config: picodet_xs_320_coco_lcnet\n",
+        "  config: picodet_xs_320_coco_lcnet\n  pretrained: https://u:p@h/x.pdparams\n",
+        "job.yaml:16: model.pretrained: an address with user, password or query would be stored in the bundle, got 'https://u:p@h/x.pdparams'",
+    ),
+    (
+        "  config: picodet_xs_320_coco_lcnet\n",
+        "  config: picodet_xs_320_coco_lcnet\n  input_size: 100\n",
+        "job.yaml:16: model.input_size: input should be 'auto', got 100",
+    ),
 ]
 
 
@@ -86,18 +162,46 @@ def test_a_spec_survives_its_own_dump() -> None:
 
 
 PLAN_FAULTS = [
-    ("environment: paddle2.6_py3.10", "environment: paddle2.6_py3.1", "job.yaml:2: environment: 'paddle2.6_py3.1' is not known; did you mean paddle2.6_py3.10?"),
-    ("config: picodet_xs_320_coco_lcnet", "config: picodet_xs_230_coco_lcnet", "job.yaml:15: model.config: 'picodet_xs_230_coco_lcnet' is not known; did you mean picodet_xs_320_coco_lcnet?"),
-    ("  epochs: 40\n", "  epochs: 40\nstages: [evaluate]\n", "job.yaml:18: stages.0: 'evaluate' is not known"),
-    ("  epochs: 40\n", "  epochs: 40\n  batch_size: 161\n", "job.yaml:18: train.batch_size: 161 x 1 card(s) are more than the 160 training images; PaddleDetection would train nothing and end 0"),
-    ("  epochs: 40\n", "  epochs: 40\noverrides: {PicoHeadV2: {nms: {nms_treshold: 0.5}}}\n", "job.yaml:18: overrides.PicoHeadV2.nms.nms_treshold is no key of PaddleDetection's config; did you mean nms_threshold?"),
-    ("  epochs: 40\n", "  epochs: 40\noverrides: {use_ema: 1}\n", "job.yaml:18: overrides.use_ema is 1, but the config has True there"),
+    (
+        "environment: paddle2.6_py3.10",
+        "environment: paddle2.6_py3.1",
+        "job.yaml:2: environment: 'paddle2.6_py3.1' is not known; did you mean paddle2.6_py3.10?",
+    ),
+    (
+        "config: picodet_xs_320_coco_lcnet",
+        "config: picodet_xs_230_coco_lcnet",
+        "job.yaml:15: model.config: 'picodet_xs_230_coco_lcnet' is not known; did you mean picodet_xs_320_coco_lcnet?",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 40\nstages: [evaluate]\n",
+        "job.yaml:18: stages.0: 'evaluate' is not known",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 40\n  batch_size: 161\n",
+        "job.yaml:18: train.batch_size: 161 x 1 card(s) are more than the 160 training images; PaddleDetection would train nothing and end 0",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 40\noverrides: {PicoHeadV2: {nms: {nms_treshold: 0.5}}}\n",
+        "job.yaml:18: overrides.PicoHeadV2.nms.nms_treshold is no key of PaddleDetection's config; did you mean nms_threshold?",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 40\noverrides: {use_ema: 1}\n",
+        "job.yaml:18: overrides.use_ema is 1, but the config has True there",
+    ),
     ("  epochs: 40\n", "  epochs: 40\noverrides: {TrainReader: 3}\n", None),
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "message"), PLAN_FAULTS, ids=[f[1].strip()[:40] for f in PLAN_FAULTS])
-def test_names_are_the_plans_to_check(tmp_path: Path, old: str, new: str, message: str | None) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "message"), PLAN_FAULTS, ids=[f[1].strip()[:40] for f in PLAN_FAULTS]
+)
+def test_names_are_the_plans_to_check(
+    tmp_path: Path, old: str, new: str, message: str | None
+) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(edit(old, new), encoding="utf-8")
     with pytest.raises(SpecError) as caught:
@@ -112,6 +216,6 @@ def test_names_are_the_plans_to_check(tmp_path: Path, old: str, new: str, messag
 def test_counts_that_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     start = JOB.index("  expect:")
-    path.write_text(JOB[:start] + JOB[JOB.index("model:"):], encoding="utf-8")
+    path.write_text(JOB[:start] + JOB[JOB.index("model:") :], encoding="utf-8")
     with pytest.raises(SpecError, match=r"dataset\.expect: the counts of the set are missing"):
         make_plan(*load_spec(path))

@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 
 from jobgen.yamlio import Tagged, YamlError, dump_block, load
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 TREES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
 
@@ -27,9 +34,16 @@ def test_what_is_written_reads_back_the_same_everywhere(values: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("text", "yaml12", "yaml11"),
     [
-        ("1e-3", 0.001, "1e-3"), ("no", "no", False), ("true", True, True), ("~", None, None),
-        ("0.5", 0.5, 0.5), ("'12'", "12", "12"), ("2024-01-01", "2024-01-01", None),
-        ("12:30:00", "12:30:00", 45000), ("-7", -7, -7), ("1.", 1.0, 1.0),
+        ("1e-3", 0.001, "1e-3"),
+        ("no", "no", False),
+        ("true", True, True),
+        ("~", None, None),
+        ("0.5", 0.5, 0.5),
+        ("'12'", "12", "12"),
+        ("2024-01-01", "2024-01-01", None),
+        ("12:30:00", "12:30:00", 45000),
+        ("-7", -7, -7),
+        ("1.", 1.0, 1.0),
     ],
 )
 def test_the_two_dialects(text: str, yaml12: Any, yaml11: Any) -> None:
@@ -51,10 +65,15 @@ def test_lines_are_known() -> None:
         ("a: 1\na: 2\n", "f:2: the key 'a' is there twice"),
         ("1: 2\n", "f:1: the key 1 is not text; put it in quotes"),
         ("a: [1\n", "f:2: did not find expected ',' or ']'"),
-        ("a: !!python/object/apply:os.system [x]\n",
-         "f:1: the tag tag:yaml.org,2002:python/object/apply:os.system would construct an object"),
+        (
+            "a: !!python/object/apply:os.system [x]\n",
+            "f:1: the tag tag:yaml.org,2002:python/object/apply:os.system would construct an object",
+        ),
         ("a: &x [*x]\n", "f:1: an alias contains itself, or the nesting is too deep"),
-        ("a: " + "[" * 100 + "]" * 100, "f:1: an alias contains itself, or the nesting is too deep"),
+        (
+            "a: " + "[" * 100 + "]" * 100,
+            "f:1: an alias contains itself, or the nesting is too deep",
+        ),
         ("a: 1\n--- \nb: 2\n", "f:2: but found another document"),
     ],
 )

@@ -30,8 +30,8 @@ class Model:
     gpus: int
     epochs: int
     parameters: float
-    mAP: float  # noqa: N815
-    mAP50: float  # noqa: N815
+    mAP: float
+    mAP50: float
     coco_weights: str
     imagenet_weights: str
     bases: tuple[str, ...]

@@ -22,8 +22,12 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("job", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the three files "
-              "[default: upload/ beside the job].")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for the three files [default: upload/ beside the job].",
+)
 @click.option("--check", is_flag=True, help="Compare only; exit 1 if the files are not current.")
 @click.option("--json", "json_output", is_flag=True, help="Answer in JSON.")
 @click.pass_obj
@@ -50,8 +54,9 @@ def command(
         return
     changed = write_bundle(bundle, folder)
     trust(bundle)
-    console.result(folder=str(folder), files=sorted(bundle.files), changed=changed,
-                   digest=bundle.digest)
+    console.result(
+        folder=str(folder), files=sorted(bundle.files), changed=changed, digest=bundle.digest
+    )
     for name, data in bundle.files.items():
         state = "written" if name in changed else "unchanged"
         console.data(f"{folder / name}  {len(data):,} bytes, {state}")

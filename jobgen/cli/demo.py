@@ -35,10 +35,20 @@ EPOCHS = 16
 
 
 @click.command(epilog="\b\nExamples:\n  jobgen demo\n  jobgen demo --folder /tmp/try\n")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("demo"),
-              show_default=True, help="Where to put the data, the job and the run.")
-@click.option("--language", type=click.Choice(["zh", "en"]), default="zh", show_default=True,
-              help="Language of the notebook's text.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Where to put the data, the job and the run.",
+)
+@click.option(
+    "--language",
+    type=click.Choice(["zh", "en"]),
+    default="zh",
+    show_default=True,
+    help="Language of the notebook's text.",
+)
 @click.option("--json", "json_output", is_flag=True, help="Answer in JSON.")
 @click.pass_obj
 def command(console: Console, folder: Path, language: str, json_output: bool) -> None:
@@ -70,7 +80,5 @@ def command(console: Console, folder: Path, language: str, json_output: bool) ->
     write_bundle(bundle, folder / "upload")
     trust(bundle)
     console.say(f"bundle    {folder / 'upload'}: {', '.join(bundle.files)}")
-    request = RunRequest(
-        read_bundle(folder / "upload"), [archive], folder / "runs", device="cpu"
-    )
+    request = RunRequest(read_bundle(folder / "upload"), [archive], folder / "runs", device="cpu")
     show_run(console, request, load_settings())

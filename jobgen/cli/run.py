@@ -25,26 +25,61 @@ def parameter_value(text: str) -> Any:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("upload", type=click.Path(path_type=Path))
-@click.option("--archive", "archives", multiple=True, type=click.Path(path_type=Path),
-              help="The data: a file or an unpacked folder, once for each source.")
-@click.option("--device", type=click.Choice(["auto", "gpu", "cpu"]), default="auto",
-              show_default=True, help="auto takes the CPU for a smoke run only.")
-@click.option("--smoke", is_flag=True, help="One epoch of a few steps: it works, or it says why not.")
-@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE",
-              help="A parameter of the notebook, as in: -p EPOCHS 20")
-@click.option("--python", type=click.Path(path_type=Path),
-              help="A Python that has Paddle, instead of the managed one.")
+@click.option(
+    "--archive",
+    "archives",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The data: a file or an unpacked folder, once for each source.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "gpu", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="auto takes the CPU for a smoke run only.",
+)
+@click.option(
+    "--smoke", is_flag=True, help="One epoch of a few steps: it works, or it says why not."
+)
+@click.option(
+    "-p",
+    "parameters",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="A parameter of the notebook, as in: -p EPOCHS 20",
+)
+@click.option(
+    "--python",
+    type=click.Path(path_type=Path),
+    help="A Python that has Paddle, instead of the managed one.",
+)
 @click.option("--mirror", help="A git copy of PaddleDetection to clone from.")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
-              help="Folder for runs.")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder for runs.",
+)
 @click.option("--new", "fresh", is_flag=True, help="Start afresh beside an unfinished run.")
 @click.option("--yes", is_flag=True, help="Run a bundle that was not built here without asking.")
 @click.option("--json", "json_output", is_flag=True, help="Answer in JSON.")
 @click.pass_obj
 def command(
-    console: Console, upload: Path, archives: tuple[Path, ...], device: str, smoke: bool,
-    parameters: tuple[tuple[str, str], ...], python: Path | None, mirror: str | None, runs: Path,
-    fresh: bool, yes: bool, json_output: bool,
+    console: Console,
+    upload: Path,
+    archives: tuple[Path, ...],
+    device: str,
+    smoke: bool,
+    parameters: tuple[tuple[str, str], ...],
+    python: Path | None,
+    mirror: str | None,
+    runs: Path,
+    fresh: bool,
+    yes: bool,
+    json_output: bool,
 ) -> None:
     """Execute the notebook in UPLOAD, unchanged, in an emulated AI Studio home.
 
@@ -60,7 +95,13 @@ def command(
     settings = load_settings(mirror=mirror)
     allow(console, bundle, settings.cache, yes)
     request = RunRequest(
-        bundle, list(archives), runs, device, smoke, python, fresh,
+        bundle,
+        list(archives),
+        runs,
+        device,
+        smoke,
+        python,
+        fresh,
         {name: parameter_value(text) for name, text in parameters},
     )
     show_run(console, request, settings)

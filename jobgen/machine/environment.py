@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import shutil
@@ -44,8 +43,8 @@ def candidate_pythons() -> Iterator[str]:
             yield found
         roots = [os.environ.get("PYENV_ROOT", ""), str(Path.home() / ".pyenv")]
         for root in dict.fromkeys(filter(None, roots)):
-            pattern = f"{glob.escape(root)}/versions/{major}.{minor}.*/bin/python"
-            yield from sorted(glob.glob(pattern), reverse=True)
+            found_there = Path(root).glob(f"versions/{major}.{minor}.*/bin/python")
+            yield from sorted(map(str, found_there), reverse=True)
     for name in ("python3", "python"):
         found = shutil.which(name)
         if found:

@@ -36,10 +36,8 @@ class Mirror:
 
 def git_environment() -> dict[str, str]:
     """No prompt, no user or system settings: the same repository on every machine."""
-    env = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    for key, value in os.environ.items():
-        if key.lower().endswith("_proxy") or key in ("SSL_CERT_FILE", "GIT_SSL_CAINFO"):
-            env[key] = value
+    kept = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "GIT_SSL_CAINFO")
+    env = {k: v for k, v in os.environ.items() if k in kept or k.lower().endswith("_proxy")}
     env.update(GIT_TERMINAL_PROMPT="0", GIT_CONFIG_NOSYSTEM="1")
     return env
 
@@ -58,7 +56,9 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
         for url in environment.urls:
             if _clone(url, revision, place, say):
                 return url
-        say(f"no address of PaddleDetection answers; putting {revision.name} together from packages")
+        say(
+            f"no address of PaddleDetection answers; putting {revision.name} together from packages"
+        )
         _from_package(revision, place)
         return f"packages: {revision.package}, jobgen's catalogue and jobgen's tools"
 

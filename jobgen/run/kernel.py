@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -77,7 +76,7 @@ def execute(
         hint = 'pip install "jobgen[run]"'
         raise RunError("local runs need nbclient and ipykernel", hint) from error
 
-    class OneKernel(KernelSpecManager):  # type: ignore[misc]
+    class OneKernel(KernelSpecManager):
         """Knows the one Python that this run uses, whatever kernels are installed."""
 
         def get_kernel_spec(self, kernel_name: str) -> Any:

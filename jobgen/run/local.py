@@ -69,8 +69,10 @@ def run_bundle(
     mirror = find_mirror(environment, settings.cache, settings.mirror, say)
     workspace, resumed = open_workspace(bundle, request.runs, parameters, request.fresh)
     if resumed:
-        say(f"going on with {workspace.folder} (a run of this job that did not end well; --new "
-            "starts afresh)")
+        say(
+            f"going on with {workspace.folder} (a run of this job that did not end well; --new "
+            "starts afresh)"
+        )
     lay_out(workspace, bundle, sources, archives)
     write_git_config(workspace.kernel_home, mirror, environment.urls)
     say(f"run in {workspace.folder}; PaddleDetection from {mirror.origin}")

@@ -171,8 +171,11 @@ def kernel_environment(workspace: Workspace, python: Path) -> dict[str, str]:
 
 
 KEPT_NAMES = frozenset(
-    "LANG TZ TMPDIR LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE "
-    "CURL_CA_BUNDLE GIT_SSL_CAINFO http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY "
-    "NO_PROXY USER LOGNAME".split()
+    (
+        *("LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "LD_LIBRARY_PATH"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("GIT_SSL_CAINFO", "http_proxy", "https_proxy", "no_proxy"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    )
 )
 KEPT_PREFIXES = ("LC_", "PIP_", "CUDA_", "NVIDIA_", "OMP_", "FLAGS_")

@@ -97,17 +97,17 @@ def open_archive(path: str) -> Tuple[Any, List[Member]]:
     """
     try:
         if zipfile.is_zipfile(path):
-            archive = zipfile.ZipFile(path)  # type: Any
+            archive: Any = zipfile.ZipFile(path)
             members = list(zip_members(path, archive))
         elif tarfile.is_tarfile(path):
-            archive = tarfile.open(path)
+            archive = tarfile.open(path)  # noqa: SIM115
             members = list(tar_members(path, archive))
         else:
             raise archive_fault(path, "it is no zip or tar file, or its end is missing")
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError) as error:
         raise archive_fault(path, "it can't be read: %s" % error)
     kept = [member for member in members if not is_litter(member.name)]
-    seen = {}  # type: Dict[str, str]
+    seen: Dict[str, str] = {}
     for member in kept:
         if member.name in seen:
             archive.close()
@@ -203,7 +203,7 @@ def _open_member(archive: Any, member: Member) -> IO[bytes]:
     stream = archive.extractfile(member.key)
     if stream is None:
         raise tarfile.ReadError("no data for %s" % member.name)
-    result = stream  # type: IO[bytes]
+    result: IO[bytes] = stream
     return result
 
 

@@ -36,8 +36,8 @@ def checkpoint_is_whole(prefix: str) -> bool:
 
 
 def newest_checkpoint(folder: str) -> Optional[Checkpoint]:
-    """The newest checkpoint that is whole; a torn one (a kill while it was written) is passed over."""
-    found = []  # type: List[Checkpoint]
+    """The newest whole checkpoint; one that a kill tore while it was written is passed over."""
+    found: List[Checkpoint] = []
     for place, _, names in os.walk(folder):
         for name in names:
             match = EPOCH_FILE.fullmatch(name)
@@ -67,7 +67,7 @@ def keep_best_before_resume(folder: str) -> Optional[str]:
 
 def remove_old_checkpoints(folder: str, keep: int) -> Dict[str, int]:
     """Remove all but the `keep` newest numbered checkpoints; what went, with its bytes."""
-    epochs = {}  # type: Dict[int, List[str]]
+    epochs: Dict[int, List[str]] = {}
     for place, _, names in os.walk(folder):
         for name in names:
             stem = name.split(".")[0]

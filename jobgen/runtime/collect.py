@@ -52,7 +52,9 @@ def list_artefacts(folder: str) -> List[Dict[str, Any]]:
     """Path below `folder`, size in bytes and SHA-256 of every file worth keeping."""
     found = []
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(n for n in folders if n != "scripts" and not n.startswith("checkpoints"))
+        folders[:] = sorted(
+            n for n in folders if n != "scripts" and not n.startswith("checkpoints")
+        )
         for name in sorted(names):
             path = os.path.join(place, name)
             relative = os.path.relpath(path, folder).replace(os.sep, "/")
@@ -80,7 +82,8 @@ def verdict(metrics: Dict[str, Any], smoke: bool) -> str:
     trend, best = metrics.get("loss"), metrics.get("best") or {}
     if trend is not None and not trend["last"] < trend["first"]:
         return "the loss did not fall (%.3f at first, %.3f at last)" % (
-            trend["first"], trend["last"],
+            trend["first"],
+            trend["last"],
         )
     if best.get("mAP50", 0.0) < UNTRAINED_MAP50:
         return "mAP@0.5 is %.3f" % best.get("mAP50", 0.0)

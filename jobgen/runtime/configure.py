@@ -107,10 +107,10 @@ def copy_configs(
 
 def run_values(
     plan: Dict[str, Any],
-    epochs: int,
-    batch_size: int,
+    epochs: Any,
+    batch_size: Any,
     base_lr: Optional[float],
-    gpus: int,
+    gpus: Any,
     workers: int,
     train_images: int,
 ) -> Dict[str, Any]:
@@ -118,8 +118,9 @@ def run_values(
     parameter or the set differs from the plan. Raises StageError where they can't train."""
     for name, value in (("EPOCHS", epochs), ("BATCH_SIZE", batch_size), ("GPUS", gpus)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise StageError("%s is %r, not a whole number from 1" % (name, value),
-                             cause="parameters")
+            raise StageError(
+                "%s is %r, not a whole number from 1" % (name, value), cause="parameters"
+            )
     cores = core_count()
     values = dict(plan, worker_num=max(0, min(workers, cores)))
     same = (
@@ -155,7 +156,7 @@ def smoke_values(
 
 def changed_keys(plan: Dict[str, Any], values: Dict[str, Any]) -> Dict[str, Any]:
     """PaddleDetection's keys for the values that are not the plan's."""
-    changed = {}  # type: Dict[str, Any]
+    changed: Dict[str, Any] = {}
     for key, path in (
         ("epochs", ["epoch"]),
         ("snapshot_epoch", ["snapshot_epoch"]),
@@ -200,7 +201,7 @@ def write_run_config(
     `place` is the data's place on this machine, `weights` the local path of the
     pretrained weights or empty for none.
     """
-    changed = {}  # type: Dict[str, Any]
+    changed: Dict[str, Any] = {}
     for key, split in (("TrainDataset", "train"), ("EvalDataset", "eval")):
         changed[key] = dict(place[split], dataset_dir=place["dataset_dir"])
     changed["TestDataset"] = {
@@ -216,7 +217,14 @@ def write_run_config(
     base = "_BASE_: [%s]\n" % yaml_scalar(os.path.basename(model_path))
     write_text_atomically(path, base + yaml_block(changed))
     outcome().data["run_config"] = changed
-    summary("%d epochs of %d steps, batch size %d, base_lr %s, %s" % (
-        values["epochs"], values["steps_per_epoch"], values["batch_size"], values["base_lr"],
-        "weights from %s" % os.path.basename(weights) if weights else "from scratch"))
+    summary(
+        "%d epochs of %d steps, batch size %d, base_lr %s, %s"
+        % (
+            values["epochs"],
+            values["steps_per_epoch"],
+            values["batch_size"],
+            values["base_lr"],
+            "weights from %s" % os.path.basename(weights) if weights else "from scratch",
+        )
+    )
     return path

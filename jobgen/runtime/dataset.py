@@ -52,7 +52,7 @@ def find_source(home: str, source: Dict[str, Any]) -> str:
     )
 
 
-def place_sources(home: str, sources: List[Dict[str, Any]], name: str) -> str:
+def place_sources(home: str, sources: List[Dict[str, Any]]) -> str:
     """Unpack (or link) every source below one folder, and give that folder."""
     paths = [find_source(home, source) for source in sources]
     target = os.path.join(home, "datasets")
@@ -141,17 +141,19 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
         raise data_fault(path, "two images share one id")
     for image in record["images"]:
         if not all(image.get(key) for key in ("file_name", "width", "height")):
-            raise data_fault(
-                path, "image %s lacks file_name, width or height" % image.get("id")
-            )
+            raise data_fault(path, "image %s lacks file_name, width or height" % image.get("id"))
     for box in record["annotations"]:
         place = "annotation %s" % box.get("id")
         if box.get("category_id") not in categories:
-            raise data_fault(path, "%s has the category id %s, which categories does not have"
-                             % (place, box.get("category_id")))
+            raise data_fault(
+                path,
+                "%s has the category id %s, which categories does not have"
+                % (place, box.get("category_id")),
+            )
         if box.get("image_id") not in images:
-            raise data_fault(path, "%s belongs to image %s, which is not listed"
-                             % (place, box.get("image_id")))
+            raise data_fault(
+                path, "%s belongs to image %s, which is not listed" % (place, box.get("image_id"))
+            )
         missing = [key for key in ("area", "iscrowd", "bbox") if key not in box]
         if missing:
             raise data_fault(path, "%s has no %s" % (place, " and no ".join(missing)))
@@ -207,8 +209,10 @@ def compare_with_expect(
 ) -> None:
     """Stop where the mounted data is another set than the one the job was made from."""
     if not expect:
-        note("%s: %d images, %d boxes; the job expects nothing to compare with"
-             % (split, found["images"], found["boxes"]))
+        note(
+            "%s: %d images, %d boxes; the job expects nothing to compare with"
+            % (split, found["images"], found["boxes"])
+        )
         return
     differs = [key for key in ("images", "boxes") if expect.get(key) not in (None, found[key])]
     wanted = expect.get("sha256")
@@ -216,8 +220,14 @@ def compare_with_expect(
         raise StageError(
             "this is another data set than the job was made from: %s has %d images and %d boxes, "
             "expected were %s and %s%s"
-            % (split, found["images"], found["boxes"], expect.get("images"), expect.get("boxes"),
-               "" if differs else " with other content"),
+            % (
+                split,
+                found["images"],
+                found["boxes"],
+                expect.get("images"),
+                expect.get("boxes"),
+                "" if differs else " with other content",
+            ),
             "Mount the data set that the job was made from, or correct dataset.expect in job.yaml "
             "and build again.",
             cause="data",
@@ -234,7 +244,7 @@ def prepare_data(
     `dataset_dir` as PaddleDetection wants them. With `smoke_images` the annotation
     files are small ones made from the real ones.
     """
-    folder = place_sources(home, dataset["sources"], name)
+    folder = place_sources(home, dataset["sources"])
     root = os.path.join(folder, *dataset["root"].split("/")) if dataset["root"] else folder
     if not os.path.isdir(root):
         raise StageError(
@@ -243,7 +253,7 @@ def prepare_data(
             "Correct dataset.root in job.yaml, and build again.",
             cause="data",
         )
-    place = {"dataset_dir": root, "unpacked": folder}  # type: Dict[str, Any]
+    place: Dict[str, Any] = {"dataset_dir": root, "unpacked": folder}
     counts = {}
     for split in ("train", "eval"):
         files = dataset[split]
@@ -264,8 +274,13 @@ def prepare_data(
     outcome().data["dataset"] = dict(place, counts=counts)
     summary(
         "%d + %d images, %d + %d boxes%s"
-        % (counts["train"]["images"], counts["eval"]["images"], counts["train"]["boxes"],
-           counts["eval"]["boxes"], ", as expected" if dataset.get("expect") else "")
+        % (
+            counts["train"]["images"],
+            counts["eval"]["images"],
+            counts["train"]["boxes"],
+            counts["eval"]["boxes"],
+            ", as expected" if dataset.get("expect") else "",
+        )
     )
     return place
 

@@ -19,7 +19,12 @@ from jobgen.runtime.processes import (
 PIP_TRIES = 3
 PROTECTED = ("numpy", "paddlepaddle", "paddlepaddle-gpu")
 SHOWN_PACKAGES = (
-    "numpy", "opencv-python", "opencv-python-headless", "pycocotools", "scikit-learn", "scipy",
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "pycocotools",
+    "scikit-learn",
+    "scipy",
 )
 VERSIONS_CODE = """
 import json, sys
@@ -46,16 +51,12 @@ print(json.dumps({"ppdet": ppdet.__file__}))
 def installed_versions() -> Dict[str, str]:
     """Every distribution of this Python and its version, as a fresh process sees them."""
     argv = python_command("-c", VERSIONS_CODE)
-    found = json_from_child(
-        argv, "install", "listing the packages", timeout=120, on_line=lambda line: None
-    )
-    result = found  # type: Dict[str, str]
+    found = json_from_child(argv, "install", "listing the packages", timeout=120, quiet=True)
+    result: Dict[str, str] = found
     return result
 
 
-def missing_requirements(
-    requirements: List[Dict[str, Any]], versions: Dict[str, str]
-) -> List[str]:
+def missing_requirements(requirements: List[Dict[str, Any]], versions: Dict[str, str]) -> List[str]:
     """Of `{"module", "pip", "not": [versions]}` those not importable, or of a broken version."""
     missing = []
     for requirement in requirements:
@@ -83,9 +84,9 @@ def install_missing(requirements: List[Dict[str, Any]], pause: float = 5.0) -> L
         moved = [name for name in PROTECTED if before.get(name) != after.get(name)]
         if moved:
             raise StageError(
-                "installing changed %s" % ", ".join(
-                    "%s from %s to %s" % (name, before.get(name), after.get(name))
-                    for name in moved
+                "installing changed %s"
+                % ", ".join(
+                    "%s from %s to %s" % (name, before.get(name), after.get(name)) for name in moved
                 ),
                 "Install these packages by hand: %s" % " ".join(missing),
                 cause="install",
@@ -107,16 +108,17 @@ def _pip_install(missing: List[str], versions: Dict[str, str], pause: float) -> 
     # AI Studio's images set `user = true`, which pip refuses inside a virtual environment.
     extra = {"PIP_USER": "0"} if sys.prefix != sys.base_prefix else {}
     log = run.log_path("install")
-    for attempt in range(1, PIP_TRIES + 1):
-        finished = run_logged(
-            argv, log, env=child_environment(**extra), timeout=1800, on_line=lambda line: None
-        )
+    attempt = 1
+    while True:
+        finished = run_logged(argv, log, env=child_environment(**extra), timeout=1800, quiet=True)
         run.event("pip", packages=missing, attempt=attempt, exit_status=finished.exit_status)
         if finished.exit_status == 0:
             return
         print("%-10spip: %s" % ("", last_words(finished.tail)), flush=True)
-        if attempt < PIP_TRIES:
-            time.sleep(pause)
+        if attempt == PIP_TRIES:
+            break
+        attempt += 1
+        time.sleep(pause)
     raise StageError(
         "pip %s while installing %s: %s"
         % (exit_text(finished), " ".join(missing), last_words(finished.tail)),
@@ -140,8 +142,12 @@ def use_paddledetection(folder: str) -> None:
     sys.path[:] = [folder] + [path for path in sys.path if path != folder]
     elsewhere = outcome().folder
     found = json_from_child(
-        python_command("-c", IMPORT_CODE), "install", "import ppdet", cwd=elsewhere, timeout=600,
-        on_line=lambda line: None,
+        python_command("-c", IMPORT_CODE),
+        "install",
+        "import ppdet",
+        cwd=elsewhere,
+        timeout=600,
+        quiet=True,
     )
     place = os.path.realpath(found["ppdet"])
     if not place.startswith(os.path.realpath(folder) + os.sep):
@@ -162,4 +168,3 @@ def install(requirements: List[Dict[str, Any]], folder: str) -> None:
     installed = install_missing(requirements)
     use_paddledetection(folder)
     summary("installed %s" % ", ".join(installed) if installed else "nothing to install")
-

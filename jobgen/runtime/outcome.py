@@ -79,7 +79,7 @@ class Outcome:
         self._clock = time.monotonic()
         self._stage_clock = self._clock
         os.makedirs(os.path.join(folder, "logs"), exist_ok=True)
-        self.data = {
+        self.data: Dict[str, Any] = {
             "schema": RESULT_SCHEMA,
             "status": "running",
             "started": utc_now(),
@@ -96,7 +96,7 @@ class Outcome:
             "artefacts": [],
             "failure": None,
             "attempts": self._earlier_attempts(),
-        }  # type: Dict[str, Any]
+        }
         self.data.update(facts)
         self.save()
         self.event("begin", name=self.data.get("name"), attempt=len(self.data["attempts"]) + 1)
@@ -158,13 +158,11 @@ class Outcome:
         self.event("start")
 
     def end(self, status: str) -> Dict[str, Any]:
-        record = self.data["stages"][-1]  # type: Dict[str, Any]
+        record: Dict[str, Any] = self.data["stages"][-1]
         record["status"] = status
         record["seconds"] = round(time.monotonic() - self._stage_clock, 3)
         self.save()
-        self.event(
-            "end", status=status, seconds=record["seconds"], text=record["text"]
-        )
+        self.event("end", status=status, seconds=record["seconds"], text=record["text"])
         seconds = duration_text(record["seconds"])
         print("%-10s%-8s%-12s%s" % (record["name"], status, seconds, record["text"]), flush=True)
         return record
@@ -193,7 +191,7 @@ class Outcome:
         self.save()
 
 
-_current = []  # type: List[Outcome]
+_current: List[Outcome] = []
 
 
 def utc_now() -> str:

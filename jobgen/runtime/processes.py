@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from jobgen.runtime.outcome import StageError, outcome
 
-CHILD_SCRIPTS = {}  # type: Dict[str, str]
+CHILD_SCRIPTS: Dict[str, str] = {}
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|ACCESS_?KEY|CREDENTIAL|AUTH", re.IGNORECASE)
 SHOWN_LINES = 60
 TAIL_LINES = 40
@@ -112,18 +112,21 @@ def run_logged(
     env: Optional[Dict[str, str]] = None,
     timeout: Optional[float] = None,
     on_line: Optional[Callable[[str], None]] = None,
+    quiet: bool = False,
 ) -> Finished:
     """Run `argv` in a process group of its own, its output added to the file `log`.
 
-    Without `on_line` the first lines are shown too. An exception out of `on_line`
+    Without `on_line` the first lines are shown too, unless `quiet`. An exception out of `on_line`
     ends the child and is passed on. A child that can't be started raises OSError.
     """
     started = time.monotonic()
-    tail = []  # type: List[str]
+    tail: List[str] = []
     shown = [0]
 
     def show(line: str) -> None:
         shown[0] += 1
+        if quiet:
+            return
         if shown[0] <= SHOWN_LINES:
             print(line, flush=True)
         elif shown[0] == SHOWN_LINES + 1:

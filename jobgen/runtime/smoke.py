@@ -18,15 +18,15 @@ CPU_IMAGES = 2
 def smoke(clone_dir: str, run_config: str, device: str, timeout: float) -> Dict[str, Any]:
     """Run the step in a child process. Raises StageError unless both losses are finite."""
     limit = CPU_IMAGES if device == "cpu" else 0
-    found = json_from_child(
+    found: Dict[str, Any] = json_from_child(
         python_command(child_script("smoke_step.py"), run_config, str(limit)),
         "smoke",
         "the smoke step",
         cwd=clone_dir,
         env=child_environment(JOBGEN_PARENT=str(os.getpid())),
         timeout=timeout,
-        on_line=lambda line: None,
-    )  # type: Dict[str, Any]
+        quiet=True,
+    )
     if not all(math.isfinite(loss) for loss in found["losses"]):
         raise StageError(
             "the loss of the smoke step is %s" % found["losses"],
@@ -36,8 +36,10 @@ def smoke(clone_dir: str, run_config: str, device: str, timeout: float) -> Dict[
             log=outcome().log_path("smoke"),
         )
     if limit:
-        note("the smoke step used %d images: a CPU shows that it works, not that the batch fits "
-             "a card" % found["batch_size"])
+        note(
+            "the smoke step used %d images: a CPU shows that it works, not that the batch fits "
+            "a card" % found["batch_size"]
+        )
     outcome().data["smoke"] = found
     summary(
         "one step through each assigner, loss %s"

@@ -1,4 +1,4 @@
-"""The `source` stage: PaddleDetection at its pinned revision, verified, with its known faults fixed."""
+"""The `source` stage: PaddleDetection at its pinned revision, verified, its known faults fixed."""
 
 import hashlib
 import os
@@ -32,9 +32,7 @@ def git(arguments: List[str], cwd: Optional[str] = None) -> str:
     return answer.stdout.decode("utf-8", "replace").strip() if answer.returncode == 0 else ""
 
 
-def clone(
-    urls: List[str], revision: str, folder: str, timeout: float, pause: float = 3.0
-) -> str:
+def clone(urls: List[str], revision: str, folder: str, timeout: float, pause: float = 3.0) -> str:
     """Clone `revision` (a tag, or a commit) from the first address that gives it.
 
     A clone of an earlier run is used again. What is half done lies in a folder of
@@ -54,7 +52,7 @@ def clone(
             "Move it away, then run the job again.",
             cause="source",
         )
-    said = []  # type: List[str]
+    said: List[str] = []
     for url in urls:
         for attempt in range(1, CLONE_TRIES + 1):
             fault = _clone_once(url, revision, folder, timeout)
@@ -99,7 +97,7 @@ def _clone_once(url: str, revision: str, folder: str, timeout: float) -> Optiona
         ]
     else:
         ways = [[base + ["clone", "--depth", "1", "--branch", revision, "--", url, half]]]
-    fault = None  # type: Optional[str]
+    fault: Optional[str] = None
     for way in ways:
         shutil.rmtree(half, ignore_errors=True)
         fault = _run_all(way, log, timeout)
@@ -112,7 +110,7 @@ def _clone_once(url: str, revision: str, folder: str, timeout: float) -> Optiona
 
 def _run_all(commands: List[List[str]], log: str, timeout: float) -> Optional[str]:
     for argv in commands:
-        finished = run_logged(argv, log, timeout=timeout, on_line=lambda line: None)
+        finished = run_logged(argv, log, timeout=timeout, quiet=True)
         if finished.exit_status != 0 or finished.timed_out:
             return "git %s: %s" % (exit_text(finished), last_words(finished.tail))
     return None
@@ -158,8 +156,10 @@ def verify_source(
         summary("%s, verified by its commit" % shown)
     elif ppdet_hash(folder, fixes) == hashes["ppdet"]:
         found["verified"] = "content"
-        note("the clone's commit %s is not %s, but its ppdet/ is the same, file by file"
-             % (head[:12], hashes["commit"][:12]))
+        note(
+            "the clone's commit %s is not %s, but its ppdet/ is the same, file by file"
+            % (head[:12], hashes["commit"][:12])
+        )
         summary("%s, verified by the content of ppdet/" % shown)
     elif allow_unpinned:
         found["verified"] = "no"

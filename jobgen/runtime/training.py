@@ -42,12 +42,12 @@ class TrainWatch:
         self.epochs = epochs
         self.first_epoch = first_epoch
         self.best = best
-        self.last_step = {}  # type: Dict[str, Any]
-        self.evaluation = {}  # type: Dict[str, float]
+        self.last_step: Dict[str, Any] = {}
+        self.evaluation: Dict[str, float] = {}
         self.steps_seen = 0
         self.saved = 0
         self.not_finite = 0
-        self.signs = {}  # type: Dict[str, int]
+        self.signs: Dict[str, int] = {}
         self.shown_at = 0.0
         self._start_csv()
 
@@ -95,9 +95,15 @@ class TrainWatch:
                 cause="nan",
             )
         outcome().event(
-            "step", epoch=said["epoch"], epochs=self.epochs, step=said["step"],
-            steps=said["steps"], loss=loss if math.isfinite(loss) else str(loss),
-            learning_rate=said["learning_rate"], ips=said["ips"], eta=said["eta"],
+            "step",
+            epoch=said["epoch"],
+            epochs=self.epochs,
+            step=said["step"],
+            steps=said["steps"],
+            loss=loss if math.isfinite(loss) else str(loss),
+            learning_rate=said["learning_rate"],
+            ips=said["ips"],
+            eta=said["eta"],
             best=self.best.get("mAP50"),
         )
         if time.monotonic() - self.shown_at >= SHOW_EVERY:
@@ -116,7 +122,7 @@ class TrainWatch:
         values = dict(self.evaluation, epoch=epoch)
         self.evaluation = {}
         self._append(values)
-        if values.get("mAP", values["mAP50"]) >= self.best.get("mAP", self.best.get("mAP50", -1.0)):
+        if score(values) >= score(self.best):
             self.best.clear()
             self.best.update(values)
         run = outcome()
@@ -124,15 +130,25 @@ class TrainWatch:
         run.data["metrics"]["last"] = values
         run.save()
         run.event("evaluated", **values)
-        print("%-10sepoch %d: mAP %.3f, mAP@0.5 %.3f" % (
-            "", epoch + 1, values.get("mAP", -1.0), values["mAP50"]), flush=True)
+        print(
+            "%-10sepoch %d: mAP %.3f, mAP@0.5 %.3f"
+            % ("", epoch + 1, values.get("mAP", -1.0), values["mAP50"]),
+            flush=True,
+        )
 
 
 def step_text(said: Dict[str, Any], epochs: int, best: Dict[str, Any]) -> str:
     """A step of the training as one line for people."""
     text = "%-10sepoch %d/%d  step %d/%d  loss %.3f  lr %.4g  %.1f img/s  %s left" % (
-        "", said["epoch"] + 1, epochs, said["step"] + 1, said["steps"],
-        said["meters"].get("loss", float("nan")), said["learning_rate"], said["ips"], said["eta"],
+        "",
+        said["epoch"] + 1,
+        epochs,
+        said["step"] + 1,
+        said["steps"],
+        said["meters"].get("loss", float("nan")),
+        said["learning_rate"],
+        said["ips"],
+        said["eta"],
     )
     if best:
         text += "  best mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1)
@@ -156,8 +172,8 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
         except ValueError:
             continue
         if "epoch" in values:
-            rows.append(values)  # type: ignore[arg-type]
-    return rows  # type: ignore[return-value]
+            rows.append(values)
+    return rows
 
 
 def train_command(
@@ -178,7 +194,7 @@ def train_command(
 
 
 def claim_save_dir(save_dir: str, files: List[str]) -> None:
-    """Checkpoints that were made with other settings than `files` are put aside, not gone on with."""
+    """Put checkpoints aside that were made with other settings than `files`."""
     identity = " ".join(file_sha256(path) for path in files)
     mark = os.path.join(save_dir, "identity")
     try:
@@ -268,14 +284,19 @@ def _finished_before(save_dir: str, csv_path: str, epochs: int) -> bool:
 
 def best_of(csv_path: str, before_epoch: int) -> Dict[str, Any]:
     """The best evaluation of the epochs before `before_epoch`; empty where there is none."""
-    found = {}  # type: Dict[str, Any]
+    found: Dict[str, Any] = {}
     for values in read_metrics(csv_path):
-        if "mAP50" in values and values["epoch"] < before_epoch:
-            if values.get("mAP", values["mAP50"]) >= found.get("mAP", found.get("mAP50", -1.0)):
-                found = {"epoch": int(values["epoch"]), "mAP50": values["mAP50"]}
-                if "mAP" in values:
-                    found["mAP"] = values["mAP"]
+        if "mAP50" not in values or values["epoch"] >= before_epoch:
+            continue
+        if score(values) >= score(found):
+            found = {key: values[key] for key in ("mAP", "mAP50") if key in values}
+            found["epoch"] = int(values["epoch"])
     return found
+
+
+def score(values: Dict[str, Any]) -> float:
+    """What PaddleDetection picks the best model by: mAP, or mAP@0.5 where the metric is VOC."""
+    return float(values.get("mAP", values.get("mAP50", -1.0)))
 
 
 def _died(finished: Finished, log: str, save_dir: str) -> StageError:

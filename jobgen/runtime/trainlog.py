@@ -44,7 +44,7 @@ def parse_train_line(line: str) -> Optional[Dict[str, Any]]:
     """
     found = STEP_LINE.search(line)
     if found:
-        step = {"kind": "step", "eta": found.group("eta")}  # type: Dict[str, Any]
+        step: Dict[str, Any] = {"kind": "step", "eta": found.group("eta")}
         for key in ("epoch", "step", "steps"):
             step[key] = int(found.group(key))
         for key in ("learning_rate", "batch_cost", "data_cost", "ips"):
@@ -75,14 +75,25 @@ def parse_train_line(line: str) -> Optional[Dict[str, Any]]:
 
 
 METRIC_COLUMNS = (
-    "epoch", "step", "steps", "learning_rate", "loss", "loss_vfl", "loss_bbox", "loss_dfl",
-    "ips", "batch_cost", "data_cost", "mAP", "mAP50",
+    "epoch",
+    "step",
+    "steps",
+    "learning_rate",
+    "loss",
+    "loss_vfl",
+    "loss_bbox",
+    "loss_dfl",
+    "ips",
+    "batch_cost",
+    "data_cost",
+    "mAP",
+    "mAP50",
 )
 
 
 def metrics_row(values: Dict[str, Any]) -> str:
     """One line of metrics.csv; what is not known stays empty."""
-    cells = []  # type: List[str]
+    cells: List[str] = []
     for column in METRIC_COLUMNS:
         value = values.get(column)
         cells.append("" if value is None else ("%g" % value))

@@ -117,14 +117,14 @@ def coco_record(
     reader has it.
     """
     ids = {name: number for number, name in enumerate(classes, 1)}
-    record = {
+    record: Dict[str, Any] = {
         "info": {},
         "licenses": [],
         "images": [],
         "annotations": [],
         "categories": [{"id": number, "name": name} for name, number in ids.items()],
-    }  # type: Dict[str, Any]
-    left_out = {"zero_size": []}  # type: Dict[str, List[str]]
+    }
+    left_out: Dict[str, List[str]] = {"zero_size": []}
     for image_id, (file_name, image) in enumerate(images, 1):
         record["images"].append(
             {
@@ -211,7 +211,7 @@ def _images_by_stem(folder: str) -> Dict[str, str]:
         names = sorted(os.listdir(folder))
     except OSError as error:
         raise voc_fault(folder, "the folder of the images can't be read: %s" % error.strerror)
-    found = {}  # type: Dict[str, str]
+    found: Dict[str, str] = {}
     for name in names:
         stem, ending = os.path.splitext(name)
         if ending not in IMAGE_ENDINGS:
@@ -220,5 +220,3 @@ def _images_by_stem(folder: str) -> Dict[str, str]:
             raise voc_fault(folder, "%s and %s share one name" % (found[stem], name))
         found[stem] = name
     return found
-
-

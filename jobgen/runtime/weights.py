@@ -10,7 +10,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from typing import Optional
+from typing import List, Optional
 
 from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.outcome import StageError, adjust, outcome
@@ -36,7 +36,7 @@ DOWNLOAD_TIMEOUT = 30.0
 
 def pickle_fault(path: str) -> Optional[str]:
     """Why a pickle must not or can't be opened: `torn`, or the name it would import; else None."""
-    strings = []  # type: list
+    strings: List[str] = []
     try:
         with open(path, "rb") as stream:
             if os.path.getsize(path) == 0:
@@ -90,7 +90,7 @@ def fetch_weights(url: str, folder: str, sha256: Optional[str] = None, pause: fl
     if os.path.isfile(path) and pickle_fault(path) is None:
         outcome().event("weights", url=url, path=path, fetched=False)
         return path
-    fault = None  # type: Optional[Exception]
+    fault: Optional[Exception] = None
     for attempt in range(1, DOWNLOAD_TRIES + 1):
         try:
             _download(url, path)

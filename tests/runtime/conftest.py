@@ -35,7 +35,7 @@ def run(tmp_path: Path) -> Outcome:
 
 
 def read_json(path: Any) -> Dict[str, Any]:
-    found = json.loads(Path(str(path)).read_text(encoding="utf-8"))  # type: Dict[str, Any]
+    found: Dict[str, Any] = json.loads(Path(str(path)).read_text(encoding="utf-8"))
     return found
 
 
@@ -53,7 +53,10 @@ def git_repository(folder: Path, files: Dict[str, str], tag: str = "v1") -> str:
         path.write_text(text, encoding="utf-8")
     who = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
     for argv in (
-        ["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "one"], ["tag", tag],
+        ["init", "-q"],
+        ["add", "-A"],
+        [*who, "commit", "-q", "-m", "one"],
+        ["tag", tag],
         ["config", "uploadpack.allowAnySHA1InWant", "true"],
     ):
         subprocess.run(["git", *argv], cwd=str(folder), check=True)

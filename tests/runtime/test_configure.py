@@ -18,7 +18,9 @@ from jobgen.runtime.rules import training_values
 
 PLAN = dict(training_values(928, 100, 12, None, 1), gpus=1, train_images=928, worker_num=4)
 PLACE = {
-    "dataset_dir": "/h/datasets/s", "train_images": 928, "unpacked": "/h/datasets",
+    "dataset_dir": "/h/datasets/s",
+    "train_images": 928,
+    "unpacked": "/h/datasets",
     "train": {"image_dir": "img", "anno_path": "train.json"},
     "eval": {"image_dir": "img", "anno_path": "val.json"},
 }
@@ -27,9 +29,18 @@ PLACE = {
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "null"), (True, "true"), (3, "3"), (0.015, "0.015"), (1e-05, "1.0e-05"),
-        (1e20, "1.0e+20"), ("yes", '"yes"'), ('a"b\\c', '"a\\"b\\\\c"'), ("a\nb", '"a\\u000ab"'),
-        ("船", '"船"'), ([1, "a"], '[1, "a"]'), ({"a": [{}]}, '{"a": [{}]}'),
+        (None, "null"),
+        (True, "true"),
+        (3, "3"),
+        (0.015, "0.015"),
+        (1e-05, "1.0e-05"),
+        (1e20, "1.0e+20"),
+        ("yes", '"yes"'),
+        ('a"b\\c', '"a\\"b\\\\c"'),
+        ("a\nb", '"a\\u000ab"'),
+        ("船", '"船"'),
+        ([1, "a"], '[1, "a"]'),
+        ({"a": [{}]}, '{"a": [{}]}'),
     ],
 )
 def test_scalars(value: object, text: str) -> None:
@@ -44,7 +55,8 @@ def test_blocks() -> None:
 def test_merging_is_upstreams() -> None:
     base = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
     assert merge_dicts(base, {"a": {"c": [3]}, "d": {"e": 1}}) == {
-        "a": {"b": 1, "c": [3]}, "d": {"e": 1},
+        "a": {"b": 1, "c": [3]},
+        "d": {"e": 1},
     }
     assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 1}
 

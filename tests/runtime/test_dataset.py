@@ -2,6 +2,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any, Dict
 
 import pytest
 
@@ -16,7 +17,14 @@ def coco(images: int = 3) -> dict:
             {"id": i, "file_name": "%d.jpg" % i, "width": 10, "height": 10} for i in range(images)
         ],
         "annotations": [
-            {"id": i, "image_id": i, "category_id": 0, "bbox": [1, 1, 2, 2], "area": 4, "iscrowd": 0}
+            {
+                "id": i,
+                "image_id": i,
+                "category_id": 0,
+                "bbox": [1, 1, 2, 2],
+                "area": 4,
+                "iscrowd": 0,
+            }
             for i in range(images)
         ],
         "categories": [{"id": 0, "name": "ship"}],
@@ -31,7 +39,7 @@ class Mount:
         self.train, self.val = coco(3), coco(2)
         self.images = ["0.jpg", "1.jpg", "2.jpg"]
         self.folder = "data7"
-        self.job = {
+        self.job: Dict[str, Any] = {
             "sources": [{"id": 7, "archive": "s.zip", "folder": None, "into": ""}],
             "root": "s",
             "format": "coco",
@@ -116,14 +124,14 @@ def test_another_set_stops_the_job(mount: Mount) -> None:
 
 
 def test_another_content_of_the_same_size_stops_the_job(mount: Mount) -> None:
-    mount.job["expect"]["train"]["sha256"] = "0" * 64  # type: ignore[index]
+    mount.job["expect"]["train"]["sha256"] = "0" * 64
     assert fault(mount).endswith("expected were 3 and 3 with other content")
 
 
 def test_the_right_hash_passes(mount: Mount) -> None:
     place = mount.prepare()
     digest = file_sha256(os.path.join(place["dataset_dir"], "train.json"))
-    mount.job["expect"]["train"]["sha256"] = digest  # type: ignore[index]
+    mount.job["expect"]["train"]["sha256"] = digest
     prepare_data(str(mount.home), mount.job, "ships")
 
 
@@ -144,12 +152,18 @@ def test_categories_in_another_order_stop_the_job(mount: Mount) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"category_id": 9}, "train.json: annotation 0 has the category id 9, which categories does not have"),
+        (
+            {"category_id": 9},
+            "train.json: annotation 0 has the category id 9, which categories does not have",
+        ),
         ({"image_id": 9}, "train.json: annotation 0 belongs to image 9, which is not listed"),
         ({"area": None}, "train.json: annotation 0 has no area"),
         ({"iscrowd": None}, "train.json: annotation 0 has no iscrowd"),
         ({"bbox": [1, 2, 3]}, "train.json: annotation 0 has the bbox [1, 2, 3], not four numbers"),
-        ({"bbox": ["1", 2, 3, 4]}, "train.json: annotation 0 has the bbox ['1', 2, 3, 4], not four numbers"),
+        (
+            {"bbox": ["1", 2, 3, 4]},
+            "train.json: annotation 0 has the bbox ['1', 2, 3, 4], not four numbers",
+        ),
     ],
 )
 def test_annotations_that_would_stop_training_hours_later(

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any, Dict, List
 
 import pytest
 
@@ -24,9 +25,7 @@ def facts(gpus: int = 1, cuda: object = "11.8") -> dict:
         (facts(2), "gpu", False, "gpu"),
     ],
 )
-def test_the_device(
-    run: Outcome, machine: dict, device: str, smoke: bool, expected: str
-) -> None:
+def test_the_device(run: Outcome, machine: dict, device: str, smoke: bool, expected: str) -> None:
     assert choose_device(machine, device, 1, smoke) == expected
 
 
@@ -56,7 +55,9 @@ def nvidia_smi(folder: Path, answer: str, status: int = 0) -> None:
 
 
 def test_cards_are_read_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nvidia_smi(tmp_path / "bin", "Tesla V100, 16160, 3, 7.0, 470.1\nA100, 40000, [N/A], 8.0, 470.1\n")
+    nvidia_smi(
+        tmp_path / "bin", "Tesla V100, 16160, 3, 7.0, 470.1\nA100, 40000, [N/A], 8.0, 470.1\n"
+    )
     monkeypatch.setenv("PATH", "%s:%s" % (tmp_path / "bin", os.environ["PATH"]))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     cards = gpu_facts()
@@ -118,12 +119,13 @@ def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_requirements() -> None:
-    needs = [
+    needs: List[Dict[str, Any]] = [
         {"module": "json", "pip": "json"},
         {"module": "no_such_module", "pip": "no-such>=1"},
         {"module": "json", "pip": "pycocotools", "not": ["2.0.9", "2.0.10"]},
     ]
     assert missing_requirements(needs, {"pycocotools": "2.0.9"}) == [
-        "no-such>=1", "pycocotools!=2.0.9,!=2.0.10",
+        "no-such>=1",
+        "pycocotools!=2.0.9,!=2.0.10",
     ]
     assert missing_requirements(needs, {"pycocotools": "2.0.11"}) == ["no-such>=1"]

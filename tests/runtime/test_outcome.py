@@ -31,7 +31,11 @@ def test_a_stage_that_passes_is_recorded(tmp_path: Path) -> None:
     found = result_of(record)
     assert found["status"] == "running"
     (recorded,) = found["stages"]
-    assert (recorded["name"], recorded["status"], recorded["text"]) == ("data", "ok", "three images")
+    assert (recorded["name"], recorded["status"], recorded["text"]) == (
+        "data",
+        "ok",
+        "three images",
+    )
     assert found["notes"] == [{"stage": "data", "text": "a remark"}]
     assert [a["what"] for a in found["adjustments"]] == ["workers"]
     assert [e["status"] for e in events(record, "end")] == ["ok"]
@@ -113,5 +117,8 @@ def test_without_a_run_a_stage_says_so() -> None:
 
 def test_durations() -> None:
     assert [duration_text(s) for s in (0.44, 59, 723, 11100)] == [
-        "0.4 s", "59.0 s", "12 min 3 s", "3 h 5 min",
+        "0.4 s",
+        "59.0 s",
+        "12 min 3 s",
+        "3 h 5 min",
     ]

@@ -34,7 +34,7 @@ def alive(pid: int) -> bool:
 
 
 def test_output_is_logged_and_passed_on(tmp_path: Path) -> None:
-    lines = []  # type: list
+    lines: list = []
     log = tmp_path / "x.log"
     code = "import sys; print('one'); print('zwei: ü', file=sys.stderr); sys.exit(3)"
     finished = run_logged(python(code), str(log), on_line=lines.append)
@@ -73,7 +73,7 @@ def test_a_timeout_ends_the_child_and_its_children(tmp_path: Path) -> None:
         "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
         "print(p.pid, flush=True); time.sleep(60)"
     )
-    lines = []  # type: list
+    lines: list = []
     started = time.monotonic()
     finished = run_logged(python(code), str(tmp_path / "x.log"), timeout=2, on_line=lines.append)
     assert finished.timed_out

@@ -11,8 +11,15 @@ def test_the_published_values_obey_the_linear_rule() -> None:
 
 @pytest.mark.parametrize(
     ("published", "images", "gpus", "expected"),
-    [(12, 928, 1, 12), (64, 160, 1, 16), (64, 205, 1, 20), (64, 15, 1, 2), (64, 1, 1, 1),
-     (64, 1280, 4, 32), (12, 3, 1, 2)],
+    [
+        (12, 928, 1, 12),
+        (64, 160, 1, 16),
+        (64, 205, 1, 20),
+        (64, 15, 1, 2),
+        (64, 1, 1, 1),
+        (64, 1280, 4, 32),
+        (12, 3, 1, 2),
+    ],
 )
 def test_the_batch_fits_the_set(published: int, images: int, gpus: int, expected: int) -> None:
     assert rules.fitting_batch_size(published, images, gpus) == expected

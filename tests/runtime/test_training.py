@@ -18,7 +18,7 @@ from jobgen.runtime.outcome import Outcome, StageError
 from jobgen.runtime.training import claim_save_dir, read_metrics, train, train_command
 from tests.runtime.conftest import CHILDREN, events
 
-TOOL = '''
+TOOL = """
 import os, pickle, signal, sys, json
 settings = json.load(open(sys.argv[sys.argv.index("-c") + 1]))
 save = os.path.join(settings["save_dir"], "model.run")
@@ -54,7 +54,7 @@ for epoch in range(first, settings["epochs"]):
     if settings.get("score_so_far", best) <= score and score >= best:
         best = score
         keep("best_model", epoch)
-'''
+"""
 
 
 class Bench:
@@ -66,8 +66,13 @@ class Bench:
         (folder / "clone" / "tools").mkdir(parents=True)
         (folder / "clone" / "tools" / "train.py").write_text(TOOL)
         self.settings = {
-            "save_dir": str(self.save_dir), "epochs": 3, "losses": [], "die_in": -1, "signal": 9,
-            "raise_in": -1, "scores": [0.1, 0.4, 0.3],
+            "save_dir": str(self.save_dir),
+            "epochs": 3,
+            "losses": [],
+            "die_in": -1,
+            "signal": 9,
+            "raise_in": -1,
+            "scores": [0.1, 0.4, 0.3],
         }  # type: dict
 
     def train(self, **changes: Any) -> None:
@@ -93,8 +98,13 @@ def rows(run: Outcome) -> list:
 def test_a_training_is_followed_to_its_end(bench: Bench, run: Outcome) -> None:
     bench.train()
     assert run.data["metrics"]["best"] == {
-        "mAP": 0.2, "mAP50": 0.4, "mAP75": 0.0, "mAP_small": 0.1, "mAP_medium": 0.1,
-        "mAP_large": 0.1, "epoch": 1,
+        "mAP": 0.2,
+        "mAP50": 0.4,
+        "mAP75": 0.0,
+        "mAP_small": 0.1,
+        "mAP_medium": 0.1,
+        "mAP_large": 0.1,
+        "epoch": 1,
     }
     assert run.data["stages"][-1]["text"].endswith("best mAP@0.5 0.400 (epoch 2)")
     assert [e["epoch"] for e in events(run, "evaluated")] == [0, 1, 2]

@@ -19,10 +19,21 @@ GPU = (
 
 def test_a_step() -> None:
     assert parse_train_line(CPU) == {
-        "kind": "step", "epoch": 0, "step": 2, "steps": 10, "learning_rate": 0.00175,
-        "eta": "0:09:09", "batch_cost": 2.0192, "data_cost": 0.0004, "ips": 3.962,
-        "meters": {"loss_vfl": 1.430703, "loss_bbox": 1.465077, "loss_dfl": 1.044736,
-                   "loss": 3.940516},
+        "kind": "step",
+        "epoch": 0,
+        "step": 2,
+        "steps": 10,
+        "learning_rate": 0.00175,
+        "eta": "0:09:09",
+        "batch_cost": 2.0192,
+        "data_cost": 0.0004,
+        "ips": 3.962,
+        "meters": {
+            "loss_vfl": 1.430703,
+            "loss_bbox": 1.465077,
+            "loss_dfl": 1.044736,
+            "loss": 3.940516,
+        },
     }
 
 
@@ -36,17 +47,27 @@ def test_a_step_with_days_and_nan() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        (" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.180",
-         {"kind": "metric", "name": "mAP", "value": 0.18}),
-        (" Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.512",
-         {"kind": "metric", "name": "mAP50", "value": 0.512}),
-        (" Average Precision  (AP) @[ IoU=0.50:0.95 | area= large | maxDets=100 ] = -1.000",
-         {"kind": "metric", "name": "mAP_large", "value": -1.0}),
+        (
+            " Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.180",
+            {"kind": "metric", "name": "mAP", "value": 0.18},
+        ),
+        (
+            " Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.512",
+            {"kind": "metric", "name": "mAP50", "value": 0.512},
+        ),
+        (
+            " Average Precision  (AP) @[ IoU=0.50:0.95 | area= large | maxDets=100 ] = -1.000",
+            {"kind": "metric", "name": "mAP_large", "value": -1.0},
+        ),
         (" Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.5", None),
-        ("[1] ppdet INFO: mAP(0.50, 11point) = 12.34%",
-         {"kind": "metric", "name": "mAP50", "value": 0.1234}),
-        ("[1] ppdet.data.source.coco INFO: Load [80 samples valid, 2 samples invalid] in file x.",
-         {"kind": "loaded", "valid": 80, "invalid": 2}),
+        (
+            "[1] ppdet INFO: mAP(0.50, 11point) = 12.34%",
+            {"kind": "metric", "name": "mAP50", "value": 0.1234},
+        ),
+        (
+            "[1] ppdet.data.source.coco INFO: Load [80 samples valid, 2 samples invalid] in file x.",
+            {"kind": "loaded", "valid": 80, "invalid": 2},
+        ),
         ("anything else", None),
         ("Epoch: [1] [ 2/10] learning_rate: broken", None),
     ],

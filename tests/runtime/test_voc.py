@@ -32,7 +32,8 @@ def convert(root: str) -> tuple:
 
 GOOD = {
     "train.txt": "two\none\n",
-    "img/one.jpg": "", "img/two.png": "",
+    "img/one.jpg": "",
+    "img/two.png": "",
     "xml/one.xml": page(("a", 1, 2, 11, 22), ("b", 5.5, 5, 10, 10)),
     "xml/two.xml": page(("b", 0, 0, 4, 4), ("a", 7, 7, 7, 9)),
 }
@@ -44,7 +45,9 @@ def test_a_split_becomes_coco(tmp_path: Path) -> None:
     assert record["images"][0] == {"id": 1, "file_name": "two.png", "width": 100, "height": 80}
     assert record["categories"] == [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
     assert [a["bbox"] for a in record["annotations"]] == [
-        [0, 0, 4, 4], [1, 2, 10, 20], [5.5, 5, 4.5, 5],
+        [0, 0, 4, 4],
+        [1, 2, 10, 20],
+        [5.5, 5, 4.5, 5],
     ]
     assert record["annotations"][1]["area"] == 200
     assert left_out == {"zero_size": ["two.png: a"]}
@@ -54,12 +57,24 @@ def test_a_split_becomes_coco(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"xml/one.xml": page(("c", 1, 1, 2, 2))}, "xml: one.jpg has the class 'c'; the job's classes are a, b"),
-        ({"xml/one.xml": page(("a", 9, 1, 2, 2))}, "xml: one.jpg has a a with swapped corners; the job's classes are a, b"),
+        (
+            {"xml/one.xml": page(("c", 1, 1, 2, 2))},
+            "xml: one.jpg has the class 'c'; the job's classes are a, b",
+        ),
+        (
+            {"xml/one.xml": page(("a", 9, 1, 2, 2))},
+            "xml: one.jpg has a a with swapped corners; the job's classes are a, b",
+        ),
         ({"xml/one.xml": page(("a", "x", 1, 2, 2))}, "xml/one.xml: <xmin> is 'x', not a number"),
-        ({"xml/one.xml": page(("a", "nan", 1, 2, 2))}, "xml/one.xml: <xmin> is 'nan', not a number"),
+        (
+            {"xml/one.xml": page(("a", "nan", 1, 2, 2))},
+            "xml/one.xml: <xmin> is 'nan', not a number",
+        ),
         ({"xml/one.xml": PAGE % (0, 80, "")}, "xml/one.xml: <size> says 0 x 80 pixels"),
-        ({"xml/one.xml": "<annotation>"}, "xml/one.xml: it is no XML: no element found: line 1, column 12"),
+        (
+            {"xml/one.xml": "<annotation>"},
+            "xml/one.xml: it is no XML: no element found: line 1, column 12",
+        ),
         ({"train.txt": "one\nthree\n"}, "train.txt: there is no image of three in img"),
         ({"train.txt": "one\none\n"}, "train.txt: it lists one twice"),
         ({"img/one.png": ""}, None),
@@ -99,4 +114,8 @@ def test_gbk_annotations() -> None:
 
 
 def test_split_lists() -> None:
-    assert read_split_list("\ufeffa\r\nb 1\nc -1\n\n./JPEGImages/d.jpg ./xml/d.xml\n") == ["a", "b", "d"]
+    assert read_split_list("\ufeffa\r\nb 1\nc -1\n\n./JPEGImages/d.jpg ./xml/d.xml\n") == [
+        "a",
+        "b",
+        "d",
+    ]
