@@ -109,7 +109,7 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
             tags = (f"stage:{name}",) if name in stages else ()
             cells.append(Cell(name, "code", source, tags))
     for cell in cells:
-        if cell.kind == "code":
+        if cell.kind == "code" and "runtime" not in cell.tags:
             _compiles(pack, cell)
     return cells
 

@@ -68,7 +68,7 @@ def make_plan(spec: JobSpec, document: Document) -> Plan:
         findings.error(
             "PL001",
             "dataset.expect: the counts of the set are missing; batch size, warm-up and the "
-            "comparison with the mounted data need them (see README, job.yaml)",
+            "comparison with the mounted data need them; `jobgen init` counts them",
             f"{document.source}:{document.line(['dataset'])}",
         )
     values = _training(findings, document, spec, model) if model and spec.dataset.expect else {}

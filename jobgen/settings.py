@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobgen.errors import SpecError
-from jobgen.yamlio import YamlError, load_file
+from jobgen.yamlio import load_file
 
 KNOWN = ("cache", "mirror")
 
@@ -43,10 +43,7 @@ def load_settings(cache: Path | None = None, mirror: str | None = None) -> Setti
 def _stored(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    try:
-        document = load_file(path)
-    except YamlError as error:
-        raise SpecError(error.message) from error
+    document = load_file(path)
     values = document.value or {}
     if not isinstance(values, dict):
         raise SpecError(f"{path}:1: settings are keys and values")

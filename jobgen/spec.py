@@ -20,7 +20,7 @@ from pydantic import (
 
 from jobgen.errors import SpecError
 from jobgen.findings import Finding, Findings, Severity
-from jobgen.yamlio import Document, YamlError, load, load_file
+from jobgen.yamlio import Document, load, load_file
 
 RESERVED_NAMES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))]
@@ -188,8 +188,6 @@ def load_spec(path: Path) -> tuple[JobSpec, Document]:
     """Read a job.yaml. Raises SpecError with every fault: file, line, path, what is expected."""
     try:
         return parse_spec(load_file(path))
-    except YamlError as error:
-        raise SpecError(error.message) from error
     except OSError as error:
         hint = "`jobgen demo` makes a job to look at; README shows one."
         raise SpecError(f"{path}: {error.strerror}", hint) from error
@@ -197,10 +195,7 @@ def load_spec(path: Path) -> tuple[JobSpec, Document]:
 
 def spec_from_text(text: str, source: str = "job.yaml") -> JobSpec:
     """Read job.yaml's text. Raises SpecError."""
-    try:
-        return parse_spec(load(text, source))[0]
-    except YamlError as error:
-        raise SpecError(error.message) from error
+    return parse_spec(load(text, source))[0]
 
 
 def parse_spec(document: Document) -> tuple[JobSpec, Document]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
-from jobgen.errors import JobgenError
+from jobgen.errors import SpecError
 from jobgen.runtime.configure import yaml_block, yaml_scalar
 
 Dialect = Literal["yaml12", "yaml11"]
@@ -32,7 +32,7 @@ _SCALARS_12 = (
 _MAX_DEPTH = 60
 
 
-class YamlError(JobgenError):
+class YamlError(SpecError):
     """A file is no YAML, or YAML that jobgen does not take. `line` counts from 1."""
 
     def __init__(self, source: str, line: int, message: str) -> None:

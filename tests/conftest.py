@@ -101,3 +101,8 @@ def real_data(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"the real data {name} is not here (JOBGEN_DATA)")
     return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The quick tests first: minutes of training are no use where a second tells the fault."""
+    items.sort(key=lambda item: item.get_closest_marker("paddle") is not None)

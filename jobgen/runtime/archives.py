@@ -197,7 +197,8 @@ def _need_space(path: str, target: str, total: int) -> None:
         )
 
 
-def _open_member(archive: Any, member: Member) -> IO[bytes]:
+def open_member(archive: Any, member: Member) -> IO[bytes]:
+    """A stream of one member's bytes."""
     if isinstance(archive, zipfile.ZipFile):
         return archive.open(member.key)
     stream = archive.extractfile(member.key)
@@ -214,7 +215,7 @@ def _write_member(path: str, archive: Any, member: Member, target: str) -> int:
         os.remove(goal)
     written = 0
     try:
-        with _open_member(archive, member) as source, open(goal, "wb") as sink:
+        with open_member(archive, member) as source, open(goal, "wb") as sink:
             while True:
                 block = source.read(BLOCK)
                 if not block:

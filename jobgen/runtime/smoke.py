@@ -40,7 +40,7 @@ def smoke(clone_dir: str, run_config: str, device: str, timeout: float) -> Dict[
             "the smoke step used %d images: a CPU shows that it works, not that the batch fits "
             "a card" % found["batch_size"]
         )
-    outcome().data["smoke"] = found
+    outcome().data["smoke_step"] = found
     summary(
         "one step through each assigner, loss %s"
         % ", ".join("%.2f" % loss for loss in found["losses"])

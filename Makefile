@@ -1,0 +1,46 @@
+# Every target does its own set-up: Python 3.10 or later, git and make are enough.
+# Without make: the commands below are what it runs, inside an environment made with
+#   python -m venv .venv && .venv/bin/python -m pip install -e ".[dev]"
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-all lint types bundles bench check fmt clean
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)          ## the whole way on a drawn data set, a few minutes on a CPU
+	$(BIN)/jobgen demo
+
+test: $(READY)          ## the quick tests, then real training on the CPU
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: $(READY)      ## everything
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+fmt: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY)
+	$(BIN)/mypy
+
+bundles: $(READY)       ## write the committed bundles again
+	for job in bundles/*/job.yaml; do $(BIN)/jobgen build "$$job" || exit 1; done
+
+bench: $(READY)         ## the budgets, as ratios
+	$(BIN)/python tests/bench.py
+
+check: lint types       ## everything that only reads
+	for job in bundles/*/job.yaml; do $(BIN)/jobgen build "$$job" --check || exit 1; done
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache demo runs

@@ -1,0 +1,100 @@
+"""`jobgen init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobgen.cli.console import Console
+
+if TYPE_CHECKING:
+    from jobgen.datasets.look import FoundSet, FoundSplit
+
+EXAMPLES = """\b
+Examples:
+  jobgen init ships --archive ships.zip --dataset-id 264241
+  jobgen init cells --archive bccd.zip --model picodet_s_416_coco_lcnet
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("name")
+@click.option(
+    "--archive",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The data set: a zip or tar file as it lies on AI Studio, or an unpacked folder.",
+)
+@click.option(
+    "--dataset-id", type=click.IntRange(1), help="Its number on AI Studio (data/data<ID>/)."
+)
+@click.option("--model", default="picodet_s_416_coco_lcnet", show_default=True)
+@click.option("--environment", default="paddle2.6_py3.10", show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--language",
+    type=click.Choice(["zh", "en"]),
+    default="zh",
+    show_default=True,
+    help="Language of the notebook's text.",
+)
+@click.option("--folder", type=click.Path(path_type=Path), help="[default: bundles/NAME]")
+@click.option("--json", "json_output", is_flag=True, help="Answer in JSON.")
+@click.pass_obj
+def command(
+    console: Console, name: str, archive: Path, dataset_id: int | None, model: str,
+    environment: str, epochs: int, language: str, folder: Path | None, json_output: bool,
+) -> None:  # fmt: skip
+    """Look at a data set and write NAME's job.yaml: splits, classes, counts, hashes."""
+    from jobgen.datasets.look import look
+    from jobgen.errors import SpecError
+    from jobgen.files import write_atomically
+    from jobgen.plan import make_plan
+    from jobgen.spec import parse_spec
+    from jobgen.yamlio import load
+
+    console.json_output = json_output
+    path = (folder or Path("bundles") / name) / "job.yaml"
+    if path.exists():
+        raise SpecError(f"{path} is there already", "Give another NAME, or remove it first.")
+    found = look(archive)
+    kind = "folder" if archive.is_dir() else "archive"
+    source: dict[str, object] = {"id": dataset_id} if dataset_id else {}
+    source[kind] = archive.name
+    text = job_text(name, environment, source, found, model, epochs, language)
+    make_plan(*parse_spec(load(text, str(path))))
+    write_atomically(path, text.encode())
+    console.result(job=str(path), format=found.format, root=found.root, classes=found.classes)
+    console.data(
+        f"{archive.name}: {found.format}, {len(found.classes)} class(es), "
+        f"{found.train.images} + {found.eval.images} images, "
+        f"{found.train.boxes} + {found.eval.boxes} boxes\n{path}"
+    )
+    console.say(f"Next: jobgen build {path}")
+
+
+def job_text(
+    name: str, environment: str, source: dict[str, object], found: FoundSet, model: str,
+    epochs: int, language: str,
+) -> str:  # fmt: skip
+    """A job.yaml, every text in it quoted where YAML needs it."""
+    from jobgen.yamlio import dump_block, dump_scalar
+
+    def split(part: FoundSplit) -> str:
+        return dump_scalar(part.files)
+
+    def counts(part: FoundSplit) -> str:
+        return dump_scalar({"images": part.images, "boxes": part.boxes, "sha256": part.sha256})
+
+    return (
+        dump_block({"name": name, "environment": environment})
+        + f"dataset:\n  sources:\n    - {dump_scalar(source)}\n"
+        + dump_block({"root": found.root, "format": found.format}, 2)
+        + f"  train: {split(found.train)}\n  eval: {split(found.eval)}\n"
+        + f"  classes: {dump_scalar(found.classes)}\n"
+        + f"  expect:\n    train: {counts(found.train)}\n    eval: {counts(found.eval)}\n"
+        + dump_block({"model": {"config": model, "pretrained": "coco"}})
+        + dump_block({"train": {"epochs": epochs}, "language": language})
+    )

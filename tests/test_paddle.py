@@ -1,0 +1,167 @@
+"""Real Paddle, real PaddleDetection, real training on the CPU: what `make demo` and a user see."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobgen.catalog import environments
+from jobgen.machine.environment import managed_python
+from jobgen.settings import load_settings
+from tests.conftest import ROOT, real_data
+
+pytestmark = [pytest.mark.paddle, pytest.mark.timeout(1500)]
+JOBGEN = [sys.executable, "-m", "jobgen"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo 演示")
+
+
+def call(*arguments: object, cwd: Path) -> tuple[int, dict[str, Any], str]:
+    argv = [*JOBGEN, *map(str, arguments), "--json"]
+    answer = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
+    print(answer.stderr)
+    return answer.returncode, json.loads(answer.stdout or "{}"), answer.stderr
+
+
+def events(output: Path, kind: str) -> list[dict[str, Any]]:
+    lines = (output / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def training_process(run: Path) -> int | None:
+    """The pid of this run's training."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().decode()
+            except OSError:
+                continue
+            if "run_tool.py" in command and "train.py" in command and str(run) in command:
+                return int(entry.name)
+    return None
+
+
+def wait_for_evaluation(folder: Path, process: subprocess.Popen[str]) -> Path:
+    """The run's folder, as soon as its first evaluation is recorded."""
+    while process.poll() is None:
+        for path in folder.glob("runs/*/home/output/ships/events.jsonl"):
+            if events(path.parent, "evaluated"):
+                return path.parents[3]
+        time.sleep(1)
+    raise AssertionError(f"the run ended early: {process.communicate()}")
+
+
+def test_a_killed_training_ends_with_7_and_says_how(folder: Path) -> None:
+    argv = [*JOBGEN, "demo", "--folder", str(folder), "--json"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = wait_for_evaluation(folder, process)
+    pid = training_process(run)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 7
+    failure = json.loads(out)["result"]["failure"]
+    assert failure["stage"] == "train"
+    assert "the training process was killed (SIGKILL)" in failure["message"]
+    assert failure["remedy"].startswith("Its last whole checkpoint is epoch ")
+    assert Path(failure["log"]).is_file()
+    assert training_process(run) is None
+
+
+def test_the_next_run_resumes_and_ends_ok(folder: Path) -> None:
+    code, answer, said = call("demo", "--folder", folder, cwd=folder)
+    assert code == 0
+    result = answer["result"]
+    assert result["status"] == "ok"
+    assert "going on with" in said
+    assert result["resumed_from_epoch"] >= 1
+    assert result["attempts"][0]["stage"] == "train"
+    assert result["metrics"]["best"]["mAP50"] >= 0.10
+    assert result["metrics"]["loss"]["last"] < result["metrics"]["loss"]["first"]
+    weights = {item["path"]: item for item in result["artefacts"]}["weights/best_model.pdparams"]
+    assert weights["bytes"] > 1_000_000
+    assert len(weights["sha256"]) == 64
+    assert result["source"]["verified"] in ("commit", "content")
+    assert result["source"]["fixes"][0]["state"] in ("applied", "there already")
+    output = Path(answer["run"]) / "home" / "output" / "ships"
+    rows = (output / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    epochs = [int(row.split(",")[0]) for row in rows[1:]]
+    assert epochs == sorted(epochs)
+    assert set(epochs) == set(range(16))
+    assert not events(output, "unpacked")[-1]["done"]
+
+
+def test_another_run_makes_and_fetches_nothing_again(folder: Path) -> None:
+    code, answer, _ = call(
+        "run", folder / "upload", "--archive", folder / "ships.zip", "--device", "cpu", "--smoke",
+        cwd=folder,
+    )  # fmt: skip
+    assert code == 0
+    assert answer["status"] == "ok-smoke"
+    output = Path(answer["run"]) / "home" / "output" / "ships"
+    assert [e["made"] for e in events(output, "environment")] == [False]
+    assert [e["made"] for e in events(output, "mirror")] == [False]
+    assert events(output, "install")[0]["installed"] == []
+    assert events(output, "weights") == []
+    notebook = Path(answer["run"]) / "main.executed.ipynb"
+    assert notebook.stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("name", ["ssdd", "bccd"])
+def test_the_committed_bundles_run_on_the_real_data(name: str, tmp_path: Path) -> None:
+    archive = real_data(f"{name}.zip")
+    code, answer, _ = call(
+        "run", ROOT / "bundles" / name / "upload", "--archive", archive, "--device", "cpu",
+        "--smoke", "--yes", cwd=tmp_path,
+    )  # fmt: skip
+    assert code == 0
+    result = answer["result"]
+    assert result["status"] == "ok-smoke"
+    assert [s["status"] for s in result["stages"]] == ["ok"] * 8
+    assert all(loss > 0 for loss in result["smoke_step"]["losses"])
+    assert result["metrics"]["best"]["mAP50"] >= 0
+    assert any(item["path"] == "weights/best_model.pdparams" for item in result["artefacts"])
+    assert "one-card-nan" in [fix["id"] for fix in result["source"]["fixes"]]
+
+
+def test_plain_papermill_exits_non_zero_when_a_stage_fails(tmp_path: Path) -> None:
+    environment = environments()["paddle2.6_py3.10"]
+    python, _ = managed_python(environment, load_settings().cache, print)
+    argv = [
+        str(python),
+        "-m",
+        "ipykernel",
+        "install",
+        "--prefix",
+        str(tmp_path),
+        "--name",
+        "managed",
+    ]
+    subprocess.run(argv, check=True, capture_output=True)
+    home = tmp_path / "home"
+    home.mkdir()
+    for path in (ROOT / "bundles" / "ssdd" / "upload").iterdir():
+        (home / path.name).write_bytes(path.read_bytes())
+    argv = [
+        *(sys.executable, "-m", "papermill", str(home / "main.ipynb"), str(tmp_path / "out.ipynb")),
+        *("--cwd", str(home), "-k", "managed", "-p", "HOME_DIR", str(home), "-p", "DEVICE", "cpu"),
+    ]
+    env = {**os.environ, "JUPYTER_PATH": str(tmp_path / "share" / "jupyter")}
+    answer = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert answer.returncode != 0
+    assert "ssdd.zip was not found" in answer.stderr
+    result = json.loads((home / "output" / "ssdd" / "result.json").read_text(encoding="utf-8"))
+    assert result["status"] == "failed"
+    assert result["failure"]["stage"] == "data"
+    assert [s["name"] for s in result["stages"]] == ["prepare", "data"]
