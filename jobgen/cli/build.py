@@ -35,15 +35,10 @@ def command(
     console: Console, job: Path, output: Path | None, check: bool, json_output: bool
 ) -> None:
     """Render JOB (a job.yaml) into the three files of a background job."""
-    from jobgen.build import render
     from jobgen.bundle import compare_bundle, write_bundle
-    from jobgen.plan import make_plan
-    from jobgen.spec import load_spec
-    from jobgen.templates import find_pack, load_pack
 
     console.json_output = json_output
-    spec, document = load_spec(job)
-    bundle = render(make_plan(spec, document), load_pack(find_pack(spec.template, job.parent)))
+    bundle = build_bundle(job)
     folder = output or job.parent / "upload"
     if check:
         differences = compare_bundle(bundle, folder)
@@ -61,6 +56,17 @@ def command(
         state = "written" if name in changed else "unchanged"
         console.data(f"{folder / name}  {len(data):,} bytes, {state}")
     console.say(_next_steps(folder))
+
+
+def build_bundle(job: Path) -> Bundle:
+    """The bundle of a job.yaml, in memory."""
+    from jobgen.build import render
+    from jobgen.plan import make_plan
+    from jobgen.spec import load_spec
+    from jobgen.templates import find_pack, load_pack
+
+    spec, document = load_spec(job)
+    return render(make_plan(spec, document), load_pack(find_pack(spec.template, job.parent)))
 
 
 def trust(bundle: Bundle) -> None:

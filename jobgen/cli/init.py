@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from jobgen.cli.console import Console
-
-if TYPE_CHECKING:
-    from jobgen.datasets.look import FoundSet, FoundSplit
 
 EXAMPLES = """\b
 Examples:
@@ -48,6 +44,7 @@ def command(
     environment: str, epochs: int, language: str, folder: Path | None, json_output: bool,
 ) -> None:  # fmt: skip
     """Look at a data set and write NAME's job.yaml: splits, classes, counts, hashes."""
+    from jobgen.datasets.job import job_text
     from jobgen.datasets.look import look
     from jobgen.errors import SpecError
     from jobgen.files import write_atomically
@@ -63,7 +60,8 @@ def command(
     kind = "folder" if archive.is_dir() else "archive"
     source: dict[str, object] = {"id": dataset_id} if dataset_id else {}
     source[kind] = archive.name
-    text = job_text(name, environment, source, found, model, epochs, language)
+    choice = {"config": model, "pretrained": "coco"}
+    text = job_text(name, environment, source, found, choice, {"epochs": epochs}, language)
     make_plan(*parse_spec(load(text, str(path))))
     write_atomically(path, text.encode())
     console.result(job=str(path), format=found.format, root=found.root, classes=found.classes)
@@ -73,28 +71,3 @@ def command(
         f"{found.train.boxes} + {found.eval.boxes} boxes\n{path}"
     )
     console.say(f"Next: jobgen build {path}")
-
-
-def job_text(
-    name: str, environment: str, source: dict[str, object], found: FoundSet, model: str,
-    epochs: int, language: str,
-) -> str:  # fmt: skip
-    """A job.yaml, every text in it quoted where YAML needs it."""
-    from jobgen.yamlio import dump_block, dump_scalar
-
-    def split(part: FoundSplit) -> str:
-        return dump_scalar(part.files)
-
-    def counts(part: FoundSplit) -> str:
-        return dump_scalar({"images": part.images, "boxes": part.boxes, "sha256": part.sha256})
-
-    return (
-        dump_block({"name": name, "environment": environment})
-        + f"dataset:\n  sources:\n    - {dump_scalar(source)}\n"
-        + dump_block({"root": found.root, "format": found.format}, 2)
-        + f"  train: {split(found.train)}\n  eval: {split(found.eval)}\n"
-        + f"  classes: {dump_scalar(found.classes)}\n"
-        + f"  expect:\n    train: {counts(found.train)}\n    eval: {counts(found.eval)}\n"
-        + dump_block({"model": {"config": model, "pretrained": "coco"}})
-        + dump_block({"train": {"epochs": epochs}, "language": language})
-    )

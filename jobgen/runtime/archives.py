@@ -142,7 +142,7 @@ def unpack(
         earlier = _read_marker(marker)
         if earlier.get("fingerprint") == print_ and _all_there(target, members):
             return facts
-        _need_space(path, target, total)
+        need_space(path, target, total)
         for name in earlier.get("names", []):
             _remove_file(os.path.join(target, *name.split("/")))
         if os.path.exists(marker):
@@ -185,7 +185,8 @@ def _remove_file(path: str) -> None:
         pass
 
 
-def _need_space(path: str, target: str, total: int) -> None:
+def need_space(path: str, target: str, total: int) -> None:
+    """Raise StageError unless `total` bytes and a margin fit beside `target`."""
     os.makedirs(target, exist_ok=True)
     free = shutil.disk_usage(target).free
     if total + SPACE_MARGIN > free:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.runtime.archives import open_archive, unpack
+from jobgen.runtime.archives import need_space, open_archive, unpack
 from jobgen.runtime.outcome import StageError
 
 
@@ -140,16 +140,25 @@ def test_more_bytes_than_declared_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "target" / "bomb.bin").exists()
 
 
-def test_ten_gigabytes_declared_are_weighed_against_the_disk(tmp_path: Path) -> None:
-    path = tmp_path / "a.zip"
-    make_zip(path, [("big.bin", b"abc")])
+def test_what_does_not_fit_the_disk_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with pytest.raises(StageError) as caught:
+        need_space("big.zip", str(target), 1 << 60)
+    assert caught.value.cause == "disk"
+    assert caught.value.message.startswith("big.zip unpacks to 1073741824.0 GB, but only ")
+    need_space("small.zip", str(target), 1)
+
+
+def test_a_size_that_is_declared_and_not_there_is_refused(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", [("big.bin", b"abc")])
     raw = path.read_bytes()
     at = raw.rindex(b"PK\x01\x02") + 24
-    path.write_bytes(raw[:at] + (0xFFFFFFF0).to_bytes(4, "little") + raw[at + 4 :])
+    path.write_bytes(raw[:at] + (2000).to_bytes(4, "little") + raw[at + 4 :])
     _, members = open_archive(str(path))
-    assert members[0].size == 0xFFFFFFF0
-    with pytest.raises(StageError, match=r"damaged|but only .* GB are free|ends too early"):
+    assert members[0].size == 2000
+    with pytest.raises(StageError, match=r"the entry 'big\.bin' (is damaged|ends too early)"):
         unpacked(tmp_path, path)
+    assert not (tmp_path / "target" / "big.bin").exists()
 
 
 def test_a_tar_is_unpacked(tmp_path: Path) -> None:
