@@ -12,6 +12,8 @@ from jobgen.files import sha256, write_atomically
 from jobgen.notebook import parse_notebook
 
 NOTEBOOK = "main.ipynb"
+# Jupyter's own, and not uploaded with the version's files.
+TOLERATED = frozenset([".ipynb_checkpoints"])
 SIZE_LIMIT = 256 * 1024
 
 
@@ -83,7 +85,8 @@ def _known_before(folder: Path) -> set[str]:
 def _strangers(folder: Path, bundle: Bundle) -> list[str]:
     if not folder.is_dir():
         return []
-    known = set(bundle.files) | _known_before(folder) | {".ipynb_checkpoints"}
+    ours = _known_before(folder)
+    known = {*bundle.files, *ours, *TOLERATED} if ours or not (folder / NOTEBOOK).exists() else ours
     return sorted(path.name for path in folder.iterdir() if path.name not in known)
 
 
@@ -91,6 +94,7 @@ def compare_bundle(bundle: Bundle, folder: Path) -> list[str]:
     """How `folder` differs from `bundle`, line by line; empty where it is current."""
     lines = []
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    present -= TOLERATED
     lines += [f"{name}: not in a bundle" for name in sorted(present - set(bundle.files))]
     for name, data in sorted(bundle.files.items()):
         if name not in present:

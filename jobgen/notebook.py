@@ -59,7 +59,9 @@ def parse_notebook(data: bytes, name: str) -> dict[str, Any]:
     """A notebook's JSON. Raises BundleError where it is none."""
     try:
         found = json.loads(data.decode("utf-8"))
-        cells = found["cells"]
+        cells, metadata = found["cells"], found["metadata"]
+        if not isinstance(metadata, dict) or not isinstance(metadata.get("jobgen", {}), dict):
+            raise TypeError
         if not all(isinstance(cell["source"], (list, str)) for cell in cells):
             raise TypeError
     except (ValueError, KeyError, TypeError) as error:

@@ -21,6 +21,28 @@ HOME = "/home/aistudio"
 # The reader's processes: upstream's 6 wait for the 2 to 8 cores of AI Studio's machines;
 # the notebook takes fewer where there are fewer cores.
 WORKERS = 4
+# Keys that follow from job.yaml: two places for one value would contradict each other.
+OWNED = {
+    "epoch": "set train.epochs",
+    "TrainReader.batch_size": "set train.batch_size",
+    "LearningRate.base_lr": "set train.base_lr",
+    "pretrain_weights": "set model.pretrained",
+    "num_classes": "it is the number of dataset.classes",
+    "metric": "it is COCO, as the data is made to be",
+    "save_dir": "the notebook sets it",
+    "weights": "the notebook sets it",
+    "use_gpu": "set the parameter DEVICE of the notebook",
+    "TrainDataset": "set dataset.train",
+    "EvalDataset": "set dataset.eval",
+    "TestDataset": "set dataset.eval",
+}
+# Values of the plan that an override may replace, and where they stand in the config.
+REPLACEABLE = {
+    "snapshot_epoch": ("snapshot_epoch",),
+    "log_iter": ("log_iter",),
+    "worker_num": ("worker_num",),
+    "static_assigner_epoch": ("PicoHeadV2", "static_assigner_epoch"),
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +83,11 @@ def make_plan(spec: JobSpec, document: Document) -> Plan:
         _unknown(findings, document, ["model", "config"], spec.model.config, sorted(models()))
     for number, stage in enumerate(spec.stages):
         if stage not in STAGES_AFTER_TRAINING:
-            _unknown(findings, document, ["stages", number], stage, STAGES_AFTER_TRAINING)
+            findings.error(
+                "SP002",
+                f"stages.{number}: {stage!r} is not known; nothing follows training yet",
+                f"{document.source}:{document.line(['stages', number])}",
+            )
     if model is not None:
         check_overrides(findings, document, spec.overrides, model.config(), ("overrides",))
     if spec.dataset.expect is None:
@@ -103,6 +129,14 @@ def check_overrides(
     """Every override names a key of the resolved config and has its type."""
     for key, value in values.items():
         here = (*path, key)
+        owner = OWNED.get(".".join(here[1:]))
+        if owner is not None:
+            findings.error(
+                "CF003",
+                f"{'.'.join(here)} is not for overrides: {owner}",
+                f"{document.source}:{document.line(here)}",
+            )
+            continue
         dotted, place = ".".join(here), f"{document.source}:{document.line(here)}"
         if key not in config:
             close = nearest(key, [name for name in config if isinstance(name, str)])
@@ -110,10 +144,21 @@ def check_overrides(
             continue
         if isinstance(value, dict) and isinstance(config[key], dict):
             check_overrides(findings, document, value, config[key], here)
+        elif has_tag(value):
+            findings.error("CF002", f"{dotted}: write `name: X` instead of the tag `!X`", place)
         elif not _same_kind(value, config[key]):
             findings.error(
                 "CF002", f"{dotted} is {value!r}, but the config has {config[key]!r} there", place
             )
+
+
+def has_tag(value: Any) -> bool:
+    """Whether a YAML tag stands anywhere in a value."""
+    if isinstance(value, dict):
+        return any(map(has_tag, value.values()))
+    if isinstance(value, list):
+        return any(map(has_tag, value))
+    return isinstance(value, Tagged)
 
 
 def _same_kind(value: Any, known: Any) -> bool:
@@ -167,6 +212,12 @@ def _training(
     found["gpus"] = Value(train.gpus, "job.yaml")
     found["train_images"] = Value(images, "dataset.expect")
     found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
+    for name, path in REPLACEABLE.items():
+        value: Any = spec.overrides
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            found[name] = Value(value, "overrides")
     return found
 
 

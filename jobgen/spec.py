@@ -32,6 +32,7 @@ DOWNLOADED_NAMES = frozenset(
         *("spine_coco", "voc", "wider_face"),
     )
 )
+PRETRAINED = ("coco", "imagenet", "none")
 STAGES_AFTER_TRAINING: tuple[str, ...] = ()
 
 
@@ -72,14 +73,18 @@ def _file_name(value: str) -> str:
 
 def _pretrained(value: str) -> str:
     _printable(value)
+    if value.lower() in PRETRAINED:
+        return value.lower()
     if "://" not in value:
-        return value
+        return _relative(value) if not value.startswith("/") else value
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https"):
         raise ValueError("only http and https addresses are fetched")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("an address with user, password or query would be stored in the bundle")
-    return value
+    if not parts.path.endswith(".pdparams"):
+        raise ValueError("the address of weights ends in .pdparams")
+    return parts.geturl()
 
 
 Text = Annotated[str, AfterValidator(_printable)]

@@ -7,6 +7,7 @@ files as PyYAML reads them there, where `1e-3` is text and `no` is False.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ _SCALARS_12 = (
     (re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?"), float),
 )
 _MAX_DEPTH = 60
+# Aliases of aliases multiply; PaddleDetection's largest config has some thousand nodes.
+_MAX_NODES = 200_000
 
 
 class YamlError(SpecError):
@@ -72,6 +75,7 @@ def load(text: str, source: str, dialect: Dialect = "yaml12") -> Document:
     """
     loader = None
     try:
+        _check_depth(text, source)
         loader = _Loader(text)
         node = loader.get_single_node()
         reader = _Reader(source, dialect, loader)
@@ -86,6 +90,19 @@ def load(text: str, source: str, dialect: Dialect = "yaml12") -> Document:
         if loader is not None:
             loader.dispose()
     return Document(value, reader.lines, source)
+
+
+def _check_depth(text: str, source: str) -> None:
+    """Composing recurses, so the depth is bounded on the flat stream of events before."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MAX_DEPTH:
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise YamlError(source, line, "the nesting is too deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def load_file(path: Path, dialect: Dialect = "yaml12") -> Document:
@@ -106,14 +123,18 @@ class _Reader:
         self.loader = loader
         self.lines: dict[YamlPath, int] = {}
         self.open: list[yaml.Node] = []
+        self.nodes = 0
 
     def fault(self, node: yaml.Node, message: str) -> YamlError:
         return YamlError(self.source, node.start_mark.line + 1, message)
 
     def value(self, node: yaml.Node, path: YamlPath) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
-        if node in self.open or len(self.open) > _MAX_DEPTH:
-            raise self.fault(node, "an alias contains itself, or the nesting is too deep")
+        self.nodes += 1
+        if self.nodes > _MAX_NODES:
+            raise self.fault(node, "the aliases multiply to more than a config can need")
+        if node in self.open:
+            raise self.fault(node, "an alias contains itself")
         self.open.append(node)
         try:
             return self._tagged(node, path)
@@ -151,26 +172,32 @@ class _Reader:
             found[key] = self.value(value_node, here)
         return found
 
+    def _scalar12(self, node: yaml.ScalarNode) -> Any:
+        text: str = node.value
+        for pattern, make in _SCALARS_12:
+            if pattern.fullmatch(text):
+                try:
+                    value = make(text)
+                except ValueError as error:
+                    raise self.fault(node, f"{text:.20}... is too long a number") from error
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise self.fault(node, f"{text} is too large a number")
+                return value
+        return text
+
     def _scalar(self, node: yaml.ScalarNode, kind: str) -> Any:
         text: str = node.value
         if kind in ("str", "!"):
             if kind == "str" and self.dialect == "yaml12" and not node.style:
-                return _scalar12(text)
+                return self._scalar12(node)
             return text
         if self.dialect == "yaml12":
-            return _scalar12(text) if not node.style else text
+            return self._scalar12(node) if not node.style else text
         constructor = _Loader.yaml_constructors.get(node.tag)
         try:
             return constructor(self.loader, node)
         except (TypeError, ValueError) as error:
             raise self.fault(node, f"{text!r} can't be read: {error}") from error
-
-
-def _scalar12(text: str) -> Any:
-    for pattern, make in _SCALARS_12:
-        if pattern.fullmatch(text):
-            return make(text)
-    return text
 
 
 def dump_scalar(value: Any) -> str:

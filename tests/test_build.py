@@ -250,6 +250,19 @@ def test_a_folder_with_other_files_is_refused(jobgen: Callable[..., Answer], job
     assert [p.name for p in upload.iterdir()] == ["weights.pdparams"]
 
 
+def test_a_notebook_of_ones_own_is_not_overwritten(
+    jobgen: Callable[..., Answer], job: Path
+) -> None:
+    upload = job.parent / "upload"
+    upload.mkdir()
+    for text in ('{"cells": [], "metadata": {}}', "my work", '{"cells": []}'):
+        (upload / "main.ipynb").write_text(text, encoding="utf-8")
+        answer = jobgen("build", job)
+        assert answer.code == 6
+        assert "holds other files than a bundle's: main.ipynb" in answer.err
+        assert (upload / "main.ipynb").read_text(encoding="utf-8") == text
+
+
 def test_a_faulty_job_writes_nothing(jobgen: Callable[..., Answer], job: Path) -> None:
     job.write_text(job.read_text("utf-8").replace("epochs: 40", "epochs: x"), encoding="utf-8")
     answer = jobgen("build", job)

@@ -87,19 +87,85 @@ def test_voc(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_mask_of_the_same_name_is_no_image(tmp_path: Path) -> None:
+    plain = look(voc(tmp_path))
+    with zipfile.ZipFile(tmp_path / "cells.zip", "a") as archive:
+        for stem in "abc":
+            archive.writestr(f"S/ASegmentation/{stem}.png", b"")
+    assert look(tmp_path / "cells.zip") == plain
+
+
+@pytest.mark.parametrize("folder", ["", "images/"])
+def test_images_may_lie_at_the_top_or_beside_others(tmp_path: Path, folder: str) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train.json", coco("1.jpg", "2.jpg"))
+        archive.writestr("val.json", coco("3.jpg"))
+        for number in "123":
+            archive.writestr(f"{folder}{number}.jpg", b"")
+    found = look(path)
+    assert found.root == ""
+    assert found.train.files["images"] == (folder.rstrip("/") or ".")
+
+
+def test_two_folders_with_the_same_names(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for split in ("train", "val"):
+            archive.writestr(f"s/{split}.json", coco("0000.jpg"))
+            archive.writestr(f"s/{split}/0000.jpg", b"")
+    found = look(path)
+    assert (found.root, found.train.files["images"], found.eval.files["images"]) == (
+        "s",
+        "train",
+        "val",
+    )
+
+
+def test_a_damaged_entry_has_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train.json", coco("1.jpg"))
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"images", b"imagez", 1))
+    with pytest.raises(DatasetError, match=r"train\.json can't be read"):
+        look(path)
+
+
 def test_a_folder_is_read_like_its_archive(ships: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(ships) as archive:
         archive.extractall(tmp_path)
     assert look(tmp_path / "ships") == look(ships)
 
 
+def coco(*names: str) -> str:
+    images = [{"id": i, "file_name": n, "width": 9, "height": 9} for i, n in enumerate(names)]
+    boxes = [
+        {"id": i, "image_id": i, "category_id": 1, "bbox": [1, 1, 2, 2], "area": 4, "iscrowd": 0}
+        for i in range(len(names))
+    ]
+    categories = [{"id": 1, "name": "x"}]
+    return json.dumps({"images": images, "annotations": boxes, "categories": categories})
+
+
+PAGE = "<annotation><size><width>9</width><height>9</height></size></annotation>"
+BAD_COCO = '{"images": [1], "annotations": [], "categories": ["s"]}'
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         ({"a.txt": "x"}, "holds neither COCO files nor Pascal VOC"),
-        ({"a.json": '{"images": [], "annotations": [], "categories": []}'}, "no file is clearly the train split"),
+        ({"a.json": coco("1.jpg")}, "no file is clearly the train split; there are a.json"),
+        ({"train.json": coco("1.jpg"), "1.jpg": ""}, "no file is clearly the eval split"),
+        ({"trainval.json": coco("1.jpg"), "test.json": coco("1.jpg")}, "clearly the train split"),
+        ({"train.json": BAD_COCO, "val.json": BAD_COCO}, "an item of images has no whole number as id: 1"),
+        ({"train.json": coco("1.jpg", "2.jpg"), "val.json": coco("1.jpg"), "i/1.jpg": ""},
+         "no folder holds all 2 images of train; 1 are nowhere"),
         ({"ImageSets/Main/train.txt": "a", "ImageSets/Main/val.txt": "a", "JPEGImages/a.jpg": ""},
          "Annotations/a.xml is not there"),
+        ({"ImageSets/Main/train.txt": "a", "ImageSets/Main/val.txt": "a", "Annotations/a.xml": PAGE},
+         "no folder has an image of every listed stem; a is missing first"),
     ],
 )  # fmt: skip
 def test_what_is_not_clear_is_asked(tmp_path: Path, files: dict[str, str], message: str) -> None:

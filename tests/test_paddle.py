@@ -109,7 +109,7 @@ def test_another_run_makes_and_fetches_nothing_again(folder: Path) -> None:
     )  # fmt: skip
     assert code == 0
     assert answer["status"] == "ok-smoke"
-    output = Path(answer["run"]) / "home" / "output" / "ships"
+    output = Path(answer["run"]) / "home" / "output" / "ships-smoke"
     assert [e["made"] for e in events(output, "environment")] == [False]
     assert [e["made"] for e in events(output, "mirror")] == [False]
     assert events(output, "install")[0]["installed"] == []

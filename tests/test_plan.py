@@ -97,5 +97,8 @@ def test_overrides_are_last(tmp_path: Path) -> None:
     )
     plan = plan_of(tmp_path, ("epochs: 40", extra))
     assert plan.config["snapshot_epoch"] == 7
+    assert plan.numbers()["snapshot_epoch"] == 7
+    assert plan.numbers()["worker_num"] == 0
+    assert plan.values["snapshot_epoch"].origin == "overrides"
     assert resolved(plan)["TrainReader"]["shuffle"] is False
     assert resolved(plan)["TrainReader"]["batch_size"] == 16

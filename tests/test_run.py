@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from jobgen.bundle import read_bundle
+from jobgen.catalog import environments
 from jobgen.errors import DatasetError, RunError, SpecError
 from jobgen.machine.index import index_environment, parse_pip_config
 from jobgen.machine.locks import MARK, make_once
-from jobgen.machine.mirror import Mirror, mirror_address, write_git_config
+from jobgen.machine.mirror import Mirror, find_mirror, mirror_address, write_git_config
 from jobgen.notebook import INJECTED_TAG, Cell, cell_source, cell_tags, notebook_text
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import event_line, read_events
@@ -26,6 +27,7 @@ from jobgen.run.verdict import settle
 from jobgen.run.workspace import (
     Workspace,
     check_parameters,
+    held,
     kernel_environment,
     match_archives,
     open_workspace,
@@ -55,6 +57,8 @@ def test_an_unknown_parameter_is_refused_with_the_nearest() -> None:
     assert caught.value.message == "the notebook has no parameter EPOCH"
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("Did you mean EPOCHS? There are: HOME_DIR, DEVICE,")
+    with pytest.raises(SpecError, match="HOME_DIR is the run's own"):
+        check_parameters(known, {"HOME_DIR": "/x"})
 
 
 SOURCES = [{"archive": "a.zip", "folder": None}, {"archive": None, "folder": "b"}]
@@ -74,6 +78,34 @@ def test_archives_are_matched_by_name(tmp_path: Path) -> None:
         match_archives(SOURCES[:1], [tmp_path / "none.zip"])
     with pytest.raises(DatasetError, match=r"no --archive is named a\.zip"):
         match_archives(SOURCES, [renamed, other])
+    with pytest.raises(DatasetError, match=r"is a folder, but the job unpacks the archive a\.zip"):
+        match_archives(SOURCES[:1], [other])
+    (tmp_path / "q").mkdir()
+    same = tmp_path / "q" / "a.zip"
+    same.write_text("y")
+    assert match_archives([SOURCES[0]] * 2, [one, same]) == [one, same]
+
+
+def test_a_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "s")
+    with held(workspace), pytest.raises(RunError) as caught, held(workspace):
+        pass
+    assert caught.value.message == f"{tmp_path} is at work already (process {os.getpid()})"
+    with held(workspace):
+        pass
+
+
+def test_a_smoke_run_has_a_record_of_its_own(tmp_path: Path) -> None:
+    bundle = read_bundle(UPLOAD)
+    assert open_workspace(bundle, tmp_path, {"SMOKE": True}, True)[0].name == "ssdd-smoke"
+    assert open_workspace(bundle, tmp_path, {}, True)[0].name == "ssdd"
+
+
+def test_a_mirrors_password_is_not_shown(tmp_path: Path) -> None:
+    environment = environments()["paddle2.6_py3.10"]
+    mirror = find_mirror(environment, tmp_path, "https://me:T0KEN@host/x.git", print)
+    assert mirror.address == "https://me:T0KEN@host/x.git"
+    assert mirror.origin == "given: https://host/x.git"
 
 
 def result(workspace: Workspace, status: str) -> None:
@@ -101,14 +133,18 @@ def test_a_run_that_did_not_end_well_is_gone_on_with(tmp_path: Path) -> None:
 def test_a_result_that_still_runs_is_corrected(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, "s")
     result(workspace, "running")
-    verdict = settle(workspace, "the notebook's kernel died")
+    verdict = settle(workspace, "the notebook's kernel died", {})
     assert not verdict.good
     assert workspace.result()["status"] == "failed"
     assert workspace.result()["failure"]["message"] == (
         "the notebook's kernel died while train was running"
     )
     assert "failed" in verdict.lines(workspace)[0]
-    assert settle(Workspace(tmp_path / "none", "s"), None).status == "failed"
+    stale = workspace.result()
+    fresh = settle(workspace, "NameError: x", stale)
+    assert fresh.status == "failed"
+    assert fresh.result["failure"]["message"] == "NameError: x"
+    assert settle(Workspace(tmp_path / "none", "s"), None, {}).status == "failed"
 
 
 def test_the_kernel_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,21 @@ def test_a_spec_survives_its_own_dump() -> None:
 
 PLAN_FAULTS = [
     (
+        "  epochs: 40\n",
+        "  epochs: 40\noverrides: {epoch: 50}\n",
+        "job.yaml:18: overrides.epoch is not for overrides: set train.epochs",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 40\noverrides: {TrainReader: {batch_size: 500}}\n",
+        "job.yaml:18: overrides.TrainReader.batch_size is not for overrides: set train.batch_size",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 40\noverrides: {LearningRate: {schedulers: [!CosineDecay {}]}}\n",
+        "job.yaml:18: overrides.LearningRate.schedulers: write `name: X` instead of the tag `!X`",
+    ),
+    (
         "environment: paddle2.6_py3.10",
         "environment: paddle2.6_py3.1",
         "job.yaml:2: environment: 'paddle2.6_py3.1' is not known; did you mean paddle2.6_py3.10?",
@@ -175,7 +190,7 @@ PLAN_FAULTS = [
     (
         "  epochs: 40\n",
         "  epochs: 40\nstages: [evaluate]\n",
-        "job.yaml:18: stages.0: 'evaluate' is not known",
+        "job.yaml:18: stages.0: 'evaluate' is not known; nothing follows training yet",
     ),
     (
         "  epochs: 40\n",

@@ -16,6 +16,9 @@ SCALARS = (
     | st.text()
     | st.floats(allow_nan=False, allow_infinity=False)
 )
+LAUGH = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"a{n}: &a{n} [" + ", ".join([f"*a{n - 1}"] * 9) + "]\n" for n in range(1, 9)
+)
 TREES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -69,11 +72,12 @@ def test_lines_are_known() -> None:
             "a: !!python/object/apply:os.system [x]\n",
             "f:1: the tag tag:yaml.org,2002:python/object/apply:os.system would construct an object",
         ),
-        ("a: &x [*x]\n", "f:1: an alias contains itself, or the nesting is too deep"),
-        (
-            "a: " + "[" * 100 + "]" * 100,
-            "f:1: an alias contains itself, or the nesting is too deep",
-        ),
+        ("a: &x [*x]\n", "f:1: an alias contains itself"),
+        ("a: " + "[" * 50000, "f:1: the nesting is too deep"),
+        (LAUGH, "f:1: the aliases multiply to more than a config can need"),
+        ("a: " + "9" * 5000, "f:1: 99999999999999999999... is too long a number"),
+        ("a: 1e400", "f:1: 1e400 is too large a number"),
+        ("a: " + "[" * 100 + "]" * 100, "f:1: the nesting is too deep"),
         ("a: 1\n--- \nb: 2\n", "f:2: but found another document"),
     ],
 )

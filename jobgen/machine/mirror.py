@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -48,7 +49,8 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
     if shutil.which("git") is None:
         raise RunError("git is not installed", "Install git, then run again.")
     if given:
-        return Mirror(mirror_address(given), f"given: {given}", False)
+        shown = re.sub(r"(?<=://)[^/@]*@", "", given)
+        return Mirror(mirror_address(given), f"given: {shown}", False)
     revision = environment.revision
     folder = cache / "mirrors" / f"paddledetection-{revision.name.replace('/', '-')}"
 

@@ -128,8 +128,12 @@ def execute(
             worker.join(0.2)
     except KeyboardInterrupt:
         stopped = True
+        # A second Ctrl-C must not leave the kernel's children behind; the wait is bounded.
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _stop_kernel(manager, settled)
         worker.join(STOP_PATIENCE)
+        signal.signal(signal.SIGINT, interrupt)
     finally:
         signal.signal(signal.SIGTERM, before)
         save()

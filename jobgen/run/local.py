@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,13 +13,14 @@ from jobgen.bundle import Bundle
 from jobgen.catalog import environments
 from jobgen.errors import BundleError, RunError
 from jobgen.machine.environment import managed_python, python_facts
-from jobgen.machine.mirror import find_mirror, write_git_config
+from jobgen.machine.mirror import Mirror, find_mirror, write_git_config
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import Progress
 from jobgen.run.verdict import Verdict, settle
 from jobgen.run.workspace import (
     Workspace,
     check_parameters,
+    held,
     kernel_environment,
     lay_out,
     match_archives,
@@ -65,34 +67,44 @@ def run_bundle(
     sources = sources_of(bundle)
     archives = match_archives(sources, request.archives)
 
-    python, python_made = _python(request, environment, settings.cache, say)
+    python, made = _python(request, environment, settings.cache, say)
     mirror = find_mirror(environment, settings.cache, settings.mirror, say)
     workspace, resumed = open_workspace(bundle, request.runs, parameters, request.fresh)
-    if resumed:
-        say(
-            f"going on with {workspace.folder} (a run of this job that did not end well; --new "
-            "starts afresh)"
-        )
-    lay_out(workspace, bundle, sources, archives)
-    write_git_config(workspace.kernel_home, mirror, environment.urls)
-    say(f"run in {workspace.folder}; PaddleDetection from {mirror.origin}")
-    parameters = {
-        "HOME_DIR": str(workspace.home),
-        "WEIGHTS_DIR": str(settings.cache / "weights"),
-        **parameters,
-    }
-    _record_machine(workspace, python, python_made, mirror.origin, mirror.made)
+    with held(workspace):
+        if resumed:
+            say(
+                f"going on with {workspace.folder} (a run of this job that did not end well; "
+                "--new starts afresh)"
+            )
+        lay_out(workspace, bundle, sources, archives)
+        write_git_config(workspace.kernel_home, mirror, environment.urls)
+        say(f"run in {workspace.folder}; PaddleDetection from {mirror.origin}")
+        _record_machine(workspace, python, made, mirror)
+        parameters = {
+            "HOME_DIR": str(workspace.home),
+            "WEIGHTS_DIR": str(settings.cache / "weights"),
+            **parameters,
+        }
+        return workspace, _execute(workspace, inject(notebook, parameters), python, say, live)
+
+
+def _execute(
+    workspace: Workspace,
+    notebook: dict[str, Any],
+    python: Path,
+    say: Callable[[str], None],
+    live: bool,
+) -> Verdict:
+    before = workspace.result()
+
+    def settled() -> bool:
+        found = workspace.result()
+        return found != before and found.get("status") != "running"
+
     env = kernel_environment(workspace, python)
     with Progress(workspace.output / "events.jsonl", say, live):
-        fault = execute(
-            inject(notebook, parameters),
-            python,
-            env,
-            workspace.home,
-            workspace.notebook,
-            settled=lambda: workspace.result().get("status") != "running",
-        )
-    return workspace, settle(workspace, fault)
+        fault = execute(notebook, python, env, workspace.home, workspace.notebook, settled)
+    return settle(workspace, fault, before)
 
 
 def _python(
@@ -105,17 +117,13 @@ def _python(
     return request.python.absolute(), False
 
 
-def _record_machine(
-    workspace: Workspace, python: Path, python_made: bool, mirror: str, mirror_made: bool
-) -> None:
+def _record_machine(workspace: Workspace, python: Path, made: bool, mirror: Mirror) -> None:
     """The first events of a run: what jobgen made for it, or found in its cache."""
-    import json
-
     events = workspace.output / "events.jsonl"
     events.parent.mkdir(parents=True, exist_ok=True)
     rows = [
-        {"event": "environment", "python": str(python), "made": python_made},
-        {"event": "mirror", "origin": mirror, "made": mirror_made},
+        {"event": "environment", "python": str(python), "made": made},
+        {"event": "mirror", "origin": mirror.origin, "made": mirror.made},
     ]
     with events.open("a", encoding="utf-8", newline="\n") as stream:
         for row in rows:

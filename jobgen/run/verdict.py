@@ -45,13 +45,17 @@ class Verdict:
         return found
 
 
-def settle(workspace: Workspace, fault: str | None) -> Verdict:
+def settle(workspace: Workspace, fault: str | None, before: dict[str, Any]) -> Verdict:
     """The verdict over a run whose notebook ended with `fault` (None: it came to its end).
+
+    `before` is the result that an earlier attempt had left: it says nothing of this one.
 
     A result that still says `running` belongs to a kernel that was killed: it is
     corrected on disk, so that nobody takes it for one at work.
     """
     result = workspace.result()
+    if result == before:
+        result = {}
     status = str(result.get("status", ""))
     if not result:
         failure = _failure("start", fault or "the notebook wrote no result")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import difflib
 import json
 import os
-import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ class Workspace:
 def check_parameters(known: dict[str, Any], given: dict[str, Any]) -> None:
     """Refuse names that the notebook does not have. Raises SpecError with the nearest."""
     for name in given:
+        if name == "HOME_DIR":
+            raise SpecError("HOME_DIR is the run's own", "Use --runs to put runs elsewhere.")
         if name not in known:
             close = difflib.get_close_matches(name.upper(), known, 1)
             hint = f"Did you mean {close[0]}? " if close else ""
@@ -79,13 +82,21 @@ def match_archives(sources: list[dict[str, Any]], archives: list[Path]) -> list[
             f"the job has {len(names)} data source(s), {len(archives)} given",
             f"Give --archive for each of: {', '.join(names)}",
         )
-    if len(names) == 1:
-        return archives
-    by_name = {archive.name: archive for archive in archives}
-    missing = [name for name in names if name not in by_name]
-    if missing:
-        raise DatasetError(f"no --archive is named {', '.join(missing)}")
-    return [by_name[name] for name in names]
+    left = list(archives)
+    found = []
+    for name in names:
+        chosen = next((a for a in left if len(names) == 1 or a.name == name), None)
+        if chosen is None:
+            raise DatasetError(f"no --archive is named {name}")
+        left.remove(chosen)
+        found.append(chosen)
+    for source, path in zip(sources, found, strict=True):
+        if source["archive"] and path.is_dir():
+            raise DatasetError(
+                f"{path} is a folder, but the job unpacks the archive {source['archive']}",
+                "Give the archive, or write `folder:` into job.yaml's source and build again.",
+            )
+    return found
 
 
 def open_workspace(
@@ -95,10 +106,12 @@ def open_workspace(
     parameters that did not end well: there a second run goes on. The flag says which."""
     runs = runs.absolute()
     identity = {"bundle": bundle.digest, "parameters": parameters}
+    # As the notebook's own first cell: a smoke run does not touch the real run's record.
+    name = f"{bundle.name}-smoke" if parameters.get("SMOKE") else bundle.name
     if not fresh:
         for folder in sorted(runs.glob(f"{bundle.name}-*"), key=_started, reverse=True):
             state = _state(folder)
-            found = Workspace(folder, bundle.name)
+            found = Workspace(folder, name)
             if state.get("identity") != identity:
                 continue
             if str(found.result().get("status", "")).startswith("ok"):
@@ -114,7 +127,7 @@ def open_workspace(
     started = datetime.datetime.now().timestamp()
     state = {"identity": identity, "started": started}
     write_atomically(folder / STATE, (json.dumps(state, indent=1) + "\n").encode())
-    return Workspace(folder, bundle.name), False
+    return Workspace(folder, name), False
 
 
 def _state(folder: Path) -> dict[str, Any]:
@@ -127,6 +140,26 @@ def _state(folder: Path) -> dict[str, Any]:
 
 def _started(folder: Path) -> float:
     return float(_state(folder).get("started", 0.0))
+
+
+@contextlib.contextmanager
+def held(workspace: Workspace) -> Iterator[None]:
+    """Hold the run's folder, so that no second run works in it. Raises RunError where one does."""
+    import fcntl
+
+    with (workspace.folder / "lock").open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.seek(0)
+            raise RunError(
+                f"{workspace.folder} is at work already (process {stream.read().strip()})",
+                "Wait for it, or start another run beside it: --new",
+            ) from error
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        yield
 
 
 def lay_out(
@@ -145,10 +178,6 @@ def lay_out(
         if goal.exists():
             raise RunError(f"{goal} is in the way", "Start a new run: --new")
         goal.symlink_to(archive.absolute())
-
-
-def remove_workspace(workspace: Workspace) -> None:
-    shutil.rmtree(workspace.folder, ignore_errors=True)
 
 
 def kernel_environment(workspace: Workspace, python: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ space, and each file against its own declared size while it is written.
 
 import hashlib
 import json
+import lzma
 import os
 import posixpath
 import shutil
@@ -20,6 +21,16 @@ from jobgen.runtime.outcome import StageError, write_text_atomically
 LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db")
 SPACE_MARGIN = 512 * 2**20
 BLOCK = 1 << 20
+# What the decompressors raise at damaged data; bz2 has a bare OSError, told by its missing errno.
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+)
 
 
 class Member(NamedTuple):
@@ -49,6 +60,16 @@ def decode_zip_name(info: zipfile.ZipInfo) -> str:
         except UnicodeDecodeError:
             continue
     return info.filename
+
+
+def decode_tar_name(name: str) -> str:
+    """A name that was not UTF-8 (tarfile keeps its bytes as surrogates) read as GBK."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raw = name.encode("utf-8", "surrogateescape")
+        return raw.decode("gbk", "replace")
+    return name
 
 
 def safe_name(path: str, name: str) -> str:
@@ -81,7 +102,7 @@ def zip_members(path: str, archive: zipfile.ZipFile) -> Iterator[Member]:
 
 def tar_members(path: str, archive: tarfile.TarFile) -> Iterator[Member]:
     for info in archive:
-        name = safe_name(path, info.name)
+        name = safe_name(path, decode_tar_name(info.name))
         if info.isdir():
             continue
         if not info.isreg():
@@ -93,27 +114,50 @@ def open_archive(path: str) -> Tuple[Any, List[Member]]:
     """Open a zip or tar and list its files; nothing is written. Raises StageError.
 
     Refused: entries outside the tree, links, devices, encrypted entries, two
-    entries of one name, and whatever is no zip or tar.
+    entries of one name, a file where another entry needs a folder, and whatever is
+    no zip or tar.
     """
     try:
-        if zipfile.is_zipfile(path):
-            archive: Any = zipfile.ZipFile(path)
+        archive = _open(path)
+        if isinstance(archive, zipfile.ZipFile):
             members = list(zip_members(path, archive))
-        elif tarfile.is_tarfile(path):
-            archive = tarfile.open(path)  # noqa: SIM115
-            members = list(tar_members(path, archive))
         else:
-            raise archive_fault(path, "it is no zip or tar file, or its end is missing")
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+            members = list(tar_members(path, archive))
+    except DAMAGE as error:
         raise archive_fault(path, "it can't be read: %s" % error)
     kept = [member for member in members if not is_litter(member.name)]
-    seen: Dict[str, str] = {}
-    for member in kept:
-        if member.name in seen:
-            archive.close()
-            raise archive_fault(path, "it has two entries named %r" % member.name)
-        seen[member.name] = member.name
+    fault = _name_fault([member.name for member in kept])
+    if fault:
+        archive.close()
+        raise archive_fault(path, fault)
     return archive, kept
+
+
+def _open(path: str) -> Any:
+    with open(path, "rb") as stream:
+        start = stream.read(2)
+    # A tar may end in a member that is a zip, so a zip's end proves nothing by itself.
+    if start != b"PK" and tarfile.is_tarfile(path):
+        return tarfile.open(path)
+    if zipfile.is_zipfile(path):
+        return zipfile.ZipFile(path)
+    raise archive_fault(path, "it is no zip or tar file, or its end is missing")
+
+
+def _name_fault(names: List[str]) -> Optional[str]:
+    files = set(names)
+    if len(files) != len(names):
+        twice = sorted(name for name in files if names.count(name) > 1)
+        return "it has two entries named %r" % twice[0]
+    for name in names:
+        if name in (".", ""):
+            return "it has an entry without a name"
+        folder = posixpath.dirname(name)
+        while folder:
+            if folder in files:
+                return "%r is a file and a folder in it" % folder
+            folder = posixpath.dirname(folder)
+    return None
 
 
 def archive_fingerprint(path: str, members: List[Member]) -> str:
@@ -178,6 +222,11 @@ def _all_there(target: str, members: List[Member]) -> bool:
     return True
 
 
+def unpacked_names(marker: str) -> List[str]:
+    """The files that the archive of this marker left, relative to its target."""
+    return list(_read_marker(marker).get("names", []))
+
+
 def _remove_file(path: str) -> None:
     try:
         os.remove(path)
@@ -212,6 +261,14 @@ def open_member(archive: Any, member: Member) -> IO[bytes]:
 def _write_member(path: str, archive: Any, member: Member, target: str) -> int:
     goal = os.path.join(target, *member.name.split("/"))
     os.makedirs(os.path.dirname(goal), exist_ok=True)
+    inside = os.path.realpath(target)
+    if os.path.commonpath([inside, os.path.realpath(os.path.dirname(goal))]) != inside:
+        raise archive_fault(
+            path,
+            "the entry %r would be written through a link, into data that is not this job's"
+            % member.name,
+            "Give the source an `into:` of its own in job.yaml, and build again.",
+        )
     if os.path.islink(goal):
         os.remove(goal)
     written = 0
@@ -227,12 +284,14 @@ def _write_member(path: str, archive: Any, member: Member, target: str) -> int:
                         path, "the entry %r holds more than it declares" % member.name
                     )
                 sink.write(block)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+    except DAMAGE as error:
         _remove_file(goal)
         raise archive_fault(path, "the entry %r is damaged: %s" % (member.name, error))
-    except NotImplementedError as error:
+    except OSError as error:
+        if error.errno is not None:
+            raise
         _remove_file(goal)
-        raise archive_fault(path, "the entry %r: %s" % (member.name, error))
+        raise archive_fault(path, "the entry %r is damaged: %s" % (member.name, error))
     if written != member.size:
         _remove_file(goal)
         raise archive_fault(path, "the entry %r ends too early" % member.name)

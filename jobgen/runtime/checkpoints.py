@@ -1,13 +1,16 @@
 """Checkpoints that a training leaves: the newest whole one, and the best."""
 
+import json
 import os
 import re
 import shutil
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
+from jobgen.runtime.outcome import write_text_atomically
 from jobgen.runtime.weights import pickle_fault
 
 EPOCH_FILE = re.compile(r"(\d+)\.pdparams")
+ASIDE = "best_before_resume"
 PARTS = (".pdparams", ".pdopt", ".pdema")
 
 
@@ -50,19 +53,60 @@ def newest_checkpoint(folder: str) -> Optional[Checkpoint]:
     return None
 
 
-def keep_best_before_resume(folder: str) -> Optional[str]:
-    """Copy best_model aside: PaddleDetection forgets its mAP at a resume and overwrites it.
+class BestWeights(NamedTuple):
+    """The best weights so far: their `.pdparams` and the evaluation that measured them."""
 
-    Gives the path of the copy's `.pdparams`, or None where there is no whole one.
-    """
-    best = find_weights(folder, "best_model")
-    if best is None or pickle_fault(best) == "torn":
+    path: str
+    metrics: Dict[str, Any]
+
+
+def score(metrics: Dict[str, Any]) -> float:
+    """What PaddleDetection picks the best model by: mAP, or mAP@0.5 where the metric is VOC."""
+    return float(metrics.get("mAP", metrics.get("mAP50", -1.0)))
+
+
+def mark_best(folder: str, metrics: Dict[str, Any]) -> None:
+    """Remember which evaluation `best_model` was saved for."""
+    write_text_atomically(os.path.join(folder, "best_model.json"), json.dumps(metrics) + "\n")
+
+
+def _read_mark(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = json.load(stream)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def best_weights(folder: str) -> Optional[BestWeights]:
+    """The best whole weights of all attempts, whichever attempt made them."""
+    aside = os.path.join(folder, ASIDE)
+    found = []
+    for path, mark in (
+        (find_weights(folder, "best_model"), os.path.join(folder, "best_model.json")),
+        (os.path.join(aside, "model.pdparams"), os.path.join(aside, "model.json")),
+    ):
+        metrics = _read_mark(mark)
+        if path and metrics and os.path.isfile(path) and pickle_fault(path) != "torn":
+            found.append(BestWeights(path, metrics))
+    return max(found, key=lambda best: score(best.metrics)) if found else None
+
+
+def keep_best_before_resume(folder: str) -> Optional[BestWeights]:
+    """Put the best weights aside: PaddleDetection forgets their mAP at a resume and
+    overwrites them. Gives what is the best so far."""
+    best = best_weights(folder)
+    if best is None:
         return None
-    aside = os.path.join(folder, "best_before_resume")
-    os.makedirs(aside, exist_ok=True)
+    aside = os.path.join(folder, ASIDE)
     goal = os.path.join(aside, "model.pdparams")
-    shutil.copyfile(best, goal)
-    return goal
+    if best.path != goal:
+        os.makedirs(aside, exist_ok=True)
+        shutil.copyfile(best.path, goal + ".tmp")
+        os.replace(goal + ".tmp", goal)
+        write_text_atomically(os.path.join(aside, "model.json"), json.dumps(best.metrics) + "\n")
+    return BestWeights(goal, best.metrics)
 
 
 def remove_old_checkpoints(folder: str, keep: int) -> Dict[str, int]:

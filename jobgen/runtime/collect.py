@@ -1,13 +1,15 @@
 """The `collect` stage: the weights beside the result, and the verdict over the run."""
 
+import math
 import os
 import shutil
 from typing import Any, Dict, List, Optional
 
-from jobgen.runtime.checkpoints import find_weights
-from jobgen.runtime.dataset import file_sha256
+from jobgen.runtime.checkpoints import best_weights, find_weights
+from jobgen.runtime.dataset import file_sha256, remove_unpacked
 from jobgen.runtime.outcome import StageError, note, outcome, summary
-from jobgen.runtime.training import best_of, read_metrics
+from jobgen.runtime.source import cloned_here
+from jobgen.runtime.training import read_metrics
 from jobgen.runtime.weights import pickle_fault
 
 # Below it a detector has found nothing worth the name; see result statuses in docs/result.md.
@@ -15,30 +17,33 @@ UNTRAINED_MAP50 = 0.01
 
 
 def gather_weights(save_dir: str, goal: str) -> Dict[str, str]:
-    """Copy best_model and model_final into `goal`; name and path of each that was there.
+    """Copy the best weights of all attempts and model_final into `goal`; give what was there.
 
-    After a resume the best model may be the copy that was put aside (`best` epoch
-    before the resume). Raises StageError where no whole weights are found.
+    `metrics.best` is the evaluation of just these weights. Raises StageError where no
+    whole weights are found.
     """
-    run = outcome()
-    places = {name: find_weights(save_dir, name) for name in ("best_model", "model_final")}
-    aside = os.path.join(save_dir, "best_before_resume", "model.pdparams")
-    best = run.data["metrics"].get("best") or {}
-    resumed = run.data.get("resumed_from_epoch", 0)
-    if os.path.isfile(aside) and best and best["epoch"] < resumed:
-        places["best_model"] = aside
+    best = best_weights(save_dir)
+    outcome().data["metrics"]["best"] = best.metrics if best else {}
+    places = {
+        "best_model": best.path if best else None,
+        "model_final": find_weights(save_dir, "model_final"),
+    }
     os.makedirs(goal, exist_ok=True)
     kept = {}
     for name, place in places.items():
+        target = os.path.join(goal, name + ".pdparams")
         if place is None:
+            # What an earlier job left here is not this run's.
+            if os.path.isfile(target):
+                os.remove(target)
             continue
         if pickle_fault(place) == "torn":
             raise StageError(
                 "the weights %s are torn" % place, "Run the same job again.", cause="weights"
             )
-        kept[name] = os.path.join(goal, name + ".pdparams")
-        shutil.copyfile(place, kept[name] + ".tmp")
-        os.replace(kept[name] + ".tmp", kept[name])
+        kept[name] = target
+        shutil.copyfile(place, target + ".tmp")
+        os.replace(target + ".tmp", target)
     if not kept:
         raise StageError(
             "the training left no weights in %s" % save_dir, "See logs/train.log.", cause="weights"
@@ -68,7 +73,7 @@ def list_artefacts(folder: str) -> List[Dict[str, Any]]:
 
 def loss_trend(rows: List[Dict[str, Any]]) -> Optional[Dict[str, float]]:
     """Mean logged loss of the first and of the last fifth of the steps; None under two steps."""
-    losses = [row["loss"] for row in rows if "loss" in row]
+    losses = [row["loss"] for row in rows if math.isfinite(row.get("loss", math.nan))]
     if len(losses) < 2:
         return None
     part = max(1, len(losses) // 5)
@@ -99,17 +104,21 @@ def copy_configs_back(output: str, files: List[str]) -> None:
             shutil.copyfile(path, os.path.join(goal, os.path.basename(path)))
 
 
-def clean_up(home: str, folders: List[str]) -> None:
-    """Remove what this run made and what can be made again: only folders inside home."""
-    inside = os.path.realpath(home) + os.sep
-    removed = []
+def clean_up(
+    home: str, name: str, sources: List[Dict[str, Any]], clone_dir: str, save_dir: str
+) -> None:
+    """Remove what this job made and can make again: what it unpacked and converted, its
+    checkpoints, and the clone if a job cloned it."""
+    removed = remove_unpacked(home, name, sources)
+    folders = [save_dir]
+    if cloned_here(clone_dir):
+        folders.append(clone_dir)
     for folder in folders:
-        if os.path.isdir(folder) and os.path.realpath(folder).startswith(inside):
+        if os.path.isdir(folder):
             shutil.rmtree(folder)
             removed.append(os.path.relpath(folder, home))
-    if removed:
-        note("removed %s (CLEANUP)" % ", ".join(removed))
-        outcome().event("cleanup", removed=removed)
+    note("removed %s (CLEANUP)" % ", ".join(removed))
+    outcome().event("cleanup", removed=removed)
 
 
 def collect(save_dir: str, config_files: List[str], smoke: bool) -> str:
@@ -120,8 +129,6 @@ def collect(save_dir: str, config_files: List[str], smoke: bool) -> str:
     rows = read_metrics(run.path("metrics.csv"))
     metrics = run.data["metrics"]
     metrics["loss"] = loss_trend(rows)
-    if not metrics.get("best"):
-        metrics["best"] = best_of(run.path("metrics.csv"), 1 << 30)
     run.data["artefacts"] = list_artefacts(run.folder)
     status = verdict(metrics, smoke)
     if not status.startswith("ok"):

@@ -107,20 +107,15 @@ def copy_configs(
 
 def run_values(
     plan: Dict[str, Any],
-    epochs: Any,
-    batch_size: Any,
+    epochs: int,
+    batch_size: int,
     base_lr: Optional[float],
-    gpus: Any,
+    gpus: int,
     workers: int,
     train_images: int,
 ) -> Dict[str, Any]:
     """The training values of this run: the plan's, moved by the plan's own rules where a
     parameter or the set differs from the plan. Raises StageError where they can't train."""
-    for name, value in (("EPOCHS", epochs), ("BATCH_SIZE", batch_size), ("GPUS", gpus)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise StageError(
-                "%s is %r, not a whole number from 1" % (name, value), cause="parameters"
-            )
     cores = core_count()
     values = dict(plan, worker_num=max(0, min(workers, cores)))
     same = (

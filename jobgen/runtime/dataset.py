@@ -4,10 +4,11 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
-from jobgen.runtime.archives import unpack
+from jobgen.runtime.archives import unpack, unpacked_names
 from jobgen.runtime.outcome import (
     StageError,
     adjust,
@@ -31,7 +32,8 @@ def find_source(home: str, source: Dict[str, Any]) -> str:
     """
     name = source.get("archive") or source["folder"]
     mounts = os.path.join(home, "data")
-    exact = os.path.join(mounts, "data%s" % source["id"], name)
+    number = "*" if source["id"] is None else source["id"]
+    exact = os.path.join(mounts, "data%s" % number, name)
     if source["id"] is not None and os.path.exists(exact):
         return exact
     found = sorted(glob.glob(os.path.join(glob.escape(mounts), "data*", glob.escape(name))))
@@ -56,12 +58,12 @@ def place_sources(home: str, sources: List[Dict[str, Any]]) -> str:
     """Unpack (or link) every source below one folder, and give that folder."""
     paths = [find_source(home, source) for source in sources]
     target = os.path.join(home, "datasets")
-    for path, source in zip(paths, sources):
+    for number, (path, source) in enumerate(zip(paths, sources), 1):
         into = os.path.join(target, *source["into"].split("/"))
         if os.path.isdir(path):
             _link(path, os.path.join(into, os.path.basename(path)))
             continue
-        marker = os.path.join(target, ".jobgen", os.path.basename(path) + ".json")
+        marker = marker_path(target, number, source)
         facts = unpack(path, into, marker, _Progress(os.path.basename(path)))
         outcome().event("unpacked", archive=os.path.basename(path), **facts)
         if facts["files"] > PLATFORM_FILES or facts["bytes"] > PLATFORM_BYTES:
@@ -73,12 +75,51 @@ def place_sources(home: str, sources: List[Dict[str, Any]]) -> str:
     return target
 
 
+def marker_path(target: str, number: int, source: Dict[str, Any]) -> str:
+    """The file that says which archive of this source was unpacked."""
+    return os.path.join(target, ".jobgen", "%d-%s.json" % (number, source["archive"]))
+
+
 def _link(path: str, link: str) -> None:
     os.makedirs(os.path.dirname(link), exist_ok=True)
     if os.path.islink(link):
         os.remove(link)
-    if not os.path.exists(link):
-        os.symlink(path, link)
+    if os.path.exists(link):
+        raise StageError(
+            "%s is in the way of the mounted folder %s" % (link, path),
+            "Two sources fill one folder: give one an `into:` in job.yaml, and build again.",
+            cause="data",
+        )
+    os.symlink(path, link)
+
+
+def remove_unpacked(home: str, name: str, sources: List[Dict[str, Any]]) -> List[str]:
+    """Remove what this job's sources left in datasets/, and what was made of it; mounts stay."""
+    target = os.path.join(home, "datasets")
+    removed = []
+    for number, source in enumerate(sources, 1):
+        if not source.get("archive"):
+            continue
+        into = os.path.join(target, *source["into"].split("/"))
+        marker = marker_path(target, number, source)
+        folders = set()
+        for entry in unpacked_names(marker):
+            path = os.path.join(into, *entry.split("/"))
+            if os.path.isfile(path):
+                os.remove(path)
+            folders.add(os.path.dirname(path))
+        for folder in sorted(folders, key=len, reverse=True):
+            while folder.startswith(target + os.sep) and not os.listdir(folder):
+                os.rmdir(folder)
+                folder = os.path.dirname(folder)
+        if os.path.isfile(marker):
+            os.remove(marker)
+            removed.append("the files of " + source["archive"])
+    for made in (name + "_coco", name + "_smoke"):
+        if os.path.isdir(os.path.join(target, made)):
+            shutil.rmtree(os.path.join(target, made))
+            removed.append("datasets/" + made)
+    return removed
 
 
 class _Progress:
@@ -125,9 +166,11 @@ def data_fault(path: str, message: str) -> StageError:
 def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[str, int]:
     """Refuse what PaddleDetection would stumble over hours later; give the counts.
 
-    Checked: the categories and their order, ids that lead nowhere, missing
-    `area` and `iscrowd`, boxes that are not four numbers.
+    Checked: that items are objects with whole-number ids, each once; the categories and
+    their order; ids that lead nowhere; file names; missing `area` and `iscrowd`; boxes
+    that are not four finite numbers.
     """
+    ids = {key: _ids(path, key, record[key]) for key in ("images", "annotations", "categories")}
     names = [category.get("name") for category in record["categories"]]
     if names != classes:
         raise data_fault(
@@ -135,40 +178,51 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
             "its categories are %s, the job's classes are %s: labels would be swapped or lost"
             % (", ".join(map(str, names)), ", ".join(classes)),
         )
-    categories = {category.get("id") for category in record["categories"]}
-    images = {image.get("id") for image in record["images"]}
-    if len(images) != len(record["images"]):
-        raise data_fault(path, "two images share one id")
     for image in record["images"]:
         if not all(image.get(key) for key in ("file_name", "width", "height")):
-            raise data_fault(path, "image %s lacks file_name, width or height" % image.get("id"))
+            raise data_fault(path, "image %s lacks file_name, width or height" % image["id"])
+        name = image["file_name"]
+        if not isinstance(name, str) or name.startswith("/") or ".." in name.split("/"):
+            raise data_fault(path, "image %s has the file_name %r" % (image["id"], name))
     for box in record["annotations"]:
-        place = "annotation %s" % box.get("id")
-        if box.get("category_id") not in categories:
-            raise data_fault(
-                path,
-                "%s has the category id %s, which categories does not have"
-                % (place, box.get("category_id")),
-            )
-        if box.get("image_id") not in images:
-            raise data_fault(
-                path, "%s belongs to image %s, which is not listed" % (place, box.get("image_id"))
-            )
-        missing = [key for key in ("area", "iscrowd", "bbox") if key not in box]
-        if missing:
-            raise data_fault(path, "%s has no %s" % (place, " and no ".join(missing)))
-        if not _is_box(box["bbox"]):
-            raise data_fault(path, "%s has the bbox %r, not four numbers" % (place, box["bbox"]))
+        fault = _box_fault(box, ids["images"], ids["categories"])
+        if fault:
+            raise data_fault(path, "annotation %s %s" % (box["id"], fault))
     if not record["annotations"]:
         raise data_fault(path, "it has no boxes")
     return {"images": len(record["images"]), "boxes": len(record["annotations"])}
+
+
+def _ids(path: str, kind: str, items: List[Any]) -> Set[int]:
+    found: Set[int] = set()
+    for item in items:
+        number = item.get("id") if isinstance(item, dict) else None
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise data_fault(path, "an item of %s has no whole number as id: %.60r" % (kind, item))
+        if number in found:
+            raise data_fault(path, "two items of %s have the id %d" % (kind, number))
+        found.add(number)
+    return found
+
+
+def _box_fault(box: Dict[str, Any], images: Set[int], categories: Set[int]) -> Optional[str]:
+    if box.get("category_id") not in categories:
+        return "has the category id %s, which categories does not have" % box.get("category_id")
+    if box.get("image_id") not in images:
+        return "belongs to image %s, which is not listed" % box.get("image_id")
+    missing = [key for key in ("area", "iscrowd", "bbox") if key not in box]
+    if missing:
+        return "has no %s" % " and no ".join(missing)
+    if not _is_box(box["bbox"]):
+        return "has the bbox %r, not four numbers" % (box["bbox"],)
+    return None
 
 
 def _is_box(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 4
-        and all(isinstance(v, (int, float)) and v == v for v in value)
+        and all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in value)
     )
 
 
@@ -205,7 +259,7 @@ def file_sha256(path: str) -> str:
 
 
 def compare_with_expect(
-    split: str, path: str, found: Dict[str, int], expect: Optional[Dict[str, Any]]
+    split: str, found: Dict[str, int], sha256: str, expect: Optional[Dict[str, Any]]
 ) -> None:
     """Stop where the mounted data is another set than the one the job was made from."""
     if not expect:
@@ -216,7 +270,7 @@ def compare_with_expect(
         return
     differs = [key for key in ("images", "boxes") if expect.get(key) not in (None, found[key])]
     wanted = expect.get("sha256")
-    if differs or (wanted and file_sha256(path) != wanted):
+    if differs or (wanted and sha256 != wanted):
         raise StageError(
             "this is another data set than the job was made from: %s has %d images and %d boxes, "
             "expected were %s and %s%s"
@@ -240,7 +294,7 @@ def prepare_data(
     """The whole stage. Gives the data's place on this machine:
 
     `{"dataset_dir": path, "train": {"image_dir", "anno_path"}, "eval": {...},
-    "train_images": n, "unpacked": folder}`, the splits' paths relative to
+    "train_images": n, "sha256": {"train", "eval"}}`, the splits' paths relative to
     `dataset_dir` as PaddleDetection wants them. With `smoke_images` the annotation
     files are small ones made from the real ones.
     """
@@ -253,15 +307,17 @@ def prepare_data(
             "Correct dataset.root in job.yaml, and build again.",
             cause="data",
         )
-    place: Dict[str, Any] = {"dataset_dir": root, "unpacked": folder}
+    place: Dict[str, Any] = {"dataset_dir": root, "sha256": {}}
     counts = {}
     for split in ("train", "eval"):
         files = dataset[split]
         path, record = _annotations(root, folder, dataset, name, split)
-        check_images(os.path.join(root, *files["images"].split("/")), path, record)
         counts[split] = check_coco(path, record, dataset["classes"])
+        check_images(os.path.join(root, *files["images"].split("/")), path, record)
         used = counts[split]["images"]
-        compare_with_expect(split, path, counts[split], (dataset.get("expect") or {}).get(split))
+        place["sha256"][split] = file_sha256(path)
+        expect = (dataset.get("expect") or {}).get(split)
+        compare_with_expect(split, counts[split], place["sha256"][split], expect)
         if smoke_images:
             wanted = smoke_images if split == "train" else SMOKE_EVAL_IMAGES
             path, used = _smoke_file(folder, name, split, record, wanted)

@@ -57,9 +57,44 @@ def paddle_facts() -> Dict[str, Any]:
 
 
 def gpu_facts() -> List[Dict[str, Any]]:
-    """The cards that nvidia-smi names: name, memory in MiB, compute capability, driver."""
-    query = "name,memory.total,memory.used,compute_cap,driver_version"
-    argv = ["nvidia-smi", "--query-gpu=" + query, "--format=csv,noheader,nounits"]
+    """The cards that nvidia-smi names and CUDA_VISIBLE_DEVICES lets through.
+
+    Each has name, memory_mib, used_mib, uuid, driver and compute_capability (empty where
+    the driver is too old to say).
+    """
+    columns = "name,memory.total,memory.used,uuid,driver_version"
+    rows = _nvidia_smi(columns + ",compute_cap") or _nvidia_smi(columns)
+    cards: List[Dict[str, Any]] = [
+        {
+            "name": row[0],
+            "memory_mib": int(row[1]),
+            "used_mib": int(row[2]) if row[2].isdigit() else 0,
+            "uuid": row[3],
+            "driver": row[4],
+            "compute_capability": row[5] if len(row) > 5 else "",
+        }
+        for row in rows
+        if len(row) >= 5 and row[1].isdigit()
+    ]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return cards
+    chosen = []
+    for item in filter(None, (part.strip() for part in visible.split(","))):
+        found = [
+            card
+            for number, card in enumerate(cards)
+            if item == str(number) or (not item.isdigit() and card["uuid"].startswith(item))
+        ]
+        if not found:
+            break  # CUDA ignores everything after a name it does not know.
+        chosen += found[:1]
+    return chosen
+
+
+def _nvidia_smi(columns: str) -> List[List[str]]:
+    """The rows of a query, empty where nvidia-smi is absent or fails."""
+    argv = ["nvidia-smi", "--query-gpu=" + columns, "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(
             argv,
@@ -72,25 +107,8 @@ def gpu_facts() -> List[Dict[str, Any]]:
         return []
     if answer.returncode != 0:
         return []
-    cards = []
-    for line in answer.stdout.decode("utf-8", "replace").splitlines():
-        cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) == 5 and cells[1].isdigit():
-            used = int(cells[2]) if cells[2].isdigit() else 0
-            cards.append(
-                {
-                    "name": cells[0],
-                    "memory_mib": int(cells[1]),
-                    "used_mib": used,
-                    "compute_capability": cells[3],
-                    "driver": cells[4],
-                }
-            )
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None or not cards:
-        return cards
-    chosen = [item.strip() for item in visible.split(",") if item.strip()]
-    return [cards[int(i)] for i in chosen if i.isdigit() and int(i) < len(cards)]
+    text = answer.stdout.decode("utf-8", "replace")
+    return [[cell.strip() for cell in line.split(",")] for line in text.splitlines()]
 
 
 def core_count() -> int:
@@ -115,6 +133,26 @@ def machine_facts(home: str) -> Dict[str, Any]:
         "gpus": gpu_facts(),
         "paddle": paddle_facts(),
     }
+
+
+def check_values(whole_numbers: List[Any], workers: Any, base_lr: Any) -> None:
+    """Refuse parameters that no training can use. Raises StageError."""
+    for name, value in zip(("GPUS", "EPOCHS", "BATCH_SIZE"), whole_numbers):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise _parameter_fault(name, value, "a whole number from 1")
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 0:
+        raise _parameter_fault("WORKERS", workers, "a whole number from 0")
+    number = isinstance(base_lr, (int, float)) and not isinstance(base_lr, bool)
+    if base_lr is not None and not (number and 0 < base_lr < 100):
+        raise _parameter_fault("BASE_LR", base_lr, "a number over 0, or None for the plan's")
+
+
+def _parameter_fault(name: str, value: Any, wanted: str) -> StageError:
+    return StageError(
+        "%s is %r, not %s" % (name, value, wanted),
+        "Correct the parameter, then run the job again.",
+        cause="parameters",
+    )
 
 
 def prepare(home: str, device: str, gpus: int, smoke: bool, paddle_wanted: str) -> str:
@@ -168,7 +206,7 @@ def _check_paddle(paddle: Dict[str, Any], wanted: str) -> None:
             "Paddle is %s, but this bundle's PaddleDetection was chosen for Paddle %s"
             % (version, wanted),
             "Set `environment:` in job.yaml to the one you chose on AI Studio "
-            "(`jobgen environments` lists them), and build again.",
+            "(docs/job.md lists them), and build again.",
             cause="paddle",
         )
 

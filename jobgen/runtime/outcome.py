@@ -7,6 +7,7 @@ the run, the file on disk is complete and says how far the run came.
 import contextlib
 import datetime
 import json
+import math
 import os
 import signal
 import sys
@@ -55,6 +56,17 @@ def write_text_atomically(path: str, text: str) -> None:
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
+
+
+def finite(value: Any) -> Any:
+    """`value` with numbers that JSON lacks (nan, inf) as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
 
 
 def duration_text(seconds: float) -> str:
@@ -129,7 +141,8 @@ class Outcome:
 
     def save(self) -> None:
         self.data["seconds"] = round(time.monotonic() - self._clock, 3)
-        text = json.dumps(self.data, indent=2, ensure_ascii=False, sort_keys=True)
+        data = finite(self.data)
+        text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True, allow_nan=False)
         write_text_atomically(self.path("result.json"), text + "\n")
 
     def event(self, kind: str, **facts: Any) -> None:
@@ -139,7 +152,7 @@ class Outcome:
         line.update(facts)
         try:
             with open(self.path("events.jsonl"), "a", encoding="utf-8", newline="\n") as stream:
-                stream.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
+                stream.write(json.dumps(finite(line), ensure_ascii=False, sort_keys=True) + "\n")
         except OSError as error:
             print("events.jsonl: %s" % error, file=sys.stderr)
 

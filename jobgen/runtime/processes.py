@@ -1,6 +1,7 @@
 """Child processes: streamed, logged, timed, and ended with all they started."""
 
 import codecs
+import contextlib
 import json
 import os
 import re
@@ -8,8 +9,9 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 from jobgen.runtime.outcome import StageError, outcome
 
@@ -92,7 +94,28 @@ def memory_facts() -> Dict[str, int]:
 
 
 def end_group(process: "subprocess.Popen[bytes]", patience: float = 10.0) -> None:
-    """End a child and everything in its process group: SIGTERM, then SIGKILL."""
+    """End a child and everything in its process group: SIGTERM, then SIGKILL.
+
+    A second Ctrl-C or SIGTERM meanwhile does not leave the work half done.
+    """
+    with _signals_held():
+        _end_group(process, patience)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_group(process: "subprocess.Popen[bytes]", patience: float) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

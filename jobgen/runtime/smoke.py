@@ -19,7 +19,9 @@ def smoke(clone_dir: str, run_config: str, device: str, timeout: float) -> Dict[
     """Run the step in a child process. Raises StageError unless both losses are finite."""
     limit = CPU_IMAGES if device == "cpu" else 0
     found: Dict[str, Any] = json_from_child(
-        python_command(child_script("smoke_step.py"), run_config, str(limit)),
+        python_command(
+            child_script("run_tool.py"), child_script("smoke_step.py"), run_config, str(limit)
+        ),
         "smoke",
         "the smoke step",
         cwd=clone_dir,
@@ -30,8 +32,7 @@ def smoke(clone_dir: str, run_config: str, device: str, timeout: float) -> Dict[
     if not all(math.isfinite(loss) for loss in found["losses"]):
         raise StageError(
             "the loss of the smoke step is %s" % found["losses"],
-            "The boxes or the learning rate are at fault: look at the data with "
-            "`jobgen dataset inspect`.",
+            "Most likely the boxes are at fault: look for boxes of no or tiny size in the data.",
             cause="nan",
             log=outcome().log_path("smoke"),
         )

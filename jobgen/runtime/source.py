@@ -13,6 +13,7 @@ from jobgen.runtime.processes import child_environment, exit_text, last_words, r
 
 CLONE_TRIES = 2
 SLOW_NETWORK = ["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60"]
+CLONE_MARK = "jobgen-clone"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -102,6 +103,8 @@ def _clone_once(url: str, revision: str, folder: str, timeout: float) -> Optiona
         shutil.rmtree(half, ignore_errors=True)
         fault = _run_all(way, log, timeout)
         if fault is None:
+            with open(os.path.join(half, ".git", CLONE_MARK), "w", encoding="utf-8") as stream:
+                stream.write(url + "\n")
             os.rename(half, folder)
             return None
     shutil.rmtree(half, ignore_errors=True)
@@ -114,6 +117,11 @@ def _run_all(commands: List[List[str]], log: str, timeout: float) -> Optional[st
         if finished.exit_status != 0 or finished.timed_out:
             return "git %s: %s" % (exit_text(finished), last_words(finished.tail))
     return None
+
+
+def cloned_here(folder: str) -> bool:
+    """Whether a job cloned this folder, and nobody else did."""
+    return os.path.isfile(os.path.join(folder, ".git", CLONE_MARK))
 
 
 def ppdet_hash(folder: str, fixes: Sequence[Dict[str, Any]] = ()) -> str:

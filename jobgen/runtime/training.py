@@ -1,16 +1,19 @@
 """The `train` stage: tools/train.py, watched, logged, and gone on with where it stopped."""
 
+import json
 import math
 import os
+import shutil
 import time
 from typing import Any, Dict, List, Optional
 
 from jobgen.runtime.checkpoints import (
     find_weights,
     keep_best_before_resume,
+    mark_best,
     newest_checkpoint,
+    score,
 )
-from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.outcome import (
     StageError,
     duration_text,
@@ -37,11 +40,18 @@ SHOW_EVERY = 10.0
 class TrainWatch:
     """Reads the training log as it is written: curves, best mAP, and what must stop the run."""
 
-    def __init__(self, csv_path: str, epochs: int, first_epoch: int, best: Dict[str, Any]) -> None:
+    def __init__(
+        self, csv_path: str, save_dir: str, epochs: int, first_epoch: int, best: Dict[str, Any]
+    ) -> None:
         self.csv_path = csv_path
+        self.save_dir = save_dir
         self.epochs = epochs
         self.first_epoch = first_epoch
         self.best = best
+        # PaddleDetection's own best, which it forgets at a resume.
+        self.best_of_attempt: Dict[str, Any] = {}
+        # An evaluation whose weights are about to be saved as best_model.
+        self.pending: Dict[str, Any] = {}
         self.last_step: Dict[str, Any] = {}
         self.evaluation: Dict[str, float] = {}
         self.steps_seen = 0
@@ -75,6 +85,9 @@ class TrainWatch:
             outcome().event("loaded", valid=said["valid"], invalid=said["invalid"])
         else:
             self.signs[said["kind"]] = self.signs.get(said["kind"], 0) + 1
+            if said["kind"] == "checkpoint" and self.pending:
+                mark_best(self.save_dir, self.pending)
+                self.pending = {}
             if said["kind"] == "too_small":
                 raise StageError(
                     "the training set has fewer images than one batch, so nothing would be trained",
@@ -84,6 +97,7 @@ class TrainWatch:
 
     def _step(self, said: Dict[str, Any]) -> None:
         self.steps_seen += 1
+        self.pending = {}
         self.last_step = said
         self._append(dict(said["meters"], **said))
         loss = said["meters"].get("loss", 0.0)
@@ -122,6 +136,9 @@ class TrainWatch:
         values = dict(self.evaluation, epoch=epoch)
         self.evaluation = {}
         self._append(values)
+        if score(values) >= score(self.best_of_attempt):
+            self.best_of_attempt = values
+            self.pending = values
         if score(values) >= score(self.best):
             self.best.clear()
             self.best.update(values)
@@ -180,11 +197,12 @@ def train_command(
     clone_dir: str, run_config: str, device: str, gpus: int, amp: bool, resume: Optional[str]
 ) -> List[str]:
     """The command line of one training, through the launcher where there is more than one GPU."""
-    argv = python_command()
+    runner = child_script("run_tool.py")
+    argv = python_command(runner)
     if device == "gpu" and gpus > 1:
         cards = ",".join(str(number) for number in range(gpus))
-        argv += ["-m", "paddle.distributed.launch", "--gpus", cards]
-    argv += [child_script("run_tool.py"), os.path.join(clone_dir, "tools", "train.py")]
+        argv += ["-m", "paddle.distributed.launch", "--gpus", cards, runner]
+    argv.append(os.path.join(clone_dir, "tools", "train.py"))
     argv += ["-c", run_config, "--eval"]
     if amp:
         argv.append("--amp")
@@ -193,16 +211,28 @@ def train_command(
     return argv
 
 
-def claim_save_dir(save_dir: str, files: List[str]) -> None:
-    """Put checkpoints aside that were made with other settings than `files`."""
-    identity = " ".join(file_sha256(path) for path in files)
-    mark = os.path.join(save_dir, "identity")
+def training_identity(
+    values: Dict[str, Any], place: Dict[str, Any], dataset: Dict[str, Any], **more: Any
+) -> str:
+    """What a checkpoint was trained on and how, as text: only a training of the same identity
+    goes on from it. Paths, device and worker processes don't shape a training."""
+    shaping = {key: value for key, value in values.items() if key != "worker_num"}
+    facts = dict(more, values=shaping, data=place["sha256"], classes=dataset["classes"])
+    facts["source"] = outcome().data["source"].get("commit")
+    return json.dumps(facts, sort_keys=True, ensure_ascii=False)
+
+
+def claim_save_dir(save_dir: str, identity: str, fresh: bool = False) -> None:
+    """Put checkpoints of another identity aside; with `fresh` remove what is there."""
+    mark = os.path.join(save_dir, "identity.json")
     try:
         with open(mark, encoding="utf-8") as stream:
             earlier = stream.read().strip()
     except OSError:
         earlier = ""
-    if os.path.isdir(save_dir) and os.listdir(save_dir) and earlier != identity:
+    if fresh:
+        shutil.rmtree(save_dir, ignore_errors=True)
+    elif os.path.isdir(save_dir) and os.listdir(save_dir) and earlier != identity:
         number = 1
         while os.path.exists("%s-old-%d" % (save_dir, number)):
             number += 1
@@ -228,17 +258,18 @@ def train(
     """
     run = outcome()
     csv_path = run.path("metrics.csv")
-    if _finished_before(save_dir, csv_path, epochs):
+    if _finished_before(save_dir, epochs):
         return
     start = newest_checkpoint(save_dir) if os.path.isdir(save_dir) else None
     first_epoch = start.epochs if start else 0
-    best = best_of(csv_path, first_epoch)
+    best: Dict[str, Any] = {}
     if start:
         kept = keep_best_before_resume(save_dir)
+        best = dict(kept.metrics) if kept else {}
         note("going on from the checkpoint of epoch %d" % first_epoch)
-        run.event("resume", epochs=first_epoch, checkpoint=start.prefix, best=kept)
+        run.event("resume", epochs=first_epoch, checkpoint=start.prefix, best=best)
         run.data["resumed_from_epoch"] = first_epoch
-    watch = TrainWatch(csv_path, epochs, first_epoch, best)
+    watch = TrainWatch(csv_path, save_dir, epochs, first_epoch, best)
     argv = train_command(clone_dir, run_config, device, gpus, amp, start and start.prefix)
     log = run.log_path("train")
     environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
@@ -267,7 +298,7 @@ def train(
     summary(text)
 
 
-def _finished_before(save_dir: str, csv_path: str, epochs: int) -> bool:
+def _finished_before(save_dir: str, epochs: int) -> bool:
     """An earlier attempt trained to the end; only what follows is still to do."""
     try:
         with open(os.path.join(save_dir, "finished"), encoding="utf-8") as stream:
@@ -276,27 +307,8 @@ def _finished_before(save_dir: str, csv_path: str, epochs: int) -> bool:
         return False
     if done != epochs or find_weights(save_dir, "model_final") is None:
         return False
-    best = best_of(csv_path, epochs)
-    outcome().data["metrics"]["best"] = best
     summary("trained already, %d epochs" % epochs)
     return True
-
-
-def best_of(csv_path: str, before_epoch: int) -> Dict[str, Any]:
-    """The best evaluation of the epochs before `before_epoch`; empty where there is none."""
-    found: Dict[str, Any] = {}
-    for values in read_metrics(csv_path):
-        if "mAP50" not in values or values["epoch"] >= before_epoch:
-            continue
-        if score(values) >= score(found):
-            found = {key: values[key] for key in ("mAP", "mAP50") if key in values}
-            found["epoch"] = int(values["epoch"])
-    return found
-
-
-def score(values: Dict[str, Any]) -> float:
-    """What PaddleDetection picks the best model by: mAP, or mAP@0.5 where the metric is VOC."""
-    return float(values.get("mAP", values.get("mAP50", -1.0)))
 
 
 def _died(finished: Finished, log: str, save_dir: str) -> StageError:

@@ -4,13 +4,14 @@ A `.pdparams` file is a pickle, and reading a pickle runs what is in it. So its
 opcodes are walked first, which also tells a torn file from a whole one.
 """
 
+import hashlib
 import os
 import pickletools
 import shutil
 import time
 import urllib.error
 import urllib.request
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.outcome import StageError, adjust, outcome
@@ -30,30 +31,45 @@ HARMLESS = (
     "__builtin__ object",
     "builtins object",
 )
+REFUSED_OPCODES = frozenset(
+    ("POP", "POP_MARK", "DUP", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID")
+)
 DOWNLOAD_TRIES = 3
 DOWNLOAD_TIMEOUT = 30.0
 
 
 def pickle_fault(path: str) -> Optional[str]:
-    """Why a pickle must not or can't be opened: `torn`, or the name it would import; else None."""
-    strings: List[str] = []
+    """Why a pickle must not or can't be opened: `torn`, or the name it would import; else None.
+
+    A name that STACK_GLOBAL takes from the stack must be the two texts pushed just
+    before it, and nothing may take from the stack in between.
+    """
+    pushed: List[Optional[str]] = []
+    memo: Dict[int, Optional[str]] = {}
     try:
         with open(path, "rb") as stream:
             if os.path.getsize(path) == 0:
                 return "torn"
             for opcode, argument, _ in pickletools.genops(stream):
-                if opcode.name == "GLOBAL" and argument not in HARMLESS:
+                name = opcode.name
+                if name in REFUSED_OPCODES:
+                    return "the opcode %s" % name
+                if name == "GLOBAL" and argument not in HARMLESS:
                     return str(argument)
-                if opcode.name == "STACK_GLOBAL":
-                    name = " ".join(strings[-2:])
-                    if name not in HARMLESS:
-                        return name
-                if opcode.name in ("INST", "OBJ", "EXT1", "EXT2", "EXT4"):
-                    return opcode.name
-                if "UNICODE" in opcode.name or opcode.name.endswith("STRING"):
-                    strings = (strings + [str(argument)])[-4:]
-                elif opcode.name in ("BINGET", "LONG_BINGET", "GET"):
-                    strings = (strings + ["?"])[-4:]
+                if name == "STACK_GLOBAL":
+                    wanted = " ".join(text or "?" for text in pushed[-2:])
+                    if wanted not in HARMLESS:
+                        return wanted
+                if name == "MEMOIZE":
+                    memo[len(memo)] = pushed[-1] if pushed else None
+                elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+                    memo[int(argument or 0)] = pushed[-1] if pushed else None
+                elif name in ("GET", "BINGET", "LONG_BINGET"):
+                    pushed.append(memo.get(int(argument or 0)))
+                else:
+                    is_text = "UNICODE" in name or name.endswith("STRING")
+                    pushed.append(str(argument) if is_text else None)
+                del pushed[:-2]
     except (ValueError, EOFError, IndexError, UnicodeDecodeError, MemoryError):
         return "torn"
     return None
@@ -80,14 +96,25 @@ def _download(url: str, path: str) -> None:
             os.remove(half)
 
 
+def cached_weights(url: str, folder: str) -> str:
+    """Where weights from `url` are kept: two addresses may end in one file name."""
+    stem = os.path.splitext(url.rsplit("/", 1)[-1])[0] or "weights"
+    digest = hashlib.sha256(url.encode("utf-8")).hexdigest()[:12]
+    return os.path.join(folder, "%s-%s.pdparams" % (stem, digest))
+
+
+def _is(path: str, sha256: Optional[str]) -> bool:
+    return not sha256 or file_sha256(path) == sha256
+
+
 def fetch_weights(url: str, folder: str, sha256: Optional[str] = None, pause: float = 3.0) -> str:
     """The local path of the weights at `url`, from the cache `folder` or the network.
 
     Raises StageError where they can't be had.
     """
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, url.rsplit("/", 1)[-1])
-    if os.path.isfile(path) and pickle_fault(path) is None:
+    path = cached_weights(url, folder)
+    if os.path.isfile(path) and pickle_fault(path) is None and _is(path, sha256):
         outcome().event("weights", url=url, path=path, fetched=False)
         return path
     fault: Optional[Exception] = None
@@ -100,7 +127,7 @@ def fetch_weights(url: str, folder: str, sha256: Optional[str] = None, pause: fl
             if attempt < DOWNLOAD_TRIES:
                 time.sleep(pause)
             continue
-        if sha256 and file_sha256(path) != sha256:
+        if not _is(path, sha256):
             os.remove(path)
             fault = ValueError("the file has another SHA-256 than the catalogue names")
             continue
@@ -136,14 +163,16 @@ def local_weights(home: str, name: str) -> str:
 
 
 def pretrained_weights(
-    pretrained: str, home: str, folder: str, missing: str, sha256: Optional[str] = None
+    pretrained: str, home: str, folder: Optional[str], missing: str, sha256: Optional[str] = None
 ) -> str:
     """What `pretrain_weights` shall be: a local path, or empty to start from scratch.
 
-    `missing` says what to do where the weights can't be had: `stop` or `scratch`.
+    `folder` is the cache for downloads, None for `~/.cache/jobgen/weights`. `missing`
+    says what to do where the weights can't be had: `stop` or `scratch`.
     """
     if not pretrained:
         return ""
+    folder = folder or os.path.join(os.path.expanduser("~"), ".cache", "jobgen", "weights")
     try:
         if pretrained.split(":")[0] in ("http", "https"):
             return fetch_weights(pretrained, folder, sha256)

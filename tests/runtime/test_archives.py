@@ -175,3 +175,58 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
     path.write_bytes(b"Rar!\x1a\x07" + b"0" * 100)
     with pytest.raises(StageError, match="it is no zip or tar file"):
         unpacked(tmp_path, path)
+
+
+def test_a_tar_with_gbk_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(str(path), "w", encoding="gbk", format=tarfile.GNU_FORMAT) as out:
+        info = tarfile.TarInfo("船/a.txt")
+        info.size = 1
+        out.addfile(info, io.BytesIO(b"x"))
+    assert unpacked(tmp_path, path) == {"船/a.txt": b"x"}
+
+
+def test_a_tar_that_ends_in_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = make_zip(tmp_path / "inner.zip", [("inner.txt", "1")]).read_bytes()
+    path = tmp_path / "a.tar"
+    with tarfile.open(str(path), "w") as out:
+        info = tarfile.TarInfo("s/inner.zip")
+        info.size = len(inner)
+        out.addfile(info, io.BytesIO(inner))
+    assert list(unpacked(tmp_path, path)) == ["s/inner.zip"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([("a", "1"), ("a/b", "2")], "'a' is a file and a folder in it"),
+        ([(".", "1")], "it has an entry without a name"),
+    ],
+)
+def test_names_that_can_not_be_on_one_disk(tmp_path: Path, entries: list, message: str) -> None:
+    with pytest.raises(StageError) as caught:
+        unpacked(tmp_path, make_zip(tmp_path / "a.zip", entries))
+    assert caught.value.message == "a.zip: " + message
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_damage_in_every_compression(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(str(path), "w", method) as archive:
+        archive.writestr("a.bin", os.urandom(3000))
+    raw = path.read_bytes()
+    path.write_bytes(raw[:60] + b"\xff" * 200 + raw[260:])
+    with pytest.raises(StageError, match=r"the entry 'a\.bin' (is damaged|ends too early)"):
+        unpacked(tmp_path, path)
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mount").mkdir()
+    (tmp_path / "mount" / "train.json").write_text("original")
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "s").symlink_to(tmp_path / "mount")
+    archive = make_zip(tmp_path / "a.zip", [("s/train.json", "new")])
+    with pytest.raises(StageError, match="would be written through a link"):
+        unpacked(tmp_path, archive)
+    assert (tmp_path / "mount" / "train.json").read_text() == "original"

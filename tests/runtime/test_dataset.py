@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 import pytest
 
-from jobgen.runtime.dataset import file_sha256, prepare_data
+from jobgen.runtime.dataset import file_sha256, prepare_data, remove_unpacked
 from jobgen.runtime.outcome import Outcome, StageError
 from tests.runtime.conftest import events
 
@@ -200,3 +200,68 @@ def test_a_smoke_run_takes_a_few_images_that_have_boxes(mount: Mount, run: Outco
     assert ("train images", 3, 1) in [
         (a["what"], a["planned"], a["used"]) for a in run.data["adjustments"]
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "items", "message"),
+    [
+        ("images", [1], "train.json: an item of images has no whole number as id: 1"),
+        (
+            "categories",
+            ["ship"],
+            "train.json: an item of categories has no whole number as id: 'ship'",
+        ),
+        (
+            "annotations",
+            [{"id": "a"}],
+            "train.json: an item of annotations has no whole number as id: {'id': 'a'}",
+        ),
+        (
+            "categories",
+            [{"id": 0, "name": "ship"}] * 2,
+            "train.json: two items of categories have the id 0",
+        ),
+        ("images", [{"id": 0}], "train.json: image 0 lacks file_name, width or height"),
+        (
+            "images",
+            [{"id": 0, "file_name": "../x.jpg", "width": 1, "height": 1}],
+            "train.json: image 0 has the file_name '../x.jpg'",
+        ),
+    ],
+)
+def test_items_of_the_wrong_shape(mount: Mount, kind: str, items: list, message: str) -> None:
+    mount.train[kind] = items
+    assert fault(mount) == message
+
+
+def test_two_sources_of_one_name_do_not_remove_each_other(mount: Mount) -> None:
+    mount.mount()
+    other = mount.home / "data" / "data8"
+    other.mkdir()
+    with zipfile.ZipFile(str(other / "s.zip"), "w") as archive:
+        archive.writestr("s/more.txt", "x")
+    mount.job["sources"].append({"id": 8, "archive": "s.zip", "folder": None, "into": ""})
+    place = prepare_data(str(mount.home), mount.job, "ships")
+    assert Path(place["dataset_dir"], "train.json").is_file()
+    assert Path(place["dataset_dir"], "more.txt").is_file()
+
+
+def test_a_folder_does_not_fill_what_an_archive_filled(mount: Mount) -> None:
+    mount.mount()
+    (mount.home / "data" / "data7" / "s").mkdir()
+    mount.job["sources"].append({"id": 7, "archive": None, "folder": "s", "into": ""})
+    with pytest.raises(StageError, match="is in the way of the mounted folder"):
+        prepare_data(str(mount.home), mount.job, "ships")
+
+
+def test_cleaning_up_leaves_what_is_not_this_jobs(mount: Mount, run: Outcome) -> None:
+    mount.prepare(1)
+    datasets = mount.home / "datasets"
+    (datasets / "other").mkdir()
+    (datasets / "other" / "keep.txt").write_text("x")
+    (datasets / "s" / "mine.txt").write_text("x")
+    removed = remove_unpacked(str(mount.home), "ships", mount.job["sources"])
+    assert removed == ["the files of s.zip", "datasets/ships_smoke"]
+    left = sorted(p.relative_to(datasets).as_posix() for p in datasets.rglob("*") if p.is_file())
+    assert left == ["other/keep.txt", "s/mine.txt"]
+    assert (mount.home / "data" / "data7" / "s.zip").is_file()

@@ -5,7 +5,13 @@ from typing import Any, Dict, List
 import pytest
 
 from jobgen.runtime.install import missing_requirements
-from jobgen.runtime.machine import choose_device, find_home, gpu_facts, prepare
+from jobgen.runtime.machine import (
+    check_values,
+    choose_device,
+    find_home,
+    gpu_facts,
+    prepare,
+)
 from jobgen.runtime.outcome import Outcome, StageError
 
 CARD = {"name": "Tesla V100", "memory_mib": 16160, "used_mib": 3}
@@ -47,26 +53,70 @@ def test_a_missing_gpu_stops_the_job(
     assert caught.value.message == message
 
 
-def nvidia_smi(folder: Path, answer: str, status: int = 0) -> None:
+@pytest.mark.parametrize(
+    ("numbers", "workers", "base_lr", "message"),
+    [
+        ([0, 1, 1], 1, None, "GPUS is 0, not a whole number from 1"),
+        ([1, "3", 1], 1, None, "EPOCHS is '3', not a whole number from 1"),
+        ([1, 1, True], 1, None, "BATCH_SIZE is True, not a whole number from 1"),
+        ([1, 1, 1], "4", None, "WORKERS is '4', not a whole number from 0"),
+        ([1, 1, 1], 1, "abc", "BASE_LR is 'abc', not a number over 0, or None for the plan's"),
+        ([1, 1, 1], 1, -1, "BASE_LR is -1, not a number over 0, or None for the plan's"),
+    ],
+)
+def test_parameters_that_no_training_can_use(
+    numbers: list, workers: Any, base_lr: Any, message: str
+) -> None:
+    check_values([1, 1, 1], 0, 0.1)
+    with pytest.raises(StageError) as caught:
+        check_values(numbers, workers, base_lr)
+    assert caught.value.message == message
+
+
+ROWS = "Tesla V100, 16160, 3, GPU-aaaa-1, 470.1%s\nA100, 40000, [N/A], GPU-bbbb-2, 470.1%s\n"
+
+
+def nvidia_smi(folder: Path, answer: str, status: int = 0, refuses: str = "nothing") -> None:
     folder.mkdir()
     tool = folder / "nvidia-smi"
-    tool.write_text("#!/bin/sh\ncat <<'E'\n%sE\nexit %d\n" % (answer, status))
+    tool.write_text(
+        "#!/bin/sh\ncase \"$*\" in *%s*) exit 6;; esac\ncat <<'E'\n%sE\nexit %d\n"
+        % (refuses, answer, status)
+    )
     tool.chmod(0o755)
 
 
-def test_cards_are_read_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nvidia_smi(
-        tmp_path / "bin", "Tesla V100, 16160, 3, 7.0, 470.1\nA100, 40000, [N/A], 8.0, 470.1\n"
-    )
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        (None, ["Tesla V100", "A100"]),
+        ("1", ["A100"]),
+        ("1,0", ["A100", "Tesla V100"]),
+        ("", []),
+        ("GPU-bbbb", ["A100"]),
+        ("0,-1", ["Tesla V100"]),
+    ],
+)
+def test_cards_are_read_from_nvidia_smi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: Any, names: list
+) -> None:
+    nvidia_smi(tmp_path / "bin", ROWS % (", 7.0", ", 8.0"))
     monkeypatch.setenv("PATH", "%s:%s" % (tmp_path / "bin", os.environ["PATH"]))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     cards = gpu_facts()
-    assert [card["name"] for card in cards] == ["Tesla V100", "A100"]
-    assert cards[0]["compute_capability"] == "7.0"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert [card["name"] for card in gpu_facts()] == ["A100"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpu_facts() == []
+    assert [card["name"] for card in cards] == names
+    assert {c["compute_capability"] for c in cards} <= {"7.0", "8.0"}
+
+
+def test_an_old_driver_that_knows_no_compute_capability(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvidia_smi(tmp_path / "bin", ROWS % ("", ""), refuses="compute_cap")
+    monkeypatch.setenv("PATH", "%s:%s" % (tmp_path / "bin", os.environ["PATH"]))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [card["compute_capability"] for card in gpu_facts()] == ["", ""]
 
 
 def test_a_broken_driver_is_no_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

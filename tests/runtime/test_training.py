@@ -1,6 +1,9 @@
 """The train stage, with a stand-in for tools/train.py that writes upstream's logs and files."""
 
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,14 @@ from jobgen.runtime.checkpoints import (
     remove_old_checkpoints,
 )
 from jobgen.runtime.collect import collect, loss_trend, verdict
-from jobgen.runtime.outcome import Outcome, StageError
-from jobgen.runtime.training import claim_save_dir, read_metrics, train, train_command
+from jobgen.runtime.outcome import Outcome, StageError, begin
+from jobgen.runtime.training import (
+    claim_save_dir,
+    read_metrics,
+    train,
+    train_command,
+    training_identity,
+)
 from tests.runtime.conftest import CHILDREN, events
 
 TOOL = """
@@ -46,14 +55,16 @@ for epoch in range(first, settings["epochs"]):
         raise MemoryError("Out of memory error on GPU 0")
     last = epoch == settings["epochs"] - 1
     keep("model_final" if last else str(epoch), epoch)
+    print("[1] ppdet.utils.checkpoint INFO: Save checkpoint: x", flush=True)
     score = settings["scores"][epoch]
     for name, iou in (("0.50:0.95", score / 2), ("0.50     ", score), ("0.75     ", 0)):
         print(" Average Precision  (AP) @[ IoU=%s | area=   all | maxDets=100 ] = %.3f" % (name, iou))
     for area in (" small", "medium", " large"):
         print(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=%s | maxDets=100 ] = 0.1" % area)
-    if settings.get("score_so_far", best) <= score and score >= best:
+    if score >= best:
         best = score
         keep("best_model", epoch)
+        print("[1] ppdet.utils.checkpoint INFO: Save checkpoint: x", flush=True)
 """
 
 
@@ -124,6 +135,10 @@ def test_a_killed_training_says_how_and_where_to_go_on(bench: Bench, run: Outcom
     assert error.log == run.log_path("train")
 
 
+def shipped(run: Outcome) -> Any:
+    return pickle.loads(Path(run.path("weights", "best_model.pdparams")).read_bytes())
+
+
 def test_the_next_run_goes_on_and_the_best_survives(bench: Bench, run: Outcome) -> None:
     with pytest.raises(StageError):
         bench.train(die_in=2)
@@ -132,17 +147,43 @@ def test_the_next_run_goes_on_and_the_best_survives(bench: Bench, run: Outcome) 
     assert run.data["metrics"]["best"]["mAP50"] == 0.4
     epochs = [r["epoch"] for r in rows(run) if "loss" in r]
     assert epochs == [0, 0, 1, 1, 2, 2]
-    status = collect(str(bench.save_dir), [], smoke=False)
-    assert status == "ok"
-    best = pickle.loads(Path(run.path("weights", "best_model.pdparams")).read_bytes())
-    assert best == {"w": 1}
+    assert collect(str(bench.save_dir), [], smoke=False) == "ok"
+    assert shipped(run) == {"w": 1}
+
+
+def test_the_best_survives_two_resumes_and_a_collect_of_its_own(
+    bench: Bench, run: Outcome, tmp_path: Path
+) -> None:
+    scores = [0.1, 0.9, 0.2, 0.3, 0.25]
+    for die_in in (2, 4):
+        with pytest.raises(StageError):
+            bench.train(epochs=5, scores=scores, die_in=die_in)
+    bench.train(epochs=5, scores=scores)
+    again = begin(str(tmp_path / "output"), name="test")
+    again.start("train")
+    bench.train(epochs=5, scores=scores, raise_in=0)
+    assert again.data["stages"][-1]["text"] == "trained already, 5 epochs"
+    assert collect(str(bench.save_dir), [], smoke=False) == "ok"
+    assert again.data["metrics"]["best"]["mAP50"] == 0.9
+    assert shipped(again) == {"w": 1}
+
+
+def test_a_best_that_was_not_saved_any_more_is_not_claimed(bench: Bench, run: Outcome) -> None:
+    tool = bench.folder / "clone" / "tools" / "train.py"
+    text = tool.read_text().replace(
+        "    if score >= best:\n", "    if score >= best and epoch < 2:\n"
+    )
+    tool.write_text(text)
+    bench.train(scores=[0.1, 0.4, 0.8])
+    collect(str(bench.save_dir), [], smoke=False)
+    assert run.data["metrics"]["best"]["mAP50"] == 0.4
+    assert shipped(run) == {"w": 1}
 
 
 def test_a_finished_training_is_not_done_again(bench: Bench, run: Outcome) -> None:
     bench.train()
     bench.train(raise_in=0)
     assert run.data["stages"][-1]["text"] == "trained already, 3 epochs"
-    assert run.data["metrics"]["best"]["mAP50"] == 0.4
 
 
 def test_a_kill_before_the_first_checkpoint(bench: Bench) -> None:
@@ -181,9 +222,35 @@ def test_a_training_without_a_step_is_no_success(bench: Bench) -> None:
 
 def test_several_cards_go_through_the_launcher(bench: Bench) -> None:
     argv = train_command("/c", "/c/m.run.yml", "gpu", 2, True, "/s/1")
-    assert argv[1:5] == ["-m", "paddle.distributed.launch", "--gpus", "0,1"]
+    assert argv[2:6] == ["-m", "paddle.distributed.launch", "--gpus", "0,1"]
+    assert argv[1] == argv[6]
+    assert argv[1].endswith("run_tool.py")
     assert argv[-4:] == ["--eval", "--amp", "-r", "/s/1"]
     assert "-m" not in train_command("/c", "/c/m.run.yml", "cpu", 2, False, None)
+
+
+def test_a_tool_below_a_launcher_runs_and_dies_with_it(bench: Bench, tmp_path: Path) -> None:
+    """As paddle.distributed.launch does: the launcher is a module that starts run_tool.py."""
+    runner = CHILDREN / "run_tool.py"
+    (tmp_path / "launcher.py").write_text(
+        "import subprocess, sys\nsys.exit(subprocess.call([sys.executable] + sys.argv[1:]))\n"
+    )
+    (tmp_path / "tool.py").write_text("import sys; print('ran', sys.argv[1]); sys.exit(3)\n")
+    argv = [
+        sys.executable,
+        str(runner),
+        "-m",
+        "launcher",
+        str(runner),
+        str(tmp_path / "tool.py"),
+        "x",
+    ]
+    env = dict(os.environ, JOBGEN_PARENT=str(os.getpid()), PYTHONPATH=str(tmp_path))
+    answer = subprocess.run(argv, env=env, stdout=subprocess.PIPE)
+    assert answer.returncode == 3
+    assert answer.stdout.split() == [b"ran", b"x"]
+    orphan = dict(env, JOBGEN_PARENT="1")
+    assert subprocess.run(argv, env=orphan, stderr=subprocess.PIPE).returncode == 1
 
 
 def test_a_torn_checkpoint_is_passed_over(bench: Bench) -> None:
@@ -198,17 +265,48 @@ def test_a_torn_checkpoint_is_passed_over(bench: Bench) -> None:
     assert newest_checkpoint(str(bench.save_dir)).epochs == 1  # type: ignore[union-attr]
 
 
-def test_checkpoints_of_another_job_are_put_aside(bench: Bench, tmp_path: Path) -> None:
-    config = tmp_path / "c.yml"
-    config.write_text("a: 1")
-    claim_save_dir(str(bench.save_dir), [str(config)])
-    bench.train()
-    claim_save_dir(str(bench.save_dir), [str(config)])
-    assert find_weights(str(bench.save_dir), "model_final")
-    config.write_text("a: 2")
-    claim_save_dir(str(bench.save_dir), [str(config)])
-    assert find_weights(str(bench.save_dir), "model_final") is None
+def test_checkpoints_of_another_job_are_put_aside(bench: Bench, run: Outcome) -> None:
+    place = {"sha256": {"train": "a", "eval": "b"}}
+    values = {"epochs": 3, "worker_num": 4}
+
+    def claim(values: Any = values, place: Any = place, classes: Any = ("x", "y")) -> None:
+        dataset = {"classes": list(classes)}
+        claim_save_dir(str(bench.save_dir), training_identity(values, place, dataset, amp=False))
+
+    def there() -> bool:
+        return find_weights(str(bench.save_dir), "model_final") is not None
+
+    for change in (
+        {"values": {"epochs": 4, "worker_num": 4}},
+        {"place": {"sha256": {"train": "c", "eval": "b"}}},
+        {"classes": ("y", "x")},
+    ):  # type: Any
+        claim()
+        bench.train()
+        claim()
+        claim(values={"epochs": 3, "worker_num": 1})
+        assert there(), "another machine's cores are no reason to train anew"
+        claim(**change)
+        assert not there()
     assert find_weights(str(bench.save_dir) + "-old-1", "model_final")
+
+
+def test_a_smoke_run_starts_from_nothing(bench: Bench) -> None:
+    claim_save_dir(str(bench.save_dir), "i", fresh=True)
+    bench.train()
+    claim_save_dir(str(bench.save_dir), "i", fresh=True)
+    assert find_weights(str(bench.save_dir), "model_final") is None
+
+
+def test_weights_of_an_earlier_job_are_not_listed(bench: Bench, run: Outcome) -> None:
+    weights = Path(run.path("weights"))
+    weights.mkdir()
+    (weights / "best_model.pdparams").write_bytes(pickle.dumps({"w": "old"}))
+    tool = bench.folder / "clone" / "tools" / "train.py"
+    tool.write_text(tool.read_text().replace("if score >= best:", "if False:"))
+    bench.train()
+    collect(str(bench.save_dir), [], smoke=True)
+    assert [p.name for p in weights.iterdir()] == ["model_final.pdparams"]
 
 
 def test_collect_lists_weights_with_hashes(bench: Bench, run: Outcome) -> None:
@@ -238,6 +336,10 @@ def test_verdicts() -> None:
     assert verdict(dict(good, loss={"first": 2.0, "last": 2.0}), False).startswith("the loss did")
     assert verdict(dict(good, best={}), False) == "mAP@0.5 is 0.000"
     assert loss_trend([{"loss": 1.0}]) is None
+    assert loss_trend([{"loss": 2.0}, {"loss": float("nan")}, {"loss": 1.0}]) == {
+        "first": 2.0,
+        "last": 1.0,
+    }
     assert loss_trend([{"loss": 3.0}, {"mAP": 1}, {"loss": 1.0}]) == {"first": 3.0, "last": 1.0}
 
 

@@ -1,5 +1,6 @@
 import collections
 import http.server
+import os
 import pickle
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from jobgen.runtime.outcome import Outcome, StageError
 from jobgen.runtime.weights import fetch_weights, pickle_fault, pretrained_weights
+from tests.runtime.conftest import events
 
 
 class Evil:
@@ -36,6 +38,15 @@ def test_a_pickle_that_would_run_code_is_named(tmp_path: Path) -> None:
     for protocol in (2, 4):
         found = pickle_fault(str(write(tmp_path / "x", pickle.dumps(Evil(), protocol=protocol))))
         assert found in ("posix system", "nt system")
+
+
+def test_hidden_names_are_found(tmp_path: Path) -> None:
+    """STACK_GLOBAL after two POPs, or after two GETs, takes other texts than the last pushed."""
+    hidden = b"\x80\x04\x8c\x05posix\x8c\x06getpid\x8c\x05numpy\x8c\x05dtype00\x93)R."
+    assert pickle.loads(hidden) == os.getpid()
+    assert pickle_fault(str(write(tmp_path / "x", hidden))) == "the opcode POP"
+    memo = b"\x80\x04\x8c\x05posix\x94\x8c\x06getpid\x94\x8c\x05numpy\x8c\x05dtypeh\x00h\x01\x93)R."
+    assert pickle_fault(str(write(tmp_path / "x", memo))) == "posix getpid"
 
 
 @pytest.mark.parametrize("data", [b"", GOOD[:-1], GOOD[:1500], b"<html>not found</html>"])
@@ -74,9 +85,22 @@ def server() -> Iterator[str]:
 
 
 def test_weights_are_fetched_once(tmp_path: Path, run: Outcome, server: str) -> None:
-    first = fetch_weights(server + "/good.pdparams", str(tmp_path / "w"), pause=0)
+    folder = str(tmp_path / "w")
+    first = fetch_weights(server + "/good.pdparams", folder, pause=0)
     assert Path(first).read_bytes() == GOOD
-    assert fetch_weights("http://127.0.0.1:9/good.pdparams", str(tmp_path / "w"), pause=0) == first
+    assert fetch_weights(server + "/good.pdparams", folder, pause=0) == first
+    assert [e["fetched"] for e in events(run, "weights")] == [True, False]
+    with pytest.raises(StageError):  # another address, the same file name
+        fetch_weights("http://127.0.0.1:9/good.pdparams", folder, pause=0)
+    with pytest.raises(StageError, match="another SHA-256"):
+        fetch_weights(server + "/good.pdparams", folder, sha256="0" * 64, pause=0)
+
+
+def test_without_a_folder_the_users_cache_is_used(
+    tmp_path: Path, run: Outcome, server: str
+) -> None:
+    path = pretrained_weights(server + "/good.pdparams", str(tmp_path), None, "stop")
+    assert path.startswith(os.path.expanduser("~/.cache/jobgen/weights/good-"))
 
 
 @pytest.mark.parametrize(

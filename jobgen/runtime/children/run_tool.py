@@ -1,4 +1,4 @@
-"""Run one of PaddleDetection's tools: python run_tool.py TOOL [ARGUMENT ...]
+"""Run one of PaddleDetection's tools: python run_tool.py TOOL|-m MODULE [ARGUMENT ...]
 
 OpenCV is imported before Paddle: Paddle 2.6.2 otherwise crashes on Debian 12
 (exit status 139, Paddle issue 70538). The tool dies with its parent, so that a
@@ -20,6 +20,8 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
     if parent and os.getppid() != parent:
         sys.exit("the parent process has ended already")
+    # What this process starts through this script, as the launcher does, has it as parent.
+    os.environ["JOBGEN_PARENT"] = str(os.getpid())
 
 
 def main() -> None:
@@ -28,6 +30,10 @@ def main() -> None:
         import cv2  # noqa: F401
     except ImportError:
         pass
+    if sys.argv[1] == "-m":
+        sys.argv = sys.argv[2:]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        return
     tool = sys.argv[1]
     sys.argv = sys.argv[1:]
     sys.path[0] = os.path.dirname(os.path.abspath(tool))
