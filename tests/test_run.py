@@ -312,7 +312,8 @@ def test_twenty_megabytes_of_log_stay_out_of_the_notebook(tmp_path: Path) -> Non
 
 
 SLEEPER = """\
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from jobgen.notebook import Cell, notebook_text

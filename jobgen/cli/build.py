@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobgen.cli import options
 from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Examples:
     help="Folder for the three files [default: upload/ beside the job].",
 )
 @click.option("--check", is_flag=True, help="Compare only; exit 1 if the files are not current.")
-@click.option("--json", "json_output", is_flag=True, help="Answer in JSON.")
+@options.json_output
 @click.pass_obj
 def command(
     console: Console, job: Path, output: Path | None, check: bool, json_output: bool

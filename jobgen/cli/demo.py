@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from jobgen.cli import options
 from jobgen.cli.console import Console
 
 # A small PicoDet on drawn ships, sized for a CPU: about four minutes on two cores.
@@ -22,15 +23,9 @@ ENVIRONMENT = "paddle2.6_py3.10"
     show_default=True,
     help="Where to put the data, the job and the run.",
 )
-@click.option(
-    "--language",
-    type=click.Choice(["zh", "en"]),
-    default="zh",
-    show_default=True,
-    help="Language of the notebook's text.",
-)
+@options.language
 @click.option("--prepare-only", is_flag=True, help="Data, job and bundle only; train nothing.")
-@click.option("--json", "json_output", is_flag=True, help="Answer in JSON.")
+@options.json_output
 @click.pass_obj
 def command(
     console: Console, folder: Path, language: str, prepare_only: bool, json_output: bool

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from jobgen.cli import options
 from jobgen.cli.console import Console
 
 EXAMPLES = """\b
@@ -29,15 +30,9 @@ Examples:
 @click.option("--model", default="picodet_s_416_coco_lcnet", show_default=True)
 @click.option("--environment", default="paddle2.6_py3.10", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
-@click.option(
-    "--language",
-    type=click.Choice(["zh", "en"]),
-    default="zh",
-    show_default=True,
-    help="Language of the notebook's text.",
-)
+@options.language
 @click.option("--folder", type=click.Path(path_type=Path), help="[default: bundles/NAME]")
-@click.option("--json", "json_output", is_flag=True, help="Answer in JSON.")
+@options.json_output
 @click.pass_obj
 def command(
     console: Console, name: str, archive: Path, dataset_id: int | None, model: str,

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from jobgen.cli import options
 from jobgen.cli.console import Console
 
 EXAMPLES = """\b
@@ -65,7 +66,7 @@ def parameter_value(text: str) -> Any:
 )
 @click.option("--new", "fresh", is_flag=True, help="Start afresh beside an unfinished run.")
 @click.option("--yes", is_flag=True, help="Run a bundle that was not built here without asking.")
-@click.option("--json", "json_output", is_flag=True, help="Answer in JSON.")
+@options.json_output
 @click.pass_obj
 def command(
     console: Console,

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from jobgen.runtime.outcome import StageError, write_text_atomically
+from jobgen.runtime.outcome import StageError, read_json_object, write_text_atomically
 
 LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db")
 SPACE_MARGIN = 512 * 2**20
@@ -183,7 +183,7 @@ def unpack(
         total = sum(member.size for member in members)
         facts = {"files": len(members), "bytes": total, "done": False}
         print_ = archive_fingerprint(path, members)
-        earlier = _read_marker(marker)
+        earlier = read_json_object(marker)
         if earlier.get("fingerprint") == print_ and _all_there(target, members):
             return facts
         need_space(path, target, total)
@@ -203,15 +203,6 @@ def unpack(
     return facts
 
 
-def _read_marker(marker: str) -> Dict[str, Any]:
-    try:
-        with open(marker, encoding="utf-8") as stream:
-            record = json.load(stream)
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
 def _all_there(target: str, members: List[Member]) -> bool:
     for member in members:
         try:
@@ -224,7 +215,7 @@ def _all_there(target: str, members: List[Member]) -> bool:
 
 def unpacked_names(marker: str) -> List[str]:
     """The files that the archive of this marker left, relative to its target."""
-    return list(_read_marker(marker).get("names", []))
+    return list(read_json_object(marker).get("names", []))
 
 
 def _remove_file(path: str) -> None:

@@ -6,7 +6,7 @@ import re
 import shutil
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from jobgen.runtime.outcome import write_text_atomically
+from jobgen.runtime.outcome import read_json_object, write_text_atomically
 from jobgen.runtime.weights import pickle_fault
 
 EPOCH_FILE = re.compile(r"(\d+)\.pdparams")
@@ -70,15 +70,6 @@ def mark_best(folder: str, metrics: Dict[str, Any]) -> None:
     write_text_atomically(os.path.join(folder, "best_model.json"), json.dumps(metrics) + "\n")
 
 
-def _read_mark(path: str) -> Dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            found = json.load(stream)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def best_weights(folder: str) -> Optional[BestWeights]:
     """The best whole weights of all attempts, whichever attempt made them."""
     aside = os.path.join(folder, ASIDE)
@@ -87,7 +78,7 @@ def best_weights(folder: str) -> Optional[BestWeights]:
         (find_weights(folder, "best_model"), os.path.join(folder, "best_model.json")),
         (os.path.join(aside, "model.pdparams"), os.path.join(aside, "model.json")),
     ):
-        metrics = _read_mark(mark)
+        metrics = read_json_object(mark)
         if path and metrics and os.path.isfile(path) and pickle_fault(path) != "torn":
             found.append(BestWeights(path, metrics))
     return max(found, key=lambda best: score(best.metrics)) if found else None

@@ -58,6 +58,16 @@ def write_text_atomically(path: str, text: str) -> None:
             os.remove(temporary)
 
 
+def read_json_object(path: str) -> Dict[str, Any]:
+    """A JSON object from a file; empty where there is none that can be read."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = json.load(stream)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def finite(value: Any) -> Any:
     """`value` with numbers that JSON lacks (nan, inf) as text."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -114,14 +124,12 @@ class Outcome:
         self.event("begin", name=self.data.get("name"), attempt=len(self.data["attempts"]) + 1)
 
     def _earlier_attempts(self) -> List[Dict[str, Any]]:
-        try:
-            with open(self.path("result.json"), encoding="utf-8") as stream:
-                earlier = json.load(stream)
-            attempts = list(earlier["attempts"])
-            failure = earlier["failure"] or {}
-            status = earlier["status"]
-        except (OSError, ValueError, KeyError, TypeError):
+        earlier = read_json_object(self.path("result.json"))
+        if not earlier:
             return []
+        attempts = list(earlier.get("attempts") or [])
+        failure = earlier.get("failure") or {}
+        status = earlier.get("status")
         attempts.append(
             {
                 "status": "interrupted" if status == "running" else status,
@@ -208,7 +216,7 @@ _current: List[Outcome] = []
 
 
 def utc_now() -> str:
-    return datetime.datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def begin(folder: str, **facts: Any) -> Outcome:
