@@ -11,7 +11,14 @@ from typing import Any, Dict, List, Optional
 
 from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.machine import core_count
-from jobgen.runtime.outcome import StageError, adjust, outcome, summary, write_text_atomically
+from jobgen.runtime.outcome import (
+    StageError,
+    adjust,
+    count_text,
+    outcome,
+    summary,
+    write_text_atomically,
+)
 from jobgen.runtime.rules import smoke_batch_size, training_values
 
 PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_]\w*", re.I | re.A)
@@ -213,10 +220,10 @@ def write_run_config(
     write_text_atomically(path, base + yaml_block(changed))
     outcome().data["run_config"] = changed
     summary(
-        "%d epochs of %d steps, batch size %d, base_lr %s, %s"
+        "%s of %s, batch size %d, base_lr %s, %s"
         % (
-            values["epochs"],
-            values["steps_per_epoch"],
+            count_text(values["epochs"], "epoch"),
+            count_text(values["steps_per_epoch"], "step"),
             values["batch_size"],
             values["base_lr"],
             "weights from %s" % os.path.basename(weights) if weights else "from scratch",

@@ -89,6 +89,11 @@ def duration_text(seconds: float) -> str:
     return "%d h %d min" % divmod(minutes, 60)
 
 
+def count_text(number: int, word: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return "%d %s%s" % (number, word, "" if number == 1 else "s")
+
+
 class Outcome:
     """The record of one run, kept on disk at every step.
 

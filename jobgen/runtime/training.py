@@ -16,6 +16,7 @@ from jobgen.runtime.checkpoints import (
 )
 from jobgen.runtime.outcome import (
     StageError,
+    count_text,
     duration_text,
     note,
     outcome,
@@ -292,7 +293,8 @@ def train(
     if watch.signs.get("empty_eval") and not best:
         note("an evaluation found nothing at all: the model is still too young")
     write_text_atomically(os.path.join(save_dir, "finished"), "%d\n" % epochs)
-    text = "%d epochs in %s" % (epochs - first_epoch, duration_text(finished.seconds))
+    done = count_text(epochs - first_epoch, "epoch")
+    text = "%s in %s" % (done, duration_text(finished.seconds))
     if best:
         text += ", best mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1)
     summary(text)
@@ -307,7 +309,7 @@ def _finished_before(save_dir: str, epochs: int) -> bool:
         return False
     if done != epochs or find_weights(save_dir, "model_final") is None:
         return False
-    summary("trained already, %d epochs" % epochs)
+    summary("trained already, %s" % count_text(epochs, "epoch"))
     return True
 
 
