@@ -27,7 +27,7 @@ Examples:
 @click.option(
     "--dataset-id", type=click.IntRange(1), help="Its number on AI Studio (data/data<ID>/)."
 )
-@click.option("--model", default="picodet_s_416_coco_lcnet", show_default=True)
+@click.option("--model", help="[default: the one that `dataset inspect` suggests]")
 @click.option("--environment", default="paddle2.6_py3.10", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
 @options.language
@@ -35,12 +35,13 @@ Examples:
 @options.json_output
 @click.pass_obj
 def command(
-    console: Console, name: str, archive: Path, dataset_id: int | None, model: str,
+    console: Console, name: str, archive: Path, dataset_id: int | None, model: str | None,
     environment: str, epochs: int, language: str, folder: Path | None, json_output: bool,
 ) -> None:  # fmt: skip
     """Look at a data set and write NAME's job.yaml: splits, classes, counts, hashes."""
     from jobgen.datasets.job import job_text
     from jobgen.datasets.look import look
+    from jobgen.datasets.statistics import suggest_model
     from jobgen.errors import SpecError
     from jobgen.files import write_atomically
     from jobgen.plan import make_plan
@@ -55,7 +56,8 @@ def command(
     kind = "folder" if archive.is_dir() else "archive"
     source: dict[str, object] = {"id": dataset_id} if dataset_id else {}
     source[kind] = archive.name
-    choice = {"config": model, "pretrained": "coco"}
+    suggested, why = suggest_model(found.train.record)
+    choice = {"config": model or suggested, "pretrained": "coco"}
     text = job_text(name, environment, source, found, choice, {"epochs": epochs}, language)
     make_plan(*parse_spec(load(text, str(path))))
     write_atomically(path, text.encode())
@@ -65,4 +67,6 @@ def command(
         f"{found.train.images} + {found.eval.images} images, "
         f"{found.train.boxes} + {found.eval.boxes} boxes\n{path}"
     )
+    if model is None:
+        console.say(f"model {suggested}: {why} (another one: --model)")
     console.say(f"Next: jobgen build {path}")

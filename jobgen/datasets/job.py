@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobgen.datasets.look import FoundSet, FoundSplit
+from jobgen.datasets.found import FoundSet, FoundSplit
 from jobgen.yamlio import dump_block, dump_scalar
 
 
