@@ -15,6 +15,7 @@ from jobgen.files import sha256
 from jobgen.notebook import PARAMETERS_TAG, Cell, notebook_text
 from jobgen.plan import HOME, Plan
 from jobgen.resources import runtime_file
+from jobgen.runtime.archives import KEPT_APART
 from jobgen.templates import Pack
 
 SECRET = re.compile(
@@ -203,11 +204,10 @@ def _places(plan: Plan) -> dict[str, Any]:
     """Where the data lies on AI Studio, as the tutorial has it."""
     dataset, name = plan.spec.dataset, plan.spec.name
     root = f"{HOME}/datasets/{dataset.root}".rstrip("/") + "/"
-    depth = len(dataset.root.split("/")) if dataset.root else 0
     found: dict[str, Any] = {"dataset_dir": root}
     for split in ("train", "eval"):
         files = getattr(dataset, split)
-        made = f"{'../' * depth}{name}_coco/{split}.json"
+        made = f"{HOME}/datasets/{KEPT_APART}/{name}/coco/{split}.json"
         found[split] = {
             "image_dir": files.images,
             "anno_path": files.annotations if dataset.format == "coco" else made,

@@ -12,8 +12,8 @@ from jobgen.files import sha256, write_atomically
 from jobgen.notebook import parse_notebook
 
 NOTEBOOK = "main.ipynb"
-# Jupyter's own, and not uploaded with the version's files.
-TOLERATED = frozenset([".ipynb_checkpoints"])
+# What Jupyter and file managers leave in any folder.
+TOLERATED = frozenset([".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "desktop.ini"])
 SIZE_LIMIT = 256 * 1024
 
 

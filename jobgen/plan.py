@@ -36,7 +36,17 @@ OWNED = {
     "EvalDataset": "set dataset.eval",
     "TestDataset": "set dataset.eval",
 }
+# A snapshot_epoch of 0 divides by zero after the first epoch; the others fail as late.
+LEAST = {
+    "snapshot_epoch": 1,
+    "log_iter": 1,
+    "worker_num": 0,
+    "PicoHeadV2.static_assigner_epoch": 0,
+    "EvalReader.batch_size": 1,
+    "TestReader.batch_size": 1,
+}
 # Values of the plan that an override may replace, and where they stand in the config.
+OVERRIDES = "overrides"
 REPLACEABLE = {
     "snapshot_epoch": ("snapshot_epoch",),
     "log_iter": ("log_iter",),
@@ -68,8 +78,11 @@ class Plan:
     pretrained: str
 
     def numbers(self) -> dict[str, Any]:
-        """The training values without their origins, as the notebook carries them."""
-        return {name: value.value for name, value in self.values.items()}
+        """The training values without their origins, as the notebook carries them; `overridden`
+        names those that stay when a parameter of the run moves the rest."""
+        found = {name: value.value for name, value in self.values.items()}
+        found["overridden"] = [n for n, value in self.values.items() if value.origin == OVERRIDES]
+        return found
 
 
 def make_plan(spec: JobSpec, document: Document) -> Plan:
@@ -146,10 +159,19 @@ def check_overrides(
             check_overrides(findings, document, value, config[key], here)
         elif has_tag(value):
             findings.error("CF002", f"{dotted}: write `name: X` instead of the tag `!X`", place)
+        elif value_below(dotted, value):
+            least = LEAST[dotted.removeprefix("overrides.")]
+            findings.error("CF004", f"{dotted} is {value!r}; it must be at least {least}", place)
         elif not _same_kind(value, config[key]):
             findings.error(
                 "CF002", f"{dotted} is {value!r}, but the config has {config[key]!r} there", place
             )
+
+
+def value_below(dotted: str, value: Any) -> bool:
+    """Whether a number is under the least with which PaddleDetection works."""
+    least = LEAST.get(dotted.removeprefix("overrides."))
+    return least is not None and isinstance(value, int) and value < least
 
 
 def has_tag(value: Any) -> bool:
@@ -162,8 +184,10 @@ def has_tag(value: Any) -> bool:
 
 
 def _same_kind(value: Any, known: Any) -> bool:
-    if isinstance(known, Tagged) or known is None or value is None:
+    if isinstance(known, Tagged) or known is None:
         return True
+    if value is None:
+        return isinstance(known, str)
     if isinstance(known, bool) or isinstance(value, bool):
         return isinstance(known, bool) and isinstance(value, bool)
     if isinstance(known, float):
@@ -217,7 +241,7 @@ def _training(
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         if value is not None:
-            found[name] = Value(value, "overrides")
+            found[name] = Value(value, OVERRIDES)
     return found
 
 

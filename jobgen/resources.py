@@ -24,7 +24,7 @@ def templates_dir() -> Path:
     if beside.is_dir() and (PACKAGE.parent / "pyproject.toml").is_file():
         return beside
     raise TemplateError(
-        f"the built-in templates are not at {inside}", "Install jobgen again: pip install jobgen"
+        f"the built-in templates are not at {inside}", "Install jobgen again, as README says."
     )
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 
 from jobgen.errors import SpecError
 from jobgen.findings import Finding, Findings, Severity
+from jobgen.runtime.archives import KEPT_APART
 from jobgen.yamlio import Document, load, load_file
 
 RESERVED_NAMES = frozenset(
@@ -65,6 +66,12 @@ def _relative(value: str) -> str:
     return "" if value in ("", ".") else str(path)
 
 
+def _not_kept_apart(value: str) -> str:
+    if value.split("/")[0] == KEPT_APART:
+        raise ValueError(f"{KEPT_APART} is jobgen's own folder")
+    return value
+
+
 def _file_name(value: str) -> str:
     if "/" in _relative(value) or not value:
         raise ValueError("give a file name without folders")
@@ -103,7 +110,7 @@ class Source(_Part):
     id: Annotated[int, Field(ge=1)] | None = None
     archive: FileName | None = None
     folder: FileName | None = None
-    into: RelativePath = ""
+    into: Annotated[RelativePath, AfterValidator(_not_kept_apart)] = ""
 
     @model_validator(mode="after")
     def _one_of(self) -> Source:
@@ -194,7 +201,9 @@ def load_spec(path: Path) -> tuple[JobSpec, Document]:
     try:
         return parse_spec(load_file(path))
     except OSError as error:
-        hint = "`jobgen demo` makes a job to look at; README shows one."
+        hint = "`jobgen init` writes one; docs/job.md says what may stand in it."
+        if path.is_dir():
+            hint = f"Give the file: {path / 'job.yaml'}"
         raise SpecError(f"{path}: {error.strerror}", hint) from error
 
 

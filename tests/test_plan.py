@@ -40,6 +40,7 @@ def test_every_value_says_where_it_comes_from(tmp_path: Path) -> None:
         "gpus": 1,
         "train_images": 160,
         "worker_num": 4,
+        "overridden": [],
     }
     assert plan.values["base_lr"].origin == (
         "rule: 0.00125 x 16 x 1; the config's 0.32 is for 4 cards of 64"
@@ -99,6 +100,7 @@ def test_overrides_are_last(tmp_path: Path) -> None:
     assert plan.config["snapshot_epoch"] == 7
     assert plan.numbers()["snapshot_epoch"] == 7
     assert plan.numbers()["worker_num"] == 0
+    assert plan.numbers()["overridden"] == ["snapshot_epoch", "worker_num"]
     assert plan.values["snapshot_epoch"].origin == "overrides"
     assert resolved(plan)["TrainReader"]["shuffle"] is False
     assert resolved(plan)["TrainReader"]["batch_size"] == 16

@@ -366,7 +366,9 @@ def test_a_bundle_that_was_not_built_here_is_asked_about(
 ) -> None:
     answer = jobgen("run", UPLOAD, "--archive", tmp_path / "none.zip", given="n\n")
     assert "This bundle was not built on this machine" in answer.err
-    assert answer.code == 1
+    assert answer.code == 7
+    assert "error: the bundle was not run\n       To agree without being asked: --yes" in answer.err
+    assert jobgen("run", UPLOAD, "--archive", tmp_path / "none.zip").code == 7
     agreed = jobgen("run", UPLOAD, "--archive", tmp_path / "none.zip", "--yes")
     assert agreed.code == 4
     assert "none.zip is not there" in agreed.err

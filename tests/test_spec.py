@@ -164,6 +164,16 @@ def test_a_spec_survives_its_own_dump() -> None:
 PLAN_FAULTS = [
     (
         "  epochs: 40\n",
+        "  epochs: 40\noverrides: {snapshot_epoch: 0}\n",
+        "job.yaml:18: overrides.snapshot_epoch is 0; it must be at least 1",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 40\noverrides: {worker_num: null}\n",
+        "job.yaml:18: overrides.worker_num is None, but the config has 6 there",
+    ),
+    (
+        "  epochs: 40\n",
         "  epochs: 40\noverrides: {epoch: 50}\n",
         "job.yaml:18: overrides.epoch is not for overrides: set train.epochs",
     ),

@@ -56,7 +56,7 @@ def command(
     for name, data in bundle.files.items():
         state = "written" if name in changed else "unchanged"
         console.data(f"{folder / name}  {len(data):,} bytes, {state}")
-    console.say(_next_steps(folder))
+    console.say(_next_steps(folder, bundle))
 
 
 def build_bundle(job: Path) -> Bundle:
@@ -81,10 +81,12 @@ def trust(bundle: Bundle) -> None:
         write_atomically(mark, b"")
 
 
-def _next_steps(folder: Path) -> str:
+def _next_steps(folder: Path, bundle: Bundle) -> str:
+    sources = bundle.facts["spec"]["dataset"]["sources"]
+    archives = " ".join(f"--archive {s['archive'] or s['folder']}" for s in sources)
     return (
         "Next: try it here with\n"
-        f"  jobgen run {folder} --archive YOUR.zip --device cpu --smoke\n"
+        f"  jobgen run {folder} {archives} --device cpu --smoke\n"
         "then upload the three files to the project's top folder on AI Studio, save a version, "
         "and start\na background task of that version with main.ipynb."
     )

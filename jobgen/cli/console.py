@@ -25,7 +25,7 @@ class Console:
     def result(self, **facts: Any) -> None:
         """An answer, for programs: printed with --json only."""
         if self.json_output:
-            click.echo(json.dumps({"version": 1, **facts}, ensure_ascii=False, indent=2))
+            click.echo(json.dumps({"version": 1, **facts}, indent=2))
 
     def say(self, text: str) -> None:
         """Progress or a hint."""

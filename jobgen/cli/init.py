@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -55,7 +56,7 @@ def command(
     found = look(archive)
     kind = "folder" if archive.is_dir() else "archive"
     source: dict[str, object] = {"id": dataset_id} if dataset_id else {}
-    source[kind] = archive.name
+    source[kind] = Path(os.path.abspath(archive)).name  # noqa: PTH100
     suggested, why = suggest_model(found.train.record)
     choice = {"config": model or suggested, "pretrained": "coco"}
     text = job_text(name, environment, source, found, choice, {"epochs": epochs}, language)

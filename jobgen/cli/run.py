@@ -110,6 +110,7 @@ def command(
 
 def allow(console: Console, bundle: Any, cache: Path, yes: bool) -> None:
     """Running a bundle is running its code: ask once for one that this machine has not built."""
+    from jobgen.errors import RunError
     from jobgen.files import write_atomically
 
     known = cache / "trusted" / bundle.digest
@@ -117,7 +118,12 @@ def allow(console: Console, bundle: Any, cache: Path, yes: bool) -> None:
         return
     if not yes:
         console.say(f"This bundle was not built on this machine. Its SHA-256 is {bundle.digest}.")
-        click.confirm("Running it runs its code. Go on?", abort=True, err=True)
+        try:
+            agreed = click.confirm("Running it runs its code. Go on?", err=True)
+        except click.Abort:  # nobody is there to answer
+            agreed = False
+        if not agreed:
+            raise RunError("the bundle was not run", "To agree without being asked: --yes")
     write_atomically(known, b"")
 
 
@@ -129,6 +135,8 @@ def show_run(console: Console, request: Any, settings: Any) -> None:
     workspace, verdict = run_bundle(request, settings, console.say, console.live())
     console.result(status=verdict.status, run=str(workspace.folder), result=verdict.result)
     console.data("\n".join(verdict.lines(workspace)))
+    if verdict.status == "ok-smoke":
+        console.say("It works. Next: upload the three files, or leave out --smoke to train here.")
     if verdict.status == "interrupted":
         raise click.exceptions.Exit(130)
     if not verdict.good:

@@ -5,6 +5,7 @@ Reads the same records as the notebook's `data` stage, from the archive itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,8 @@ FINDERS: tuple[Callable[[Contents], FoundSet | None], ...] = (voc.find, coco.fin
 
 def look(path: Path) -> FoundSet:
     """Find out what `path` holds. Raises DatasetError where that is not clear."""
-    path = path.resolve()
+    # A link keeps its own name, as `folder:` in job.yaml has it.
+    path = Path(os.path.abspath(path))  # noqa: PTH100
     files = Contents(path)
     try:
         for find in FINDERS:

@@ -26,7 +26,9 @@ def make_ships(archive: Path, train: int = 80, val: int = 20, seed: int = 20) ->
     try:
         import PIL.Image  # noqa: F401
     except ImportError as error:
-        raise DatasetError("drawing needs Pillow", 'pip install "jobgen[run]"') from error
+        raise DatasetError(
+            "drawing needs Pillow", "Install jobgen with its extra `run`, as README says."
+        ) from error
     rng = random.Random(seed)
     found: Splits = {}
     buffer = io.BytesIO()

@@ -29,7 +29,7 @@ def uv_program() -> str:
         found = shutil.which("uv")
         if found:
             return found
-        hint = 'pip install "jobgen[run]"'
+        hint = "Install jobgen with its extra `run`, as README says."
         raise RunError("local runs need uv, nbclient and ipykernel", hint) from error
     program: str = find_uv_bin()
     return program

@@ -73,7 +73,7 @@ def execute(
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError, DeadKernelError
     except ImportError as error:
-        hint = 'pip install "jobgen[run]"'
+        hint = "Install jobgen with its extra `run`, as README says."
         raise RunError("local runs need nbclient and ipykernel", hint) from error
 
     class OneKernel(KernelSpecManager):

@@ -62,7 +62,7 @@ def run_bundle(
     notebook = bundle.notebook
     parameters = {"DEVICE": request.device, **request.parameters}
     if request.smoke:
-        parameters = {**parameters, "SMOKE": True, "PRETRAINED_MISSING": "scratch"}
+        parameters["SMOKE"] = True
     check_parameters(parameter_defaults(notebook), parameters)
     sources = sources_of(bundle)
     archives = match_archives(sources, request.archives)

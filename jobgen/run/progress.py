@@ -19,7 +19,7 @@ def event_line(event: dict[str, Any]) -> tuple[str, bool] | None:
     stage, kind = event.get("stage") or "", event["event"]
     if kind == "end":
         seconds = duration_text(event["seconds"])
-        return f"{stage:<10}{event['status']:<8}{seconds:<12}{event['text']}", False
+        return f"{stage:<10}{event['status']:<12}{seconds:<12}{event['text']}", False
     if kind == "start":
         return f"{stage:<10}...", True
     if kind == "step":
@@ -37,6 +37,9 @@ def event_line(event: dict[str, Any]) -> tuple[str, bool] | None:
     if kind == "unpacking":
         share = 100.0 * event["done"] / max(1, event["total"])
         return f"{stage:<10}unpacking {event['archive']}: {share:.0f} %", True
+    if kind == "adjust":
+        text = f"{event['what']}: {event['used']} instead of {event['planned']} ({event['why']})"
+        return f"{'':<10}{text}", False
     if kind == "note":
         return f"{'':<10}{event['text']}", False
     if kind == "clone" and event.get("fault"):

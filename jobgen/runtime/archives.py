@@ -4,6 +4,7 @@ Sizes are judged in bytes, not by ratio: the declared total against the free
 space, and each file against its own declared size while it is written.
 """
 
+import errno
 import hashlib
 import json
 import lzma
@@ -18,10 +19,12 @@ from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 from jobgen.runtime.outcome import StageError, read_json_object, write_text_atomically
 
-LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db")
+# The folder of jobgen's own marks below datasets/; an archive can't fill it.
+KEPT_APART = ".jobgen"
+LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db", KEPT_APART)
 SPACE_MARGIN = 512 * 2**20
 BLOCK = 1 << 20
-# What the decompressors raise at damaged data; bz2 has a bare OSError, told by its missing errno.
+# What the decompressors raise at damaged data, beside an OSError that is_damage() knows.
 DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -83,6 +86,12 @@ def safe_name(path: str, name: str) -> str:
     return posixpath.normpath(name)
 
 
+def is_inside(path: str, folder: str) -> bool:
+    """Whether `path`, links followed, lies in `folder`."""
+    folder = os.path.realpath(folder)
+    return os.path.commonpath([folder, os.path.realpath(path)]) == folder
+
+
 def is_litter(name: str) -> bool:
     parts = name.split("/")
     return parts[0] in LITTER or parts[-1] in LITTER or parts[-1].startswith("._")
@@ -125,12 +134,21 @@ def open_archive(path: str) -> Tuple[Any, List[Member]]:
             members = list(tar_members(path, archive))
     except DAMAGE as error:
         raise archive_fault(path, "it can't be read: %s" % error)
+    except OSError as error:
+        if not is_damage(error):
+            raise
+        raise archive_fault(path, "it can't be read: %s" % error)
     kept = [member for member in members if not is_litter(member.name)]
     fault = _name_fault([member.name for member in kept])
     if fault:
         archive.close()
         raise archive_fault(path, fault)
     return archive, kept
+
+
+def is_damage(error: OSError) -> bool:
+    """bz2 and gzip raise an OSError without number; a wrong offset inside gives EINVAL."""
+    return error.errno in (None, errno.EINVAL)
 
 
 def _open(path: str) -> Any:
@@ -252,8 +270,7 @@ def open_member(archive: Any, member: Member) -> IO[bytes]:
 def _write_member(path: str, archive: Any, member: Member, target: str) -> int:
     goal = os.path.join(target, *member.name.split("/"))
     os.makedirs(os.path.dirname(goal), exist_ok=True)
-    inside = os.path.realpath(target)
-    if os.path.commonpath([inside, os.path.realpath(os.path.dirname(goal))]) != inside:
+    if not is_inside(os.path.dirname(goal), target):
         raise archive_fault(
             path,
             "the entry %r would be written through a link, into data that is not this job's"
@@ -279,7 +296,7 @@ def _write_member(path: str, archive: Any, member: Member, target: str) -> int:
         _remove_file(goal)
         raise archive_fault(path, "the entry %r is damaged: %s" % (member.name, error))
     except OSError as error:
-        if error.errno is not None:
+        if not is_damage(error):
             raise
         _remove_file(goal)
         raise archive_fault(path, "the entry %r is damaged: %s" % (member.name, error))

@@ -6,8 +6,9 @@ import re
 import shutil
 from typing import Any, Dict, List, NamedTuple, Optional
 
+from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.outcome import read_json_object, write_text_atomically
-from jobgen.runtime.weights import pickle_fault
+from jobgen.runtime.weights import pickle_is_whole
 
 EPOCH_FILE = re.compile(r"(\d+)\.pdparams")
 ASIDE = "best_before_resume"
@@ -35,7 +36,7 @@ def checkpoint_is_whole(prefix: str) -> bool:
     if not all(os.path.isfile(prefix + part) for part in (".pdparams", ".pdopt")):
         return False
     parts = [prefix + part for part in PARTS if os.path.isfile(prefix + part)]
-    return all(pickle_fault(path) != "torn" for path in parts)
+    return all(pickle_is_whole(path) for path in parts)
 
 
 def newest_checkpoint(folder: str) -> Optional[Checkpoint]:
@@ -66,8 +67,15 @@ def score(metrics: Dict[str, Any]) -> float:
 
 
 def mark_best(folder: str, metrics: Dict[str, Any]) -> None:
-    """Remember which evaluation `best_model` was saved for."""
-    write_text_atomically(os.path.join(folder, "best_model.json"), json.dumps(metrics) + "\n")
+    """Remember which evaluation `best_model`, as it is now, was saved for."""
+    path = find_weights(folder, "best_model")
+    if path is not None:
+        _write_mark(os.path.join(folder, "best_model.json"), metrics, path)
+
+
+def _write_mark(mark: str, metrics: Dict[str, Any], path: str) -> None:
+    record = dict(metrics, sha256=file_sha256(path))
+    write_text_atomically(mark, json.dumps(record, sort_keys=True) + "\n")
 
 
 def best_weights(folder: str) -> Optional[BestWeights]:
@@ -79,7 +87,7 @@ def best_weights(folder: str) -> Optional[BestWeights]:
         (os.path.join(aside, "model.pdparams"), os.path.join(aside, "model.json")),
     ):
         metrics = read_json_object(mark)
-        if path and metrics and os.path.isfile(path) and pickle_fault(path) != "torn":
+        if path and os.path.isfile(path) and metrics.pop("sha256", "") == file_sha256(path):
             found.append(BestWeights(path, metrics))
     return max(found, key=lambda best: score(best.metrics)) if found else None
 
@@ -96,21 +104,5 @@ def keep_best_before_resume(folder: str) -> Optional[BestWeights]:
         os.makedirs(aside, exist_ok=True)
         shutil.copyfile(best.path, goal + ".tmp")
         os.replace(goal + ".tmp", goal)
-        write_text_atomically(os.path.join(aside, "model.json"), json.dumps(best.metrics) + "\n")
+        _write_mark(os.path.join(aside, "model.json"), best.metrics, goal)
     return BestWeights(goal, best.metrics)
-
-
-def remove_old_checkpoints(folder: str, keep: int) -> Dict[str, int]:
-    """Remove all but the `keep` newest numbered checkpoints; what went, with its bytes."""
-    epochs: Dict[int, List[str]] = {}
-    for place, _, names in os.walk(folder):
-        for name in names:
-            stem = name.split(".")[0]
-            if stem.isdigit():
-                epochs.setdefault(int(stem), []).append(os.path.join(place, name))
-    removed = {}
-    for number in sorted(epochs)[: max(0, len(epochs) - keep)]:
-        for path in epochs[number]:
-            removed[path] = os.path.getsize(path)
-            os.remove(path)
-    return removed

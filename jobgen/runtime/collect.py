@@ -10,7 +10,7 @@ from jobgen.runtime.dataset import file_sha256, remove_unpacked
 from jobgen.runtime.outcome import StageError, note, outcome, summary
 from jobgen.runtime.source import cloned_here
 from jobgen.runtime.training import read_metrics
-from jobgen.runtime.weights import pickle_fault
+from jobgen.runtime.weights import pickle_is_whole
 
 # Below it a detector has found nothing worth the name; see result statuses in docs/result.md.
 UNTRAINED_MAP50 = 0.01
@@ -37,7 +37,7 @@ def gather_weights(save_dir: str, goal: str) -> Dict[str, str]:
             if os.path.isfile(target):
                 os.remove(target)
             continue
-        if pickle_fault(place) == "torn":
+        if not pickle_is_whole(place):
             raise StageError(
                 "the weights %s are torn" % place, "Run the same job again.", cause="weights"
             )
@@ -109,15 +109,19 @@ def clean_up(
 ) -> None:
     """Remove what this job made and can make again: what it unpacked and converted, its
     checkpoints, and the clone if a job cloned it."""
-    removed = remove_unpacked(home, name, sources)
+    removed: List[str] = []
     folders = [save_dir]
     if cloned_here(clone_dir):
         folders.append(clone_dir)
-    for folder in folders:
-        if os.path.isdir(folder):
-            shutil.rmtree(folder)
-            removed.append(os.path.relpath(folder, home))
-    note("removed %s (CLEANUP)" % ", ".join(removed))
+    try:
+        removed += remove_unpacked(home, name, sources)
+        for folder in folders:
+            if os.path.isdir(folder):
+                shutil.rmtree(folder)
+                removed.append(os.path.relpath(folder, home))
+    except OSError as error:
+        note("CLEANUP stopped at %s: %s" % (error.filename, error.strerror))
+    note("removed %s (CLEANUP)" % (", ".join(removed) or "nothing"))
     outcome().event("cleanup", removed=removed)
 
 

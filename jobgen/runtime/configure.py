@@ -137,6 +137,7 @@ def run_values(
             per_image = plan["base_lr"] / float(plan["batch_size"] * plan["gpus"])
             base_lr = round(per_image * batch_size * gpus, 8)
         moved = training_values(train_images, epochs, batch_size, base_lr, gpus)
+        moved = {key: value for key, value in moved.items() if key not in plan["overridden"]}
         values.update(moved, gpus=gpus, train_images=train_images)
     if values["steps_per_epoch"] < 1:
         raise StageError(

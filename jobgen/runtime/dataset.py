@@ -8,7 +8,7 @@ import shutil
 import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
-from jobgen.runtime.archives import unpack, unpacked_names
+from jobgen.runtime.archives import KEPT_APART, is_inside, unpack, unpacked_names
 from jobgen.runtime.outcome import (
     StageError,
     adjust,
@@ -61,7 +61,7 @@ def place_sources(home: str, sources: List[Dict[str, Any]]) -> str:
     for number, (path, source) in enumerate(zip(paths, sources), 1):
         into = os.path.join(target, *source["into"].split("/"))
         if os.path.isdir(path):
-            _link(path, os.path.join(into, os.path.basename(path)))
+            _link(path, os.path.join(into, os.path.basename(path)), target)
             continue
         marker = marker_path(target, number, source)
         facts = unpack(path, into, marker, _Progress(os.path.basename(path)))
@@ -77,11 +77,17 @@ def place_sources(home: str, sources: List[Dict[str, Any]]) -> str:
 
 def marker_path(target: str, number: int, source: Dict[str, Any]) -> str:
     """The file that says which archive of this source was unpacked."""
-    return os.path.join(target, ".jobgen", "%d-%s.json" % (number, source["archive"]))
+    return os.path.join(target, KEPT_APART, "%d-%s.json" % (number, source["archive"]))
 
 
-def _link(path: str, link: str) -> None:
+def _link(path: str, link: str, target: str) -> None:
     os.makedirs(os.path.dirname(link), exist_ok=True)
+    if not is_inside(os.path.dirname(link), target):
+        raise StageError(
+            "%s would be linked into data that is not this job's" % link,
+            "Give the source another `into:` in job.yaml, and build again.",
+            cause="data",
+        )
     if os.path.islink(link):
         os.remove(link)
     if os.path.exists(link):
@@ -109,17 +115,26 @@ def remove_unpacked(home: str, name: str, sources: List[Dict[str, Any]]) -> List
                 os.remove(path)
             folders.add(os.path.dirname(path))
         for folder in sorted(folders, key=len, reverse=True):
-            while folder.startswith(target + os.sep) and not os.listdir(folder):
+            while (
+                folder.startswith(target + os.sep)
+                and os.path.isdir(folder)
+                and not os.listdir(folder)
+            ):
                 os.rmdir(folder)
                 folder = os.path.dirname(folder)
         if os.path.isfile(marker):
             os.remove(marker)
             removed.append("the files of " + source["archive"])
-    for made in (name + "_coco", name + "_smoke"):
-        if os.path.isdir(os.path.join(target, made)):
-            shutil.rmtree(os.path.join(target, made))
-            removed.append("datasets/" + made)
+    made = made_folder(target, name)
+    if os.path.isdir(made):
+        shutil.rmtree(made)
+        removed.append("the annotation files made of them")
     return removed
+
+
+def made_folder(target: str, name: str) -> str:
+    """Where annotation files are written that this job makes: no source can reach there."""
+    return os.path.join(target, KEPT_APART, name)
 
 
 class _Progress:
@@ -206,6 +221,9 @@ def _ids(path: str, kind: str, items: List[Any]) -> Set[int]:
 
 
 def _box_fault(box: Dict[str, Any], images: Set[int], categories: Set[int]) -> Optional[str]:
+    for key in ("category_id", "image_id"):
+        if not isinstance(box.get(key), int):
+            return "has the %s %.60r, not a whole number" % (key, box.get(key))
     if box.get("category_id") not in categories:
         return "has the category id %s, which categories does not have" % box.get("category_id")
     if box.get("image_id") not in images:
@@ -294,9 +312,9 @@ def prepare_data(
     """The whole stage. Gives the data's place on this machine:
 
     `{"dataset_dir": path, "train": {"image_dir", "anno_path"}, "eval": {...},
-    "train_images": n, "sha256": {"train", "eval"}}`, the splits' paths relative to
-    `dataset_dir` as PaddleDetection wants them. With `smoke_images` the annotation
-    files are small ones made from the real ones.
+    "train_images": n, "sha256": {"train", "eval"}}`, the splits' paths as PaddleDetection
+    wants them: relative to `dataset_dir`, or absolute for a file that was made here.
+    With `smoke_images` the annotation files are small ones made from the real ones.
     """
     folder = place_sources(home, dataset["sources"])
     root = os.path.join(folder, *dataset["root"].split("/")) if dataset["root"] else folder
@@ -316,6 +334,7 @@ def prepare_data(
         check_images(os.path.join(root, *files["images"].split("/")), path, record)
         used = counts[split]["images"]
         place["sha256"][split] = file_sha256(path)
+        made = bool(smoke_images) or dataset["format"] != "coco"
         expect = (dataset.get("expect") or {}).get(split)
         compare_with_expect(split, counts[split], place["sha256"][split], expect)
         if smoke_images:
@@ -325,7 +344,8 @@ def prepare_data(
             place["train_images"] = used
         place[split] = {
             "image_dir": files["images"],
-            "anno_path": os.path.relpath(path, root).replace(os.sep, "/"),
+            # Absolute where it was made here: `..` from a linked root leads elsewhere.
+            "anno_path": path if made else files["annotations"],
         }
     outcome().data["dataset"] = dict(place, counts=counts)
     summary(
@@ -356,7 +376,7 @@ def _annotations(
             "%s: %d boxes without area are left out (%s)"
             % (split, len(left_out["zero_size"]), ", ".join(left_out["zero_size"][:3]))
         )
-    path = os.path.join(folder, name + "_coco", split + ".json")
+    path = os.path.join(made_folder(folder, name), "coco", split + ".json")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     write_text_atomically(path, coco_text(record))
     return path, record
@@ -375,7 +395,7 @@ def _smoke_file(
         images=images,
         annotations=[box for box in record["annotations"] if box["image_id"] in ids],
     )
-    path = os.path.join(folder, name + "_smoke", split + ".json")
+    path = os.path.join(made_folder(folder, name), "smoke", split + ".json")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     write_text_atomically(path, coco_text(small))
     adjust("%s images" % split, len(record["images"]), len(images), "smoke run")

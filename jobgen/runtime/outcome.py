@@ -190,7 +190,7 @@ class Outcome:
         self.save()
         self.event("end", status=status, seconds=record["seconds"], text=record["text"])
         seconds = duration_text(record["seconds"])
-        print("%-10s%-8s%-12s%s" % (record["name"], status, seconds, record["text"]), flush=True)
+        print("%-10s%-12s%-12s%s" % (record["name"], status, seconds, record["text"]), flush=True)
         return record
 
     def fail(self, error: StageError, status: str = "failed") -> None:

@@ -14,7 +14,7 @@ import urllib.request
 from typing import Dict, List, Optional
 
 from jobgen.runtime.dataset import file_sha256
-from jobgen.runtime.outcome import StageError, adjust, outcome
+from jobgen.runtime.outcome import StageError, adjust, note, outcome
 
 HARMLESS = (
     "numpy.core.multiarray _reconstruct",
@@ -36,6 +36,18 @@ REFUSED_OPCODES = frozenset(
 )
 DOWNLOAD_TRIES = 3
 DOWNLOAD_TIMEOUT = 30.0
+
+
+def pickle_is_whole(path: str) -> bool:
+    """Whether a pickle goes on to its end, whatever it would import: nothing is opened."""
+    try:
+        with open(path, "rb") as stream:
+            last = None
+            for opcode, _, _ in pickletools.genops(stream):
+                last = opcode.name
+    except (OSError, ValueError, EOFError, IndexError, UnicodeDecodeError, MemoryError):
+        return False
+    return last == "STOP"
 
 
 def pickle_fault(path: str) -> Optional[str]:
@@ -163,12 +175,18 @@ def local_weights(home: str, name: str) -> str:
 
 
 def pretrained_weights(
-    pretrained: str, home: str, folder: Optional[str], missing: str, sha256: Optional[str] = None
+    pretrained: str,
+    home: str,
+    folder: Optional[str],
+    missing: str,
+    smoke: bool = False,
+    sha256: Optional[str] = None,
 ) -> str:
     """What `pretrain_weights` shall be: a local path, or empty to start from scratch.
 
     `folder` is the cache for downloads, None for `~/.cache/jobgen/weights`. `missing`
-    says what to do where the weights can't be had: `stop` or `scratch`.
+    says what to do where the weights can't be had: `stop` or `scratch`. A smoke run
+    goes on without them, and says what the job itself would do.
     """
     if not pretrained:
         return ""
@@ -178,7 +196,12 @@ def pretrained_weights(
             return fetch_weights(pretrained, folder, sha256)
         return local_weights(home, pretrained)
     except StageError as error:
-        if missing != "scratch":
+        if missing != "scratch" and not smoke:
             raise
-        adjust("pretrain_weights", pretrained, "", error.message)
+        adjust("pretrain_weights", pretrained, "none", error.message)
+        if missing != "scratch":
+            note(
+                "only a smoke run goes on without pretrained weights: the job itself stops here "
+                "where they can't be had (model.pretrained_missing: stop)"
+            )
         return ""

@@ -16,7 +16,9 @@ from jobgen.runtime.configure import (
 from jobgen.runtime.outcome import Outcome, StageError
 from jobgen.runtime.rules import training_values
 
-PLAN = dict(training_values(928, 100, 12, None, 1), gpus=1, train_images=928, worker_num=4)
+PLAN = dict(
+    training_values(928, 100, 12, None, 1), gpus=1, train_images=928, worker_num=4, overridden=[]
+)
 PLACE = {
     "dataset_dir": "/h/datasets/s",
     "train_images": 928,
@@ -86,6 +88,13 @@ def test_the_learning_rate_follows_the_batch_unless_it_is_given(run: Outcome) ->
     assert values(batch=6)["base_lr"] == 0.0075
     assert values(batch=6, lr=0.3)["base_lr"] == 0.3
     assert changed_keys(PLAN, values(batch=6))["TrainReader"] == {"batch_size": 6}
+
+
+def test_what_was_overridden_stays(run: Outcome) -> None:
+    plan = dict(PLAN, snapshot_epoch=2, overridden=["snapshot_epoch"])
+    found = run_values(plan, 200, 12, None, 1, 4, 928)
+    assert found["snapshot_epoch"] == 2
+    assert found["static_assigner_epoch"] == 66
 
 
 def test_a_set_smaller_than_a_batch_can_not_train(run: Outcome) -> None:

@@ -157,6 +157,7 @@ def test_categories_in_another_order_stop_the_job(mount: Mount) -> None:
             "train.json: annotation 0 has the category id 9, which categories does not have",
         ),
         ({"image_id": 9}, "train.json: annotation 0 belongs to image 9, which is not listed"),
+        ({"image_id": [1]}, "train.json: annotation 0 has the image_id [1], not a whole number"),
         ({"area": None}, "train.json: annotation 0 has no area"),
         ({"iscrowd": None}, "train.json: annotation 0 has no iscrowd"),
         ({"bbox": [1, 2, 3]}, "train.json: annotation 0 has the bbox [1, 2, 3], not four numbers"),
@@ -261,7 +262,42 @@ def test_cleaning_up_leaves_what_is_not_this_jobs(mount: Mount, run: Outcome) ->
     (datasets / "other" / "keep.txt").write_text("x")
     (datasets / "s" / "mine.txt").write_text("x")
     removed = remove_unpacked(str(mount.home), "ships", mount.job["sources"])
-    assert removed == ["the files of s.zip", "datasets/ships_smoke"]
+    assert removed == ["the files of s.zip", "the annotation files made of them"]
     left = sorted(p.relative_to(datasets).as_posix() for p in datasets.rglob("*") if p.is_file())
     assert left == ["other/keep.txt", "s/mine.txt"]
     assert (mount.home / "data" / "data7" / "s.zip").is_file()
+
+
+def test_cleaning_up_removes_the_whole_of_an_ordinary_set(mount: Mount) -> None:
+    mount.prepare(1)
+    remove_unpacked(str(mount.home), "ships", mount.job["sources"])
+    assert [p.name for p in (mount.home / "datasets").iterdir()] == [".jobgen"]
+    assert not any(p.is_file() for p in (mount.home / "datasets").rglob("*"))
+
+
+def test_files_that_are_made_never_meet_a_source(mount: Mount) -> None:
+    """A set of the user's may be named as anything, also `<job>_smoke`."""
+    mount.mount()
+    folder = mount.home / "data" / "data7" / "ships_smoke"
+    with zipfile.ZipFile(str(mount.home / "data" / "data7" / "s.zip")) as archive:
+        archive.extractall(str(folder))
+    before = (folder / "s" / "train.json").read_text()
+    mount.job["sources"] = [{"id": 7, "archive": None, "folder": "ships_smoke", "into": ""}]
+    mount.job["root"] = "ships_smoke/s"
+    place = prepare_data(str(mount.home), mount.job, "ships", 1)
+    assert (folder / "s" / "train.json").read_text() == before
+    made = os.path.join(place["dataset_dir"], place["train"]["anno_path"])
+    assert os.path.isfile(made)
+    assert os.path.realpath(made).startswith(os.path.realpath(str(mount.home / "datasets")))
+
+
+def test_a_folder_is_not_linked_into_another_mount(mount: Mount) -> None:
+    for name in ("x", "y"):
+        (mount.home / "data" / "data7" / name).mkdir(parents=True)
+    mount.job["sources"] = [
+        {"id": 7, "archive": None, "folder": "x", "into": ""},
+        {"id": 7, "archive": None, "folder": "y", "into": "x"},
+    ]
+    with pytest.raises(StageError, match="would be linked into data that is not this job's"):
+        prepare_data(str(mount.home), mount.job, "ships")
+    assert list((mount.home / "data" / "data7" / "x").iterdir()) == []

@@ -9,7 +9,12 @@ from typing import Iterator
 import pytest
 
 from jobgen.runtime.outcome import Outcome, StageError
-from jobgen.runtime.weights import fetch_weights, pickle_fault, pretrained_weights
+from jobgen.runtime.weights import (
+    fetch_weights,
+    pickle_fault,
+    pickle_is_whole,
+    pretrained_weights,
+)
 from tests.runtime.conftest import events
 
 
@@ -130,6 +135,8 @@ def test_missing_weights_stop_or_start_from_scratch(tmp_path: Path, run: Outcome
         pretrained_weights("w/x.pdparams", str(tmp_path), str(tmp_path), "stop")
     assert pretrained_weights("w/x.pdparams", str(tmp_path), str(tmp_path), "scratch") == ""
     assert run.data["adjustments"][0]["what"] == "pretrain_weights"
+    assert pretrained_weights("w/x.pdparams", str(tmp_path), "", "stop", smoke=True) == ""
+    assert "the job itself stops here" in run.data["notes"][0]["text"]
     assert pretrained_weights("", str(tmp_path), str(tmp_path), "stop") == ""
     (tmp_path / "w").mkdir()
     path = write(tmp_path / "w" / "x.pdparams", GOOD)
@@ -140,3 +147,12 @@ def test_local_weights_that_would_run_code_are_refused(tmp_path: Path, run: Outc
     write(tmp_path / "x.pdparams", pickle.dumps(Evil(), 2))
     with pytest.raises(StageError, match="would run code when opened: they import posix system"):
         pretrained_weights("x.pdparams", str(tmp_path), "", "stop")
+
+
+def test_whole_is_not_harmless(tmp_path: Path) -> None:
+    data = pickle.dumps({"kind": tuple, "x": b"x" * 5000}, protocol=4)
+    path = str(write(tmp_path / "x", data))
+    assert pickle_is_whole(path)
+    assert pickle_fault(path) == "builtins tuple"
+    assert not pickle_is_whole(str(write(tmp_path / "y", data[:-1])))
+    assert not pickle_is_whole(str(tmp_path / "none"))
