@@ -9,6 +9,7 @@ import datetime
 import json
 import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -35,8 +36,8 @@ class StageError(Exception):
         exit_status: Optional[int] = None,
         tail: Optional[List[str]] = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = redacted(message)
+        super().__init__(self.message)
         self.remedy = remedy
         self.cause = cause
         self.log = log
@@ -68,14 +69,24 @@ def read_json_object(path: str) -> Dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def finite(value: Any) -> Any:
-    """`value` with numbers that JSON lacks (nan, inf) as text."""
+def redacted(text: str) -> str:
+    """`text` without the user and password of any address in it."""
+    if "://" not in text or "@" not in text:
+        return text
+    return re.sub(r"(?<=://)[^/\s@]+@", "", text)
+
+
+def recordable(value: Any) -> Any:
+    """`value` as it may be written down: numbers that JSON lacks (nan, inf) as text, addresses
+    without passwords."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, str):
+        return redacted(value)
     if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: recordable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
+        return [recordable(item) for item in value]
     return value
 
 
@@ -154,7 +165,7 @@ class Outcome:
 
     def save(self) -> None:
         self.data["seconds"] = round(time.monotonic() - self._clock, 3)
-        data = finite(self.data)
+        data = recordable(self.data)
         text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True, allow_nan=False)
         write_text_atomically(self.path("result.json"), text + "\n")
 
@@ -165,7 +176,9 @@ class Outcome:
         line.update(facts)
         try:
             with open(self.path("events.jsonl"), "a", encoding="utf-8", newline="\n") as stream:
-                stream.write(json.dumps(finite(line), ensure_ascii=False, sort_keys=True) + "\n")
+                stream.write(
+                    json.dumps(recordable(line), ensure_ascii=False, sort_keys=True) + "\n"
+                )
         except OSError as error:
             print("events.jsonl: %s" % error, file=sys.stderr)
 
@@ -190,7 +203,8 @@ class Outcome:
         self.save()
         self.event("end", status=status, seconds=record["seconds"], text=record["text"])
         seconds = duration_text(record["seconds"])
-        print("%-10s%-12s%-12s%s" % (record["name"], status, seconds, record["text"]), flush=True)
+        text = redacted(record["text"])
+        print("%-10s%-12s%-12s%s" % (record["name"], status, seconds, text), flush=True)
         return record
 
     def fail(self, error: StageError, status: str = "failed") -> None:
@@ -256,7 +270,7 @@ def note(text: str) -> None:
     run = outcome()
     run.data["notes"].append({"stage": run.data["stages"][-1]["name"], "text": text})
     run.event("note", text=text)
-    print("%-10s%s" % ("", text), flush=True)
+    print("%-10s%s" % ("", redacted(text)), flush=True)
 
 
 def adjust(what: str, planned: Any, used: Any, why: str) -> Any:

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
-from jobgen.runtime.outcome import StageError, outcome
+from jobgen.runtime.outcome import StageError, outcome, redacted
 
 CHILD_SCRIPTS: Dict[str, str] = {}
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|ACCESS_?KEY|CREDENTIAL|AUTH", re.IGNORECASE)
@@ -157,7 +157,7 @@ def run_logged(
 
     handle = on_line or show
     with open(log, "a", encoding="utf-8", newline="\n") as stream:
-        stream.write("$ %s\n" % " ".join(argv))
+        stream.write(redacted("$ %s\n" % " ".join(argv)))
         stream.flush()
         process = subprocess.Popen(
             argv,
@@ -170,7 +170,7 @@ def run_logged(
         )
 
         def take(lines: List[str]) -> None:
-            for line in lines:
+            for line in map(redacted, lines):
                 stream.write(line + "\n")
                 tail.append(line)
                 del tail[:-TAIL_LINES]

@@ -8,7 +8,7 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
-from jobgen.runtime.outcome import StageError, note, outcome, summary
+from jobgen.runtime.outcome import StageError, note, outcome, redacted, summary
 from jobgen.runtime.processes import child_environment, exit_text, last_words, run_logged
 
 CLONE_TRIES = 2
@@ -60,7 +60,7 @@ def clone(urls: List[str], revision: str, folder: str, timeout: float, pause: fl
             outcome().event("clone", url=url, attempt=attempt, fault=fault)
             if fault is None:
                 return url
-            print("%-10s%s: %s" % ("", url, fault), flush=True)
+            print(redacted("%-10s%s: %s" % ("", url, fault)), flush=True)
             said.append("%s: %s" % (url, fault))
             if attempt < CLONE_TRIES:
                 time.sleep(pause)

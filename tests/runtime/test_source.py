@@ -148,3 +148,19 @@ def test_the_hash_leaves_out_what_a_package_lacks(tmp_path: Path, upstream: Path
     (upstream / "ppdet" / "a.py").write_text("x = 3\n")
     assert ppdet_hash(str(upstream)) != before
     assert os.sep == "/"
+
+
+def test_passwords_of_an_address_are_written_nowhere(
+    tmp_path: Path, run: Outcome, capsys: pytest.CaptureFixture
+) -> None:
+    url = "https://me:T0KEN@127.0.0.1:9/x.git"
+    with pytest.raises(StageError) as caught:
+        take(tmp_path, [url])
+    assert "T0KEN" not in str(caught.value)
+    run.fail(caught.value)
+    written = "".join(
+        p.read_text(encoding="utf-8") for p in Path(run.folder).rglob("*") if p.is_file()
+    )
+    assert "127.0.0.1:9/x.git" in written
+    assert "T0KEN" not in written
+    assert "T0KEN" not in capsys.readouterr().out
