@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from jobgen.catalog import Environment, pins
@@ -49,6 +50,7 @@ def candidate_pythons() -> Iterator[str]:
         found = shutil.which(name)
         if found:
             yield found
+    yield sys.executable
 
 
 def python_facts(python: str) -> tuple[tuple[int, int], str] | None:
@@ -63,10 +65,10 @@ def python_facts(python: str) -> tuple[tuple[int, int], str] | None:
     return (version[0], version[1]), path
 
 
-def find_python() -> tuple[tuple[int, int], str]:
-    """An installed Python 3.10 to 3.12. Raises RunError where there is none."""
+def find_python(candidates: Iterable[str]) -> tuple[tuple[int, int], str]:
+    """The first of the interpreters that is a Python 3.10 to 3.12. Raises RunError without one."""
     seen = []
-    for python in candidate_pythons():
+    for python in candidates:
         facts = python_facts(python)
         if facts and facts[0] in VERSIONS:
             return facts
@@ -84,7 +86,7 @@ def managed_python(environment: Environment, cache: Path, say: Say) -> tuple[Pat
     """The Python of the managed environment for an AI Studio environment, and whether it was
     made just now. Raises RunError with the installer's last words where it can't be made."""
     wanted = pins(environment)
-    version, base = find_python()
+    version, base = find_python(candidate_pythons())
     key = sha256(f"{wanted}{version}{base}".encode())[:16]
     folder = cache / "envs" / f"{environment.local}-py{version[0]}{version[1]}-{key}"
 
