@@ -8,6 +8,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from jobgen.runtime.checkpoints import (
+    Checkpoint,
     find_weights,
     keep_best_before_resume,
     mark_best,
@@ -56,7 +57,6 @@ class TrainWatch:
         self.last_step: Dict[str, Any] = {}
         self.evaluation: Dict[str, float] = {}
         self.steps_seen = 0
-        self.saved = 0
         self.not_finite = 0
         self.signs: Dict[str, int] = {}
         self.shown_at = 0.0
@@ -168,9 +168,7 @@ def step_text(said: Dict[str, Any], epochs: int, best: Dict[str, Any]) -> str:
         said["ips"],
         said["eta"],
     )
-    if best:
-        text += "  best mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1)
-    return text
+    return text + best_text(best)
 
 
 def read_metrics(path: str) -> List[Dict[str, Any]]:
@@ -257,20 +255,13 @@ def train(
 
     Raises StageError when the training ends otherwise; its checkpoints stay.
     """
-    run = outcome()
-    csv_path = run.path("metrics.csv")
     if _finished_before(save_dir, epochs):
         return
-    start = newest_checkpoint(save_dir) if os.path.isdir(save_dir) else None
+    run = outcome()
+    start = newest_checkpoint(save_dir)
+    best = _resume(start, save_dir) if start else {}
     first_epoch = start.epochs if start else 0
-    best: Dict[str, Any] = {}
-    if start:
-        kept = keep_best_before_resume(save_dir)
-        best = dict(kept.metrics) if kept else {}
-        note("going on from the checkpoint of epoch %d" % first_epoch)
-        run.event("resume", epochs=first_epoch, checkpoint=start.prefix, best=best)
-        run.data["resumed_from_epoch"] = first_epoch
-    watch = TrainWatch(csv_path, save_dir, epochs, first_epoch, best)
+    watch = TrainWatch(run.path("metrics.csv"), save_dir, epochs, first_epoch, best)
     argv = train_command(clone_dir, run_config, device, gpus, amp, start and start.prefix)
     log = run.log_path("train")
     environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
@@ -290,14 +281,27 @@ def train(
             log=log,
             tail=finished.tail,
         )
-    if watch.signs.get("empty_eval") and not best:
-        note("an evaluation found nothing at all: the model is still too young")
     write_text_atomically(os.path.join(save_dir, "finished"), "%d\n" % epochs)
     done = count_text(epochs - first_epoch, "epoch")
-    text = "%s in %s" % (done, duration_text(finished.seconds))
-    if best:
-        text += ", best mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1)
-    summary(text)
+    summary("%s in %s%s" % (done, duration_text(finished.seconds), best_text(best)))
+
+
+def best_text(best: Dict[str, Any]) -> str:
+    """The best evaluation as the end of a line; empty where there is none."""
+    if not best:
+        return ""
+    return ", best mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1)
+
+
+def _resume(start: Checkpoint, save_dir: str) -> Dict[str, Any]:
+    """Record where training goes on, and put the best so far in safety; gives its metrics."""
+    run = outcome()
+    kept = keep_best_before_resume(save_dir)
+    best = dict(kept.metrics) if kept else {}
+    note("going on from the checkpoint of epoch %d" % start.epochs)
+    run.event("resume", epochs=start.epochs, checkpoint=start.prefix, best=best)
+    run.data["resumed_from_epoch"] = start.epochs
+    return best
 
 
 def _finished_before(save_dir: str, epochs: int) -> bool:
@@ -315,7 +319,7 @@ def _finished_before(save_dir: str, epochs: int) -> bool:
 
 def _died(finished: Finished, log: str, save_dir: str) -> StageError:
     """The training process ended on its own: say how, and where to go on."""
-    last = newest_checkpoint(save_dir) if os.path.isdir(save_dir) else None
+    last = newest_checkpoint(save_dir)
     remedy = "No checkpoint was written yet; run again to start anew."
     if last:
         remedy = (
