@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -69,3 +70,23 @@ def test_a_console_in_another_encoding_does_not_break(tmp_path: object) -> None:
     answer = subprocess.run(argv, env=env, capture_output=True, check=False)
     assert answer.returncode == 3
     assert rb"\u8239.yaml: No such file" in answer.stderr
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    links = [
+        (page, target)
+        for page in pages
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+    ]
+    assert len(links) >= 10
+    for page, target in links:
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_document_for_users_is_there_in_both_languages() -> None:
+    english = [ROOT / "README.md", ROOT / "docs" / "job.md", ROOT / "docs" / "result.md"]
+    for page in english:
+        other = page.with_suffix(".zh-CN.md")
+        headings = [p.read_text(encoding="utf-8").count("\n## ") for p in (page, other)]
+        assert headings[0] == headings[1], page.name
