@@ -156,17 +156,20 @@ def verify_source(
 ) -> None:
     """See that the clone is the pinned PaddleDetection, by commit or by the content of ppdet/."""
     head = git(["rev-parse", "HEAD"], folder)
-    url = git(["config", "remote.origin.url"], folder)
-    shown = "%s (%s)" % (revision[:12], head[:12])
-    found = {"revision": revision, "commit": head, "url": url}
+    # The address that git really uses, which `insteadOf` may have replaced, and what the
+    # commit says of itself: a mirror that was put together from packages names them.
+    url = git(["ls-remote", "--get-url", "origin"], folder)
+    subject = git(["log", "-1", "--format=%s"], folder)
+    shown = "%s (%s) from %s" % (revision[:12], head[:12], url)
+    found = {"revision": revision, "commit": head, "url": url, "subject": subject}
     if head == hashes["commit"]:
         found["verified"] = "commit"
         summary("%s, verified by its commit" % shown)
     elif ppdet_hash(folder, fixes) == hashes["ppdet"]:
         found["verified"] = "content"
         note(
-            "the clone's commit %s is not %s, but its ppdet/ is the same, file by file"
-            % (head[:12], hashes["commit"][:12])
+            "the clone's commit (%s) is not %s, but its ppdet/ is the same, file by file"
+            % (subject or head[:12], hashes["commit"][:12])
         )
         summary("%s, verified by the content of ppdet/" % shown)
     elif allow_unpinned:

@@ -1,9 +1,13 @@
 import os
+import shutil
+import subprocess
+import zipfile
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
 
 import pytest
 
+from jobgen.runtime.archives import unpack
 from jobgen.runtime.install import missing_requirements
 from jobgen.runtime.machine import (
     check_values,
@@ -158,6 +162,45 @@ def test_a_read_only_home(tmp_path: Path, run: Outcome) -> None:
     home.mkdir(mode=0o500)
     with pytest.raises(StageError, match="can't be written to"):
         prepare(str(home), "cpu", 1, False, "2.6")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 10 MB, where this machine lets a test mount one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.call(argv, stderr=subprocess.DEVNULL) != 0:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.check_call(["umount", str(folder)])
+
+
+def test_a_home_without_space(
+    small_disk: Path, tmp_path: Path, run: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paddle(tmp_path / "site", "2.6.2")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    with pytest.raises(StageError) as caught:
+        prepare(str(small_disk / "home"), "cpu", 1, False, "2.6")
+    assert caught.value.cause == "disk"
+    assert caught.value.message == (
+        "only 0.0 GB are free in %s; PaddleDetection, data and checkpoints need about 2 GB"
+        % (small_disk / "home")
+    )
+
+
+def test_a_disk_that_fills_up_while_unpacking(small_disk: Path, run: Outcome) -> None:
+    """The full disk is told as such, and the archive does not count as unpacked."""
+    archive = small_disk.parent / "a.zip"
+    with zipfile.ZipFile(str(archive), "w") as out:
+        out.writestr("big.bin", os.urandom(20 * 2**20))
+    mark = small_disk / ".jobgen" / "mark.json"
+    with pytest.raises(StageError) as caught:
+        unpack(str(archive), str(small_disk / "data"), str(mark))
+    assert caught.value.cause == "disk"
+    assert "but only 0.0 GB are free" in caught.value.message
+    assert not mark.exists()
 
 
 def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

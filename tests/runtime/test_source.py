@@ -97,6 +97,8 @@ def test_verified_by_commit_by_content_or_not_at_all(
     commit, content = commit_of(folder), ppdet_hash(str(folder))
     verify_source(str(folder), "v1", {"commit": commit, "ppdet": "0"})
     assert run.data["source"]["verified"] == "commit"
+    assert run.data["source"]["url"] == "file://%s" % upstream
+    assert run.data["source"]["subject"] == "one"
     verify_source(str(folder), "v1", {"commit": "0", "ppdet": content})
     assert run.data["source"]["verified"] == "content"
     with pytest.raises(StageError, match="is not PaddleDetection v1"):
@@ -164,3 +166,13 @@ def test_passwords_of_an_address_are_written_nowhere(
     assert "127.0.0.1:9/x.git" in written
     assert "T0KEN" not in written
     assert "T0KEN" not in capsys.readouterr().out
+
+
+def test_the_record_names_the_mirror_that_was_used(
+    tmp_path: Path, upstream: Path, run: Outcome
+) -> None:
+    config = '[url "file://%s"]\n\tinsteadOf = https://host/x.git\n' % upstream
+    Path(os.path.expanduser("~/.gitconfig")).write_text(config)
+    folder = take(tmp_path, ["https://host/x.git"])
+    verify_source(str(folder), "v1", {"commit": commit_of(folder), "ppdet": "0"})
+    assert run.data["source"]["url"] == "file://%s" % upstream
