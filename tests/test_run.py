@@ -277,6 +277,21 @@ def run_cells(tmp_path: Path, *sources: str) -> tuple[str | None, dict[str, Any]
     return fault, found
 
 
+def at_work(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("last", ["X", "raise ValueError"])
+def test_no_kernel_outlives_the_run(tmp_path: Path, last: str) -> None:
+    _, saved = run_cells(tmp_path, "import os; print(os.getpid())", last)
+    pid = int(saved["cells"][1]["outputs"][0]["text"][0])
+    assert not at_work(pid)
+
+
 @pytest.mark.kernel
 def test_cells_run_and_the_notebook_is_saved(tmp_path: Path) -> None:
     fault, saved = run_cells(tmp_path, "print(X + 1)", "print('船')")

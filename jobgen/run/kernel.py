@@ -111,9 +111,19 @@ def execute(
     log = save_to.with_name("kernel.log").open("ab")
     faults: list[Exception] = []
 
+    async def all_cells() -> None:
+        try:
+            await client.async_execute(env=env, stdout=log, stderr=log)
+        finally:
+            # The manager is ours, so nbclient leaves its kernel running.
+            if client.kc is not None:
+                client.kc.stop_channels()
+            if manager.has_kernel:
+                await manager.shutdown_kernel(now=True)
+
     def work() -> None:
         try:
-            asyncio.run(client.async_execute(env=env, stdout=log, stderr=log))
+            asyncio.run(all_cells())
         except Exception as error:  # told below, in the thread that called
             faults.append(error)
 
