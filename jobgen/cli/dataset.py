@@ -1,4 +1,4 @@
-"""`jobgen dataset`: look at data sets."""
+"""`jobgen dataset`: look at data sets and split them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Examples:
 
 @click.group(epilog=EXAMPLES)
 def command() -> None:
-    """Look at data sets; nothing is unpacked or changed."""
+    """Look at data sets and split them; the given set itself is never changed."""
 
 
 @command.command(epilog=EXAMPLES)
@@ -50,6 +50,55 @@ def inspect(console: Console, path: Path, json_output: bool) -> None:
     console.data(_table(found, splits))
     console.data(f"Suggested model: {model}: {why}.")
     console.say(f"Next: jobgen init NAME --archive {path} --model {model}")
+
+
+@command.command(
+    epilog="\b\nExamples:\n  jobgen dataset split all.zip ships.zip --val 0.2\n"
+    "  jobgen dataset split all.zip ships.zip --group '^(scene[0-9]+)_'\n"
+)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--val",
+    type=click.FloatRange(0.01, 0.9),
+    default=0.2,
+    show_default=True,
+    help="Share of each class's boxes that goes to val.",
+)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--group",
+    metavar="REGEX",
+    help="Images for which it finds the same text in their "
+    "file name stay in one split, such as those of one scene or patient.",
+)
+@options.json_output
+@click.pass_obj
+def split(
+    console: Console, source: Path, target: Path, val: float, seed: int, group: str | None,
+    json_output: bool,
+) -> None:  # fmt: skip
+    """Write TARGET, a zip of the COCO set SOURCE with its one annotation file split in two.
+
+    Images of the same bytes stay together, so that nothing of val is trained on.
+    """
+    from jobgen.datasets.split import class_counts
+    from jobgen.datasets.split import split as split_set
+    from jobgen.errors import DatasetError
+
+    console.json_output = json_output
+    if target.exists():
+        raise DatasetError(f"{target} is there already", "Give another TARGET.")
+    plan = split_set(source, target, val, seed, group)
+    train, other = class_counts(plan.train), class_counts(plan.val)
+    console.result(target=str(target), train=train, val=other, held_together=plan.held_together)
+    console.data(
+        f"train {len(plan.train['images'])} images, val {len(plan.val['images'])}; "
+        f"{plan.held_together} of them in groups that stay together"
+    )
+    for name, count in train.items():
+        console.data(f"class {name}: {count} + {other[name]} boxes")
+    console.say(f"Next: jobgen init NAME --archive {target}")
 
 
 def _table(found: FoundSet, splits: dict[str, Statistics]) -> str:

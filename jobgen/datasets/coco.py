@@ -13,9 +13,9 @@ from jobgen.files import sha256
 from jobgen.runtime.dataset import check_coco
 
 
-def find(files: Contents) -> FoundSet | None:
-    """The set, or None where this is no COCO. Raises StageError and DatasetError."""
-    records = {}
+def annotation_files(files: Contents) -> dict[str, tuple[dict[str, Any], str]]:
+    """Every COCO file: its name, its record and its SHA-256."""
+    records: dict[str, tuple[dict[str, Any], str]] = {}
     for name in files.names:
         if name.endswith(".json"):
             data = files.read(name)
@@ -25,13 +25,19 @@ def find(files: Contents) -> FoundSet | None:
                 continue
             if isinstance(record, dict) and {"images", "annotations", "categories"} <= set(record):
                 records[name] = (record, sha256(data))
+    return records
+
+
+def find(files: Contents) -> FoundSet | None:
+    """The set, or None where this is no COCO. Raises StageError and DatasetError."""
+    records = annotation_files(files)
     if not records:
         return None
     chosen = pick_splits(list(records))
     classes = _class_names(records[chosen["train"]][0])
     for name in chosen.values():
         check_coco(name, records[name][0], classes)
-    folders = {s: _image_folder(files, s, records[n][0]) for s, n in chosen.items()}
+    folders = {s: image_folder(files, s, records[n][0]) for s, n in chosen.items()}
     tops = [posixpath.dirname(n) for n in chosen.values()] + list(folders.values())
     root = posixpath.commonpath(tops) if all(tops) else ""
     found = {}
@@ -49,7 +55,7 @@ def _class_names(record: dict[str, Any]) -> list[str]:
     return [str(c.get("name")) if isinstance(c, dict) else "" for c in record["categories"]]
 
 
-def _image_folder(files: Contents, split: str, record: dict[str, Any]) -> str:
+def image_folder(files: Contents, split: str, record: dict[str, Any]) -> str:
     """The one folder that holds every image of the split; a folder named as the split wins."""
     wanted = {str(image["file_name"]) for image in record["images"]}
     first = min(wanted, default="")

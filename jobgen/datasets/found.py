@@ -68,5 +68,6 @@ def pick_splits(names: list[str]) -> dict[str, str]:
     lacking = next((split for split in SPLIT_WORDS if split not in found), "eval")
     raise DatasetError(
         f"no file is clearly the {lacking} split; there are {there}",
-        f"Name one file with {' or '.join(SPLIT_WORDS[lacking])} as a word of its own.",
+        f"Name one file with {' or '.join(SPLIT_WORDS[lacking])} as a word of its own; a set with "
+        "one COCO file can be split: jobgen dataset split SOURCE TARGET.zip",
     )
