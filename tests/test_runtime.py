@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from jobgen.build import runtime_modules
 from jobgen.machine.environment import python_facts
 from tests.conftest import ROOT
 
+# Read before the tests' own HOME is set.
+PYENV_ROOTS = [Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")]
 RUNTIME = ROOT / "jobgen" / "runtime"
 NAMES = sorted(p.stem for p in RUNTIME.glob("*.py") if p.stem != "__init__")
 
@@ -107,9 +110,8 @@ def old_python(version: str) -> str:
     """An installed Python of this version, or a skip."""
     import shutil
 
-    roots = [Path(p) for p in (Path.home() / ".pyenv", "/root/.pyenv", "/opt/pyenv")]
     found = [shutil.which(f"python{version}") or ""]
-    for root in roots:
+    for root in PYENV_ROOTS:
         found += [str(p) for p in sorted(root.glob(f"versions/{version}.*/bin/python"))]
     for python in found:
         facts = python_facts(python) if python else None

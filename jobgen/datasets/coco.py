@@ -10,7 +10,7 @@ from jobgen.datasets.contents import Contents
 from jobgen.datasets.found import SPLIT_WORDS, FoundSet, FoundSplit, below, pick_splits
 from jobgen.errors import DatasetError
 from jobgen.files import sha256
-from jobgen.runtime.dataset import check_coco
+from jobgen.runtime.coco import check_coco
 
 
 def annotation_files(files: Contents) -> dict[str, tuple[dict[str, Any], str]]:

@@ -21,7 +21,7 @@ from jobgen.datasets.coco import annotation_files, image_folder
 from jobgen.datasets.contents import Contents
 from jobgen.errors import DatasetError
 from jobgen.files import sha256
-from jobgen.runtime.dataset import check_coco
+from jobgen.runtime.coco import check_coco
 from jobgen.runtime.outcome import StageError
 
 Record = dict[str, Any]

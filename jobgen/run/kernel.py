@@ -66,12 +66,40 @@ def execute(
     result; the answer is STOPPED. `settled` tells when that is written. Raises RunError
     where the kernel can't be started.
     """
+    # Sockets in a short folder of its own: a Unix socket's path has at most 107 bytes.
+    sockets = Path(tempfile.mkdtemp(prefix="jobgen-"))
+    client, save = _client(notebook, python, cwd, save_to, sockets)
+    save()
+    faults: list[Exception] = []
+
+    def work() -> None:
+        with save_to.with_name("kernel.log").open("ab") as log:
+            try:
+                asyncio.run(_all_cells(client, env=env, stdout=log, stderr=log))
+            except Exception as error:  # told below, in the thread that called
+                faults.append(error)
+
+    try:
+        # nbclient takes over the signals of the main thread and then kills the kernel without
+        # a word to it; in a thread of its own it leaves them to us.
+        finished = _until_done(threading.Thread(target=work, daemon=True), client.km, settled)
+    finally:
+        save()
+        shutil.rmtree(sockets, ignore_errors=True)
+    if not finished:
+        return STOPPED
+    return _fault_text(faults[0], python) if faults else None
+
+
+def _client(
+    notebook: dict[str, Any], python: Path, cwd: Path, save_to: Path, sockets: Path
+) -> tuple[Any, Callable[..., None]]:
+    """An nbclient for the notebook in this Python, and the function that saves it as it stands."""
     try:
         import nbformat
         from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
         from jupyter_client.manager import AsyncKernelManager
         from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError, DeadKernelError
     except ImportError as error:
         hint = "Install jobgen with its extra `run`, as README says."
         raise RunError("local runs need nbclient and ipykernel", hint) from error
@@ -88,8 +116,6 @@ def execute(
     def save(**_: Any) -> None:
         write_atomically(save_to, nbformat.writes(node).encode())
 
-    # Sockets in a short folder of its own: a Unix socket's path has at most 107 bytes.
-    sockets = Path(tempfile.mkdtemp(prefix="jobgen-"))
     manager = AsyncKernelManager(
         kernel_name="python3",
         kernel_spec_manager=OneKernel(),
@@ -107,57 +133,49 @@ def execute(
         coalesce_streams=True,
         store_widget_state=False,
     )
-    save()
-    log = save_to.with_name("kernel.log").open("ab")
-    faults: list[Exception] = []
+    return client, save
 
-    async def all_cells() -> None:
-        try:
-            await client.async_execute(env=env, stdout=log, stderr=log)
-        finally:
-            # The manager is ours, so nbclient leaves its kernel running.
-            if client.kc is not None:
-                client.kc.stop_channels()
-            if manager.has_kernel:
-                await manager.shutdown_kernel(now=True)
 
-    def work() -> None:
-        try:
-            asyncio.run(all_cells())
-        except Exception as error:  # told below, in the thread that called
-            faults.append(error)
+async def _all_cells(client: Any, **options: Any) -> None:
+    try:
+        await client.async_execute(**options)
+    finally:
+        # The manager is ours, so nbclient leaves its kernel running.
+        if client.kc is not None:
+            client.kc.stop_channels()
+        if client.km.has_kernel:
+            await client.km.shutdown_kernel(now=True)
 
-    # nbclient takes over the signals of the main thread and then kills the kernel without a
-    # word to it; in a thread of its own it leaves them to us.
-    worker = threading.Thread(target=work, daemon=True)
+
+def _until_done(worker: threading.Thread, manager: Any, settled: Callable[[], bool]) -> bool:
+    """Wait for the worker; False where Ctrl-C or SIGTERM came first, and the kernel was ended."""
     before = signal.signal(signal.SIGTERM, _as_interrupt)
-    stopped = False
     try:
         worker.start()
         while worker.is_alive():
             worker.join(0.2)
     except KeyboardInterrupt:
-        stopped = True
         # A second Ctrl-C must not leave the kernel's children behind; the wait is bounded.
         interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _stop_kernel(manager, settled)
         worker.join(STOP_PATIENCE)
         signal.signal(signal.SIGINT, interrupt)
+        return False
     finally:
         signal.signal(signal.SIGTERM, before)
-        save()
-        log.close()
-        shutil.rmtree(sockets, ignore_errors=True)
-    if stopped:
-        return STOPPED
-    for fault in faults:
-        if isinstance(fault, CellExecutionError):
-            return f"{fault.ename}: {fault.evalue}"
-        if isinstance(fault, DeadKernelError):
-            return "the notebook's kernel died"
-        raise RunError(f"the kernel of {python} did not start: {fault}") from fault
-    return None
+    return True
+
+
+def _fault_text(fault: Exception, python: Path) -> str:
+    """Why the notebook stopped. Raises RunError where it never began."""
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    if isinstance(fault, CellExecutionError):
+        return f"{fault.ename}: {fault.evalue}"
+    if isinstance(fault, DeadKernelError):
+        return "the notebook's kernel died"
+    raise RunError(f"the kernel of {python} did not start: {fault}") from fault
 
 
 def _as_interrupt(number: int, frame: Any) -> None:
