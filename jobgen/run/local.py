@@ -27,6 +27,7 @@ from jobgen.run.workspace import (
     open_workspace,
     sources_of,
 )
+from jobgen.runtime.outcome import utc_now
 from jobgen.settings import Settings
 
 
@@ -127,4 +128,6 @@ def _record_machine(workspace: Workspace, python: Path, made: bool, mirror: Mirr
     ]
     with events.open("a", encoding="utf-8", newline="\n") as stream:
         for row in rows:
-            stream.write(json.dumps({"stage": None, "time": None, **row}, sort_keys=True) + "\n")
+            stream.write(
+                json.dumps({"stage": None, "time": utc_now(), **row}, sort_keys=True) + "\n"
+            )
