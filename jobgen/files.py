@@ -33,8 +33,3 @@ def _umask() -> int:
     value = os.umask(0o022)
     os.umask(value)
     return value
-
-
-def folder_size(folder: Path) -> int:
-    """Bytes of all files below `folder`, links not followed."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

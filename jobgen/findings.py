@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 class Severity(enum.Enum):
@@ -30,9 +30,6 @@ class Finding:
         where = f"{self.place}: " if self.place else ""
         line = f"{self.severity.value:<8}{self.code}  {where}{self.message}"
         return f"{line}\n{'':<15}{self.hint}" if self.hint else line
-
-    def as_dict(self) -> dict[str, str]:
-        return {**asdict(self), "severity": self.severity.value}
 
 
 class Findings:

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobgen.literals import to_source
+from tests.strategies import SCALARS
 
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text()
-    | st.floats(allow_nan=False, allow_infinity=False)
-)
 TREES = st.recursive(
     SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
 )

@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobgen.yamlio import Tagged, YamlError, dump_block, load
+from tests.strategies import SCALARS
 
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text()
-    | st.floats(allow_nan=False, allow_infinity=False)
-)
 LAUGH = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"a{n}: &a{n} [" + ", ".join([f"*a{n - 1}"] * 9) + "]\n" for n in range(1, 9)
 )

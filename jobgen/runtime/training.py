@@ -37,6 +37,15 @@ from jobgen.runtime.trainlog import METRIC_COLUMNS, metrics_row, parse_train_lin
 
 NAN_STEPS = 3
 SHOW_EVERY = 10.0
+# What PaddleDetection only logs, and a reader of the result should know.
+SIGN_NOTES = (
+    ("empty_eval", "PaddleDetection logged %d time(s) that an evaluation found nothing at all"),
+    ("bad_image", "PaddleDetection left out %d image(s) that it could not find"),
+    (
+        "mismatch",
+        "%d pretrained weights do not fit this model and start anew, as a class head does",
+    ),
+)
 
 
 class TrainWatch:
@@ -281,6 +290,9 @@ def train(
             log=log,
             tail=finished.tail,
         )
+    for sign, text in SIGN_NOTES:
+        if watch.signs.get(sign):
+            note(text % watch.signs[sign])
     write_text_atomically(os.path.join(save_dir, "finished"), "%d\n" % epochs)
     done = count_text(epochs - first_epoch, "epoch")
     summary("%s in %s%s" % (done, duration_text(finished.seconds), best_text(best)))

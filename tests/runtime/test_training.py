@@ -216,6 +216,15 @@ def test_a_set_smaller_than_the_batch_stops_the_training(bench: Bench) -> None:
         bench.train()
 
 
+def test_what_is_only_logged_is_told(bench: Bench, run: Outcome) -> None:
+    tool = bench.folder / "clone" / "tools" / "train.py"
+    said = "print('WARNING: Illegal image file: a.jpg, and it will be ignored')\n"
+    tool.write_text(said * 2 + tool.read_text())
+    bench.train()
+    notes = [item["text"] for item in run.data["notes"]]
+    assert notes == ["PaddleDetection left out 2 image(s) that it could not find"]
+
+
 def test_a_training_without_a_step_is_no_success(bench: Bench) -> None:
     (bench.folder / "clone" / "tools" / "train.py").write_text("print('all is well')\n")
     with pytest.raises(StageError, match="without a single logged step"):
