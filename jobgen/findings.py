@@ -17,19 +17,31 @@ class Severity(enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check found. `place` is `file:line`, a file or a key."""
+    """One thing that a check found.
+
+    `place` is `file:line`, a file or a key. `count` is how often it is there, `examples` the
+    first few places; `why` what training would make of it, `hint` what to do.
+    """
 
     code: str
     severity: Severity
     message: str
     place: str = ""
     hint: str = ""
+    why: str = ""
+    count: int = 1
+    examples: tuple[str, ...] = ()
 
-    def text(self) -> str:
-        """One line, and the hint below it."""
+    def text(self, explain: bool = True) -> str:
+        """One line, with examples at its end; the reason and the remedy below it."""
         where = f"{self.place}: " if self.place else ""
         line = f"{self.severity.value:<8}{self.code}  {where}{self.message}"
-        return f"{line}\n{'':<15}{self.hint}" if self.hint else line
+        if self.examples:
+            more = ", ..." if self.count > len(self.examples) else ""
+            line += f"    {', '.join(self.examples)}{more}"
+        below = [self.why, f"Fix: {self.hint}" if self.why and self.hint else self.hint]
+        below = below if explain else []
+        return "\n".join([line, *(f"{'':<15}{text}" for text in below if text)])
 
 
 class Findings:
@@ -55,4 +67,16 @@ class Findings:
         return [finding for finding in self._all if finding.severity is Severity.ERROR]
 
     def text(self) -> str:
-        return "\n".join(finding.text() for finding in self._all)
+        """All of them; what one code means and needs is said once."""
+        told: set[str] = set()
+        lines = []
+        for finding in self._all:
+            lines.append(finding.text(explain=finding.code not in told))
+            told.add(finding.code)
+        return "\n".join(lines)
+
+    def summary(self) -> str:
+        """`2 errors, 1 note`; `nothing found` for none."""
+        counts = [(s, sum(f.severity is s for f in self._all)) for s in Severity]
+        said = [f"{n} {s.value}{'s' if n > 1 else ''}" for s, n in counts if n]
+        return ", ".join(said) or "nothing found"

@@ -4,10 +4,41 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import click
+
+QUIET_SECONDS = 2.0
+LINE_SECONDS = 10.0
+
+
+class Progress:
+    """Tells of work that takes over two seconds: count and time left, in one line on a terminal,
+    else in a line every ten seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._what = ""
+        self._started = self._shown = time.monotonic()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._started = what, now
+        passed = now - self._started
+        live = self._console.live()
+        if passed < QUIET_SECONDS or now - self._shown < (0.2 if live else LINE_SECONDS):
+            return
+        self._shown = now
+        left = passed / max(done, 1) * (total - done)
+        line = f"{what}: {done:,} of {total:,}, {left:.0f} s left"
+        if live:
+            # Drawn over by the next, and wiped by the last.
+            click.echo(f"\r{line:<70}\r", err=True, nl=False)
+        else:
+            self._console.say(line)
 
 
 @dataclass
@@ -30,6 +61,10 @@ class Console:
     def say(self, text: str) -> None:
         """Progress or a hint."""
         click.echo(text, err=True)
+
+    def progress(self) -> Progress:
+        """What long work calls with (what, done, total)."""
+        return Progress(self)
 
     def live(self) -> bool:
         """Whether a person watches: then a line may be drawn over."""

@@ -1,7 +1,8 @@
-"""`jobgen dataset`: look at data sets and split them."""
+"""`jobgen dataset`: look at data sets, and make new ones of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,44 +13,99 @@ from jobgen.cli import options
 from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
-    from jobgen.datasets.found import FoundSet
+    from jobgen.datasets.record import DataSet
     from jobgen.datasets.statistics import Statistics
 
 EXAMPLES = """\b
 Examples:
   jobgen dataset inspect ships.zip
-  jobgen dataset inspect ships.zip --json
+  jobgen dataset preview ships.zip -o ships.png
+  jobgen dataset split all.zip ships.zip
+  jobgen dataset convert voc.zip ships.zip --to coco
 """
 
 
 @click.group(epilog=EXAMPLES)
 def command() -> None:
-    """Look at data sets and split them; the given set itself is never changed."""
+    """Look at data sets and make new ones; the given set itself is never changed."""
 
 
-@command.command(epilog=EXAMPLES)
+@command.command(
+    epilog="\b\nExamples:\n  jobgen dataset inspect ships.zip\n"
+    "  jobgen dataset inspect ships.zip --html ships.html\n"
+)
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path), help="Also write a page with plots.")
+@options.pick
 @options.json_output
 @click.pass_obj
-def inspect(console: Console, path: Path, json_output: bool) -> None:
+def inspect(
+    console: Console, path: Path, html: Path | None, pick: int | None, json_output: bool
+) -> None:
     """Show what PATH (an archive or a folder) holds, and what it means for training."""
     from jobgen.datasets.look import look
     from jobgen.datasets.statistics import statistics, suggest_model
 
     console.json_output = json_output
-    found = look(path)
-    splits = {name: statistics(getattr(found, name).record) for name in ("train", "eval")}
-    model, why = suggest_model(found.train.record)
+    data = look(path, pick)
+    figures = {split.name: statistics(split) for split in data}
+    model, why = suggest_model(data)
+    rows = figure_rows(data, figures)
+    if html is not None:
+        from jobgen.datasets.page import page
+        from jobgen.files import write_atomically
+
+        write_atomically(html, page(data, rows, f"Suggested model: {model}: {why}.").encode())
+        console.say(f"page: {html}")
     console.result(
-        format=found.format,
-        root=found.root,
-        classes=found.classes,
-        splits={name: asdict(figures) for name, figures in splits.items()},
+        format=data.layout.format,
+        root=data.layout.root,
+        classes=data.classes,
+        splits={name: asdict(found) for name, found in figures.items()},
+        troubles=len(data.all_troubles),
         suggestion={"model": model, "why": why},
     )
-    console.data(_table(found, splits))
+    console.data(table(rows))
     console.data(f"Suggested model: {model}: {why}.")
-    console.say(f"Next: jobgen init NAME --archive {path} --model {model}")
+    console.say(f"Next: jobgen check {path}\nthen: jobgen init NAME --archive {path}")
+
+
+@command.command(
+    epilog="\b\nExamples:\n  jobgen dataset preview ships.zip -o ships.png\n"
+    "  jobgen dataset preview ships.zip -o ships.png --count 60\n"
+)
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("preview.png"),
+    show_default=True, help="The PNG to write.",
+)  # fmt: skip
+@click.option("--count", type=click.IntRange(1, 400), default=24, show_default=True,
+              help="How many images.")  # fmt: skip
+@click.option("--font", type=click.Path(path_type=Path), help="A font file for the labels.")
+@options.pick
+@options.json_output
+@click.pass_obj
+def preview(
+    console: Console, path: Path, output: Path, count: int, font: Path | None,
+    pick: int | None, json_output: bool,
+) -> None:  # fmt: skip
+    """Draw PATH's images with their boxes and labels on one sheet, the faulty ones first."""
+    from jobgen.check.dataset import faulty_images
+    from jobgen.datasets.look import look
+    from jobgen.datasets.preview import preview as draw
+    from jobgen.datasets.sources import refuse_mount
+
+    console.json_output = json_output
+    refuse_mount(output)
+    progress = console.progress()
+    data = look(path, pick)
+    sheet = draw(data, output, faulty_images(data, progress), count, font, progress)
+    console.result(output=str(output), **asdict(sheet))
+    console.data(f"{output}: {sheet.images} images, {sheet.faulty} with faults first")
+    for number, name in sheet.numbered.items():
+        console.data(f"  {number} = {name}")
+    if sheet.numbered:
+        console.say("No font here can write these names, so the sheet has numbers: --font FILE")
 
 
 @command.command(
@@ -72,66 +128,121 @@ def inspect(console: Console, path: Path, json_output: bool) -> None:
     help="Images for which it finds the same text in their "
     "file name stay in one split, such as those of one scene or patient.",
 )
+@options.pick
 @options.json_output
 @click.pass_obj
 def split(
     console: Console, source: Path, target: Path, val: float, seed: int, group: str | None,
-    json_output: bool,
+    pick: int | None, json_output: bool,
 ) -> None:  # fmt: skip
-    """Write TARGET, a zip of the COCO set SOURCE with its one annotation file split in two.
+    """Write TARGET, a zip of the set SOURCE with its images dealt out into train and val.
 
-    Images of the same bytes stay together, so that nothing of val is trained on.
+    For a set without splits, or with one. Images of the same bytes stay
+    together, so that nothing of val is trained on.
     """
+    from jobgen.datasets.look import look
     from jobgen.datasets.split import class_counts
     from jobgen.datasets.split import split as split_set
-    from jobgen.errors import DatasetError
 
     console.json_output = json_output
-    if target.exists():
-        raise DatasetError(f"{target} is there already", "Give another TARGET.")
-    plan = split_set(source, target, val, seed, group)
-    train, other = class_counts(plan.train), class_counts(plan.val)
-    console.result(target=str(target), train=train, val=other, held_together=plan.held_together)
+    halves = split_set(look(source, pick), target, val, seed, group, console.progress())
+    train, other = class_counts(halves.train), class_counts(halves.val)
+    console.result(target=str(target), train=train, val=other, held_together=halves.held_together)
     console.data(
-        f"train {len(plan.train['images'])} images, val {len(plan.val['images'])}; "
-        f"{plan.held_together} of them in groups that stay together"
+        f"train {halves.train.images} images, val {halves.val.images}; "
+        f"{halves.held_together} of them in groups that stay together"
     )
     for name, count in train.items():
         console.data(f"class {name}: {count} + {other[name]} boxes")
     console.say(f"Next: jobgen init NAME --archive {target}")
 
 
-def _table(found: FoundSet, splits: dict[str, Statistics]) -> str:
+@command.command(
+    epilog="\b\nExamples:\n  jobgen dataset convert voc.zip ships.zip --to coco\n"
+    "  jobgen dataset convert ships.zip fixed.zip --fix DS031,DS040\n"
+)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    type=click.Choice(["coco", "voc", "yolo"]),
+    help="The format [default: its own; coco for a YOLO set].",
+)
+@click.option(
+    "--fix",
+    "codes",
+    multiple=True,
+    metavar="CODE",
+    help="Repair what this rule finds (jobgen check --rules); several with commas, or `all`.",
+)
+@options.pick
+@options.json_output
+@click.pass_obj
+def convert(
+    console: Console, source: Path, target: Path, to: str | None, codes: tuple[str, ...],
+    pick: int | None, json_output: bool,
+) -> None:  # fmt: skip
+    """Write TARGET, a zip of the set SOURCE in another format, or repaired in its own.
+
+    Nothing is repaired unasked, and every repair is listed.
+    """
+    from jobgen.datasets.convert import convert as convert_set
+    from jobgen.datasets.fix import FIXES
+    from jobgen.datasets.look import look
+
+    console.json_output = json_output
+    data = look(source, pick)
+    wanted = [code for value in codes for code in value.upper().split(",") if code]
+    wanted = list(FIXES) if "ALL" in wanted else wanted
+    own = data.layout.format
+    chosen = to or ("coco" if own == "yolo" else own)
+    done = convert_set(data, target, chosen, wanted, console.progress())
+    console.result(target=str(target), format=chosen, **asdict(done))
+    for line in [*done.repairs, *done.notes]:
+        console.data(line)
+    for name, (images, boxes) in done.before.items():
+        after = done.after[name]
+        console.data(f"{name}: {images} images, {boxes} boxes -> {after[0]}, {after[1]}")
+    console.data(f"{target}: {chosen}")
+    console.say(f"Next: jobgen check {target}")
+
+
+def figure_rows(data: DataSet, splits: Mapping[str, Statistics]) -> list[tuple[str, list[str]]]:
+    """The figures of a set as rows of a table, the first one its head."""
     from jobgen.datasets.statistics import PERCENTILES
 
     spread = "/".join(map(str, PERCENTILES)) + " %"
-    rows: list[tuple[str, list[str]]] = [
-        ("images", [str(s.images) for s in splits.values()]),
-        ("boxes", [str(s.boxes) for s in splits.values()]),
-        ("images without boxes", [str(s.empty_images) for s in splits.values()]),
-        ("boxes without area", [str(s.without_area) for s in splits.values()]),
-        ("crowd boxes", [str(s.crowd) for s in splits.values()]),
+    all_of = list(splits.values())
+    plain = {
+        "images": [s.images for s in all_of],
+        "boxes": [s.boxes for s in all_of],
+        "images without boxes": [s.empty_images for s in all_of],
+        "boxes without area": [s.without_area for s in all_of],
+        "crowd boxes": [s.crowd for s in all_of],
+        **{f"class {name}": [s.classes.get(name, 0) for s in all_of] for name in data.classes},
+    }
+    spreads = {
+        "image width": [s.image_width for s in all_of],
+        "image height": [s.image_height for s in all_of],
+        "boxes per image": [s.boxes_per_image for s in all_of],
+        "box side in px": [s.box_side for s in all_of],
+        "width / height": [s.aspect for s in all_of],
+    }
+    sizes = [f"{s.small:.0%} / {s.medium:.0%} / {s.large:.0%}" for s in all_of]
+    return [
+        (f"{data.layout.format}, root {data.layout.root or '(top)'}", list(splits)),
+        *((name, [str(count) for count in counts]) for name, counts in plain.items()),
+        *((f"{name}, {spread}", [_spread(v) for v in found]) for name, found in spreads.items()),
+        ("small / medium / large", sizes),
     ]
-    rows += [
-        (f"class {name}", [str(s.classes[name]) for s in splits.values()]) for name in found.classes
-    ]
-    rows += [
-        (f"image width, {spread}", [_spread(s.image_width) for s in splits.values()]),
-        (f"image height, {spread}", [_spread(s.image_height) for s in splits.values()]),
-        (f"boxes per image, {spread}", [_spread(s.boxes_per_image) for s in splits.values()]),
-        (f"box side in px, {spread}", [_spread(s.box_side) for s in splits.values()]),
-        (f"width / height, {spread}", [_spread(s.aspect) for s in splits.values()]),
-        (
-            "small / medium / large",
-            [f"{s.small:.0%} / {s.medium:.0%} / {s.large:.0%}" for s in splits.values()],
-        ),
-    ]
-    head = f"{found.format}, root {found.root or '(top)'}"
-    rows.insert(0, (head, list(splits)))
-    first = max(len(name) for name, _ in rows)
-    second = max(len(cells[0]) for _, cells in rows)
-    lines = [f"{name:<{first}}  {cells[0]:<{second}}  {cells[1]}" for name, cells in rows]
-    return "\n".join(lines)
+
+
+def table(rows: list[tuple[str, list[str]]]) -> str:
+    """Rows as lines, in columns."""
+    columns = [[name, *cells] for name, cells in rows]
+    widths = [max(len(row[place]) for row in columns) for place in range(len(columns[0]))]
+    lines = ("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in columns)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _spread(values: list[float]) -> str:

@@ -48,8 +48,8 @@ def command(
     archive, job, upload = folder / "ships.zip", folder / "job.yaml", folder / "upload"
     if not (archive.is_file() and job.is_file()):
         make_ships(archive)
-        source, train = {"archive": archive.name}, {"epochs": EPOCHS}
-        text = job_text("ships", ENVIRONMENT, source, look(archive), MODEL, train, language)
+        sources, train = [{"archive": archive.name}], {"epochs": EPOCHS}
+        text = job_text("ships", ENVIRONMENT, sources, look(archive), MODEL, train, language)
         write_atomically(job, text.encode())
     console.say(f"data set  {archive}\njob       {job}")
     bundle = build_bundle(job)

@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
 
+if TYPE_CHECKING:
+    from jobgen.datasets.record import DataSet
+
 EXAMPLES = """\b
 Examples:
   jobgen init ships --archive ships.zip --dataset-id 264241
   jobgen init cells --archive bccd.zip --model picodet_s_416_coco_lcnet
+  jobgen init ships                       (on AI Studio: what is mounted in data/)
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("name")
+@options.archives
 @click.option(
-    "--archive",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The data set: a zip or tar file as it lies on AI Studio, or an unpacked folder.",
-)
-@click.option(
-    "--dataset-id", type=click.IntRange(1), help="Its number on AI Studio (data/data<ID>/)."
+    "--dataset-id",
+    "dataset_ids",
+    multiple=True,
+    type=click.IntRange(1),
+    help="Its number on AI Studio (data/data<ID>/); once for each source.",
 )
 @click.option("--model", help="[default: the one that `dataset inspect` suggests]")
 @click.option("--environment", default="paddle2.6_py3.10", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
 @options.language
 @click.option("--folder", type=click.Path(path_type=Path), help="[default: bundles/NAME]")
+@options.pick
 @options.json_output
 @click.pass_obj
 def command(
-    console: Console, name: str, archive: Path, dataset_id: int | None, model: str | None,
-    environment: str, epochs: int, language: str, folder: Path | None, json_output: bool,
+    console: Console, name: str, archives: tuple[Path, ...], dataset_ids: tuple[int, ...],
+    model: str | None, environment: str, epochs: int, language: str, folder: Path | None,
+    pick: int | None, json_output: bool,
 ) -> None:  # fmt: skip
     """Look at a data set and write NAME's job.yaml: splits, classes, counts, hashes."""
-    from jobgen.datasets.job import job_text
-    from jobgen.datasets.look import look
+    from jobgen.datasets.job import job_text, need_trainable
+    from jobgen.datasets.look import choose, read_layout
+    from jobgen.datasets.sources import open_sources, refuse_mount, source_of, the_mounted_source
     from jobgen.datasets.statistics import suggest_model
     from jobgen.errors import SpecError
     from jobgen.files import write_atomically
@@ -53,21 +59,33 @@ def command(
     path = (folder or Path("bundles") / name) / "job.yaml"
     if path.exists():
         raise SpecError(f"{path} is there already", "Give another NAME, or remove it first.")
-    found = look(archive)
-    kind = "folder" if archive.is_dir() else "archive"
-    source: dict[str, object] = {"id": dataset_id} if dataset_id else {}
-    source[kind] = Path(os.path.abspath(archive)).name  # noqa: PTH100
-    suggested, why = suggest_model(found.train.record)
+    refuse_mount(path)
+    paths = list(archives) or [the_mounted_source(Path.cwd())]
+    if len(dataset_ids) not in (0, len(paths)):
+        raise click.UsageError("give --dataset-id for each --archive, in the same order")
+    files = open_sources(paths)
+    data = read_layout(files, choose(files, pick))
+    need_trainable(data, paths[0])
+    sources = [source_of(p, n) for p, n in zip(paths, dataset_ids or [None] * 3, strict=False)]
+    suggested, why = suggest_model(data)
     choice = {"config": model or suggested, "pretrained": "coco"}
-    text = job_text(name, environment, source, found, choice, {"epochs": epochs}, language)
+    text = job_text(name, environment, sources, data, choice, {"epochs": epochs}, language)
     make_plan(*parse_spec(load(text, str(path))))
     write_atomically(path, text.encode())
-    console.result(job=str(path), format=found.format, root=found.root, classes=found.classes)
-    console.data(
-        f"{archive.name}: {found.format}, {len(found.classes)} class(es), "
-        f"{found.train.images} + {found.eval.images} images, "
-        f"{found.train.boxes} + {found.eval.boxes} boxes\n{path}"
-    )
+    layout = data.layout
+    console.result(job=str(path), format=layout.format, root=layout.root, classes=data.classes)
+    console.data(f"{files.name}: {_summary(data)}\n{path}")
     if model is None:
         console.say(f"model {suggested}: {why} (another one: --model)")
-    console.say(f"Next: jobgen build {path}")
+    given = " ".join(f"--archive {p}" for p in paths)
+    console.say(f"Next: jobgen check {path} {given}\nthen: jobgen build {path}")
+
+
+def _summary(data: DataSet) -> str:
+    from jobgen.datasets.job import expected
+
+    counts = [expected(data, split) for split in (data.train, data.eval) if split]
+    images = " + ".join(str(count["images"]) for count in counts)
+    boxes = " + ".join(str(count["boxes"]) for count in counts)
+    classes = len(data.classes)
+    return f"{data.layout.format}, {classes} class(es), {images} images, {boxes} boxes"

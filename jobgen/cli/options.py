@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 json_output = click.option(
@@ -13,4 +15,18 @@ language = click.option(
     default="zh",
     show_default=True,
     help="Language of the notebook's text.",
+)
+pick = click.option(
+    "--pick",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Which data set, where PATH holds several.",
+)
+archives = click.option(
+    "--archive",
+    "archives",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="The data: a zip or tar file as it lies on AI Studio, or an unpacked folder; "
+    "once for each source.",
 )

@@ -3,76 +3,464 @@
 from __future__ import annotations
 
 import json
+import math
 import posixpath
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+import numpy as np
+
 from jobgen.datasets.contents import Contents
-from jobgen.datasets.found import SPLIT_WORDS, FoundSet, FoundSplit, below, pick_splits
+from jobgen.datasets.found import below, group_splits, job_word, split_word
+from jobgen.datasets.headers import is_image
+from jobgen.datasets.record import (
+    UNKNOWN,
+    DataSet,
+    Layout,
+    Mask,
+    Split,
+    Trouble,
+    integers,
+    rows_of,
+)
 from jobgen.errors import DatasetError
 from jobgen.files import sha256
-from jobgen.runtime.coco import check_coco
+from jobgen.runtime.voc import coco_box, coco_image, coco_text, empty_record
+
+LARGEST_ID = 2**63 - 1
+UNSET = msgspec.UNSET
 
 
-def annotation_files(files: Contents) -> dict[str, tuple[dict[str, Any], str]]:
-    """Every COCO file: its name, its record and its SHA-256."""
-    records: dict[str, tuple[dict[str, Any], str]] = {}
-    for name in files.names:
-        if name.endswith(".json"):
-            data = files.read(name)
-            try:
-                record = json.loads(data.decode("utf-8-sig"))
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict) and {"images", "annotations", "categories"} <= set(record):
-                records[name] = (record, sha256(data))
-    return records
+class _Image(msgspec.Struct, gc=False):
+    id: int
+    file_name: str
+    width: int
+    height: int
 
 
-def find(files: Contents) -> FoundSet | None:
-    """The set, or None where this is no COCO. Raises StageError and DatasetError."""
-    records = annotation_files(files)
-    if not records:
-        return None
-    chosen = pick_splits(list(records))
-    classes = _class_names(records[chosen["train"]][0])
-    for name in chosen.values():
-        check_coco(name, records[name][0], classes)
-    folders = {s: image_folder(files, s, records[n][0]) for s, n in chosen.items()}
-    tops = [posixpath.dirname(n) for n in chosen.values()] + list(folders.values())
-    root = posixpath.commonpath(tops) if all(tops) else ""
-    found = {}
-    for split, name in chosen.items():
-        record, digest = records[name]
-        paths = {
-            "images": below(root, folders[split]),
-            "annotations": below(root, name),
+class _Annotation(msgspec.Struct, gc=False):
+    id: int
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    area: float | msgspec.UnsetType = UNSET
+    iscrowd: int | msgspec.UnsetType = UNSET
+
+
+class _Category(msgspec.Struct, gc=False):
+    id: int
+    name: str
+
+
+class _File(msgspec.Struct, gc=False):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+    info: msgspec.Raw | msgspec.UnsetType = UNSET
+
+
+def layouts(files: Contents) -> list[Layout]:
+    """The COCO sets among the files. Raises DatasetError where images can't be placed."""
+    found = []
+    for group in group_splits(n for n in files.names if _is_annotation_file(files, n)):
+        folders = {
+            split: _image_folder(files, split, read_file(files, name).values["image_names"])
+            for split, name in group.items()
         }
-        found[split] = FoundSplit(paths, digest, record)
-    return FoundSet("coco", root, classes, found["train"], found["eval"])
+        tops = [posixpath.dirname(name) for name in group.values()] + list(folders.values())
+        root = posixpath.commonpath(tops) if all(tops) else ""
+        splits = {
+            split: {"images": below(root, folders[split]), "annotations": below(root, name)}
+            for split, name in group.items()
+        }
+        found.append(Layout("coco", root, splits))
+    return found
 
 
-def _class_names(record: dict[str, Any]) -> list[str]:
-    return [str(c.get("name")) if isinstance(c, dict) else "" for c in record["categories"]]
+def read(files: Contents, layout: Layout) -> DataSet:
+    """The set at a layout. What is not as it should be is among its troubles."""
+    splits = {}
+    for name, paths in layout.splits.items():
+        place = posixpath.normpath(posixpath.join(layout.root, paths["annotations"]))
+        folder = posixpath.normpath(posixpath.join(layout.root, paths["images"]))
+        folder = "" if folder == "." else folder
+        splits[name] = read_file(files, place).split(name, place, paths, folder)
+    first = next(iter(splits.values()))
+    return DataSet(files, layout, list(first.class_names), splits)
 
 
-def image_folder(files: Contents, split: str, record: dict[str, Any]) -> str:
-    """The one folder that holds every image of the split; a folder named as the split wins."""
-    wanted = {str(image["file_name"]) for image in record["images"]}
-    first = min(wanted, default="")
-    there = set(files.names)
-    folders = [n[: -len(first)].rstrip("/") for n in files.names if f"/{n}".endswith(f"/{first}")]
-    whole = [f for f in folders if all(posixpath.join(f, name) in there for name in wanted)]
-    named = [f for f in whole if SPLIT_WORDS[split][0] in f.lower()]
-    for found in (whole, named):
+def write(data: DataSet) -> Iterator[tuple[str, str]]:
+    """The text files of a data set as COCO: a JSON a split, below its root."""
+    for split in data:
+        yield f"{job_word(split.name)}.json", coco_text(record_of(split, data.classes))
+
+
+def record_of(split: Split, classes: Sequence[str], keep: Mask | None = None) -> dict[str, Any]:
+    """A split as a COCO record, ids from 1 in the given order, the classes in theirs.
+
+    `keep` is the boxes to take, bool (M,); boxes without image or class are never taken.
+    The same record as the data stage makes of the same VOC files.
+    """
+    record = empty_record(list(classes))
+    ids = {name: number for number, name in enumerate(classes, 1)}
+    category = [ids[name] for name in split.class_names]
+    for row, name in enumerate(split.image_names):
+        size = int(split.widths[row]), int(split.heights[row])
+        record["images"].append(coco_image(row + 1, name, *size))
+    taken = (split.image_of >= 0) & (split.class_of >= 0)
+    rows = np.flatnonzero(taken if keep is None else taken & keep)
+    order = rows[np.argsort(split.image_of[rows], kind="stable")]
+    images, labels = split.image_of[order].tolist(), split.class_of[order].tolist()
+    corners = split.boxes[order].tolist()
+    record["annotations"] = [
+        coco_box(number, image + 1, category[label], corner)
+        for number, (image, label, corner) in enumerate(
+            zip(images, labels, corners, strict=True), 1
+        )
+    ]
+    return record
+
+
+def rewrite(files: Contents, split: Split) -> dict[str, Any]:
+    """The COCO file of a split again, with what its columns have now; whatever else its items
+    hold, such as segmentation, stays."""
+    raw = json.loads(files.read(split.source).decode("utf-8-sig"))
+    images, boxes = raw["images"], raw["annotations"]
+    record = {**raw, "info": raw.get("info", {})}
+    known = {c["name"]: c for c in raw["categories"] if isinstance(c, dict) and "name" in c}
+    record["categories"] = [
+        {**known.get(name, {}), "id": int(number), "name": name}
+        for number, name in zip(split.class_ids, split.class_names, strict=True)
+    ]
+    record["images"] = [
+        {**images[item], **coco_image(int(split.image_ids[row]), name, *split.size(row))}
+        for row, (item, name) in enumerate(zip(split.image_items, split.image_names, strict=True))
+    ]
+    record["annotations"] = [
+        {**boxes[item], **_box_values(split, row, boxes[item])}
+        for row, item in enumerate(split.box_items)
+    ]
+    return record
+
+
+def _box_values(split: Split, row: int, item: dict[str, Any]) -> dict[str, Any]:
+    box = split.boxes[row].tolist()
+    found: dict[str, Any] = {"id": int(split.box_ids[row])}
+    if split.image_of[row] != UNKNOWN:
+        found["image_id"] = int(split.image_ids[split.image_of[row]])
+    if split.class_of[row] != UNKNOWN:
+        found["category_id"] = int(split.class_ids[split.class_of[row]])
+    if item["bbox"] != box:
+        found["bbox"] = box
+    if item.get("area") != split.area[row] and not math.isnan(split.area[row]):
+        found["area"] = float(split.area[row])
+    if split.crowd[row] != UNKNOWN:
+        found["iscrowd"] = int(split.crowd[row])
+    return found
+
+
+def _is_annotation_file(files: Contents, name: str) -> bool:
+    """A COCO file, or one whose name says that it was meant as one."""
+    if not name.lower().endswith(".json"):
+        return False
+    own = posixpath.basename(name)
+    meant = bool(split_word(own)[0])
+    try:
+        data = files.read(name)
+    except DatasetError as error:
+        files.memo[name] = _no_columns(own, error.message)
+        return meant
+    if not all(key in data for key in (b'"images"', b'"annotations"')):
+        return meant and not _is_json(data)
+    files.memo[name] = read_columns(own, data)
+    return True
+
+
+def _no_columns(place: str, message: str) -> Columns:
+    values, _ = _Loose(place).columns({})
+    return Columns(place, "", values, [Trouble("DS010", place, message, lost=True)])
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One file: Split's columns by name, and what was wrong with the file."""
+
+    place: str
+    sha256: str
+    values: dict[str, Any]
+    troubles: list[Trouble]
+
+    def split(self, name: str, source: str, files: dict[str, str], folder: str) -> Split:
+        return Split(
+            name=name,
+            source=source,
+            place=self.place,
+            files=files,
+            folder=folder,
+            troubles=list(self.troubles),
+            sha256=self.sha256,
+            **self.values,
+        )
+
+
+def read_file(files: Contents, name: str) -> Columns:
+    """One annotation file, read once however often it is asked for."""
+    if name not in files.memo:
+        if name not in files.sizes:
+            raise DatasetError(
+                f"{files.name} holds no {name}", "Correct the paths under dataset: in job.yaml."
+            )
+        own = posixpath.basename(name)
+        try:
+            files.memo[name] = read_columns(own, files.read(name))
+        except DatasetError as error:
+            files.memo[name] = _no_columns(own, error.message)
+    found: Columns = files.memo[name]
+    return found
+
+
+def read_columns(place: str, data: bytes) -> Columns:
+    """The columns of an annotation file: quickly where all types are right, else item by item."""
+    digest = sha256(data)
+    plain = data[3:] if data.startswith(b"\xef\xbb\xbf") else data
+    try:
+        return Columns(place, digest, _typed_columns(msgspec.json.decode(plain, type=_File)), [])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError):
+        return Columns(place, digest, *_loose_columns(place, plain))
+
+
+def _typed_columns(record: _File) -> dict[str, Any]:
+    images, boxes = record.images, record.annotations
+    count = len(boxes)
+    corners = np.fromiter((v for b in boxes for v in b.bbox), np.float64, 4 * count)
+    areas = (math.nan if b.area is UNSET else b.area for b in boxes)
+    crowds = (UNKNOWN if b.iscrowd is UNSET else min(max(b.iscrowd, 0), 1) for b in boxes)
+    values = {
+        "image_names": [i.file_name for i in images],
+        "image_ids": integers([i.id for i in images]),
+        "widths": integers([i.width for i in images]),
+        "heights": integers([i.height for i in images]),
+        "class_ids": integers([c.id for c in record.categories]),
+        "class_names": [c.name for c in record.categories],
+        "box_ids": np.fromiter((b.id for b in boxes), np.int64, count),
+        "boxes": corners.reshape(count, 4),
+        "area": np.fromiter(areas, np.float64, count),
+        "crowd": np.fromiter(crowds, np.int8, count),
+        "has_info": record.info is not UNSET,
+    }
+    _link(
+        values,
+        np.fromiter((b.image_id for b in boxes), np.int64, count),
+        np.fromiter((b.category_id for b in boxes), np.int64, count),
+    )
+    return values
+
+
+def _link(values: dict[str, Any], images: Any, classes: Any) -> None:
+    values["image_of"] = rows_of(values["image_ids"], images)
+    values["class_of"] = rows_of(values["class_ids"], classes)
+    values["unknown_images"] = images[values["image_of"] == UNKNOWN]
+    values["unknown_classes"] = classes[values["class_of"] == UNKNOWN]
+
+
+def _loose_columns(place: str, data: bytes) -> tuple[dict[str, Any], list[Trouble]]:
+    """The columns of a file with faults: each is told, and what can be meant is taken."""
+    loose = _Loose(place)
+    record: Any = {}
+    try:
+        record = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        loose.tell("DS010", f"it is no JSON: {error}")
+    if not isinstance(record, dict):
+        loose.tell("DS012", "it needs the lists images, annotations and categories")
+        record = {}
+    elif not loose.troubles:
+        for key in ("images", "annotations", "categories"):
+            if not isinstance(record.get(key), list):
+                loose.tell("DS012", f"it has no list {key}")
+    return loose.columns(record)
+
+
+class _Loose:
+    """Takes items one by one and tells what is wrong with them."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.troubles: list[Trouble] = []
+
+    def tell(self, code: str, detail: str, lost: bool = True) -> None:
+        self.troubles.append(Trouble(code, self.place, detail, lost))
+
+    def columns(self, record: dict[str, Any]) -> tuple[dict[str, Any], list[Trouble]]:
+        images = self.items(record, "images", "file_name")
+        classes = self.items(record, "categories", "name")
+        for _, image in images:
+            for key in ("width", "height"):
+                image[key] = self.whole(image, f"image {image['id']}", key, lost=False) or 0
+        rows = [row for item in self.items(record, "annotations") if (row := self.box_row(*item))]
+        values = {
+            "image_names": [i["file_name"] for _, i in images],
+            "image_ids": integers([i["id"] for _, i in images]),
+            "image_items": integers([place for place, _ in images]),
+            "widths": integers([i["width"] for _, i in images]),
+            "heights": integers([i["height"] for _, i in images]),
+            "class_ids": integers([c["id"] for _, c in classes]),
+            "class_names": [c["name"] for _, c in classes],
+            "box_items": integers([r[0] for r in rows]),
+            "box_ids": integers([r[1] for r in rows]),
+            "boxes": np.array([r[4] for r in rows], np.float64).reshape(len(rows), 4),
+            "area": np.array([r[5] for r in rows], np.float64),
+            "crowd": np.array([r[6] for r in rows], np.int8),
+            "has_info": "info" in record,
+        }
+        _link(values, integers([r[2] for r in rows]), integers([r[3] for r in rows]))
+        return values, self.troubles
+
+    def items(
+        self, record: dict[str, Any], kind: str, name: str | None = None
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """The items of a list that are objects with an id, and a text `name` where one is
+        wanted, each with its place in the list."""
+        found = record.get(kind)
+        kept = []
+        for place, item in enumerate(found if isinstance(found, list) else []):
+            if not isinstance(item, dict):
+                self.tell("DS011", f"an item of {kind} is {_short(item)}")
+            elif item.get("id") is None:
+                self.tell("DS021", f"an item of {kind}: {_short(item)}")
+            else:
+                number = self.whole(item, f"an item of {kind}", "id")
+                if number is not None and (name is None or self.is_text(item, kind, name)):
+                    kept.append((place, {**item, "id": number}))
+        return kept
+
+    def is_text(self, item: dict[str, Any], kind: str, key: str) -> bool:
+        value = item.get(key)
+        if value is None or value == "":
+            self.tell("DS012", f"item {item['id']} of {kind} has no {key}")
+        elif not isinstance(value, str):
+            self.tell("DS011", f"item {item['id']} of {kind} has the {key} {_short(value)}")
+        return isinstance(value, str) and bool(value)
+
+    def whole(self, item: dict[str, Any], what: str, key: str, lost: bool = True) -> int | None:
+        """A whole number of 63 bits; one that is written as text is told of and taken."""
+        value = item.get(key)
+        if value is None:
+            self.tell("DS012", f"{what} has no {key}", lost)
+            return None
+        number = _as_number(value)
+        if number is None or not math.isfinite(number) or number % 1:
+            self.tell("DS011", f"{what} has the {key} {_short(value)}")
+            return None
+        if abs(number) > LARGEST_ID:
+            self.tell("DS022", f"{what} has the {key} {_short(value)}")
+            return None
+        if isinstance(value, (bool, str)):
+            self.tell("DS011", f"{what} has the {key} {_short(value)}", lost=False)
+        return int(number)
+
+    def box_row(self, place: int, item: dict[str, Any]) -> tuple[Any, ...] | None:
+        """Place, id, image, class, box, area and crowd of an annotation; None where one is lost."""
+        what = f"annotation {item['id']}"
+        image = self.whole(item, what, "image_id")
+        category = self.whole(item, what, "category_id")
+        box = self.box(item, what)
+        if image is None or category is None or box is None:
+            return None
+        return (
+            place,
+            item["id"],
+            image,
+            category,
+            box,
+            self.area(item, what),
+            self.crowd(item, what),
+        )
+
+    def area(self, item: dict[str, Any], what: str) -> float:
+        if "area" not in item:
+            return math.nan
+        number = _as_number(item["area"])
+        if number is None or isinstance(item["area"], (bool, str)):
+            self.tell("DS011", f"{what} has the area {_short(item['area'])}", lost=False)
+        return math.nan if number is None else float(number)
+
+    def crowd(self, item: dict[str, Any], what: str) -> int:
+        if "iscrowd" not in item:
+            return UNKNOWN
+        # true and false are read as 1 and 0 by everyone.
+        if not isinstance(item["iscrowd"], (int, float)):
+            self.tell("DS011", f"{what} has the iscrowd {_short(item['iscrowd'])}", lost=False)
+        return int(_as_number(item["iscrowd"]) not in (None, 0, 0.0))
+
+    def box(self, item: dict[str, Any], what: str) -> list[float] | None:
+        value = item.get("bbox")
+        if value is None:
+            self.tell("DS012", f"{what} has no bbox")
+            return None
+        numbers = [_as_number(v) for v in value] if isinstance(value, list) else []
+        taken = [float(v) for v in numbers if v is not None]
+        if len(taken) != 4 or len(numbers) != 4:
+            self.tell("DS011", f"{what} has the bbox {_short(value)}")
+            return None
+        if any(isinstance(v, (bool, str)) for v in value):
+            self.tell("DS011", f"{what} has the bbox {_short(value)}", lost=False)
+        return taken
+
+
+def _as_number(value: Any) -> float | int | None:
+    if isinstance(value, (int, float)):
+        try:
+            float(value)
+        except OverflowError:
+            return math.inf
+        return value
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _image_folder(files: Contents, split: str, wanted: Sequence[str]) -> str:
+    """The folder that holds most images of the split; of equals, one named as the split."""
+    there: dict[str, set[str]] = files.memo.setdefault(" images", {})
+    if not there:
+        for name in filter(is_image, files.names):
+            there.setdefault(posixpath.basename(name), set()).add(name)
+    votes: Counter[str] = Counter()
+    for name in wanted:
+        plain = posixpath.normpath(name.replace("\\", "/")) if name else name
+        for path in there.get(posixpath.basename(plain), ()):
+            if f"/{path}".endswith(f"/{plain}"):
+                votes[path[: -len(plain)].rstrip("/")] += 1
+    if not votes:
+        return _usual_folder(files)
+    most = max(votes.values())
+    best = sorted(folder for folder, count in votes.items() if count == most)
+    named = [folder for folder in best if split_word(folder)[0] == split]
+    for found in (best, named):
         if len(found) == 1:
             return found[0]
-    if whole:
-        places = ", ".join(sorted(whole))
-        raise DatasetError(f"the images of {split} lie in {places}", "Keep just one of them.")
-    lacking = sum(
-        1 for name in wanted if not any(posixpath.join(f, name) in there for f in folders)
-    )
-    raise DatasetError(
-        f"no folder holds all {len(wanted)} images of {split}; {max(lacking, 1)} are nowhere",
-        "Add the images, or correct their file_name in the annotation file.",
-    )
+    raise DatasetError(f"the images of {split} lie in {', '.join(best)}", "Keep just one of them.")
+
+
+def _usual_folder(files: Contents) -> str:
+    """Where images would be looked for when none of the named ones is there."""
+    counts = Counter(posixpath.dirname(name) for name in files.names if is_image(name))
+    return counts.most_common(1)[0][0] if counts else ""

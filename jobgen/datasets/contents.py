@@ -1,44 +1,297 @@
-"""The files of an archive or a folder, read without unpacking."""
+"""The files of an archive, a folder or several of them, read without unpacking."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import os
+import struct
+import tarfile
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from jobgen.errors import DatasetError
-from jobgen.runtime.archives import DAMAGE, is_litter, open_archive, open_member
+from jobgen.runtime.archives import DAMAGE, is_litter, list_archive, name_clash, open_member
 from jobgen.runtime.outcome import StageError
+
+# An annotation file over this size is refused: nobody's data set, or a bomb.
+LARGEST_READ = 2 * 2**30
+LOCAL_HEADER = struct.Struct("<4s22xHH")
+BATCH = 256
+THREADS = 8
+
+Progress = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
 
 
 class Contents:
-    """The files of an archive or a folder, by relative path."""
+    """The files of one source, by relative path, in the order in which they lie there.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        if not path.exists():
-            raise DatasetError(f"{path} is not there")
-        self._read: Callable[[str], bytes]
-        if path.is_dir():
-            # A folder source keeps its own name below datasets/.
-            found = {
-                f"{path.name}/{p.relative_to(path).as_posix()}": p
-                for p in sorted(path.rglob("*"))
-                if p.is_file() and not is_litter(p.name)
-            }
-            self.names = list(found)
-            self._read = lambda name: found[name].read_bytes()
-            return
-        try:
-            archive, members = open_archive(str(path))
-        except StageError as error:
-            raise DatasetError(error.message, error.remedy) from error
-        known = {member.name: member for member in members}
-        self.names = list(known)
-        self._read = lambda name: open_member(archive, known[name]).read()
+    `faults` are entries that no job would unpack, as (code, detail); `litter` counts
+    what a system left behind. `names` has neither.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.names: list[str] = []
+        self.sizes: dict[str, int] = {}
+        self.faults: list[tuple[str, str]] = []
+        self.litter: list[str] = []
+        self.odd_names: list[str] = []
+        self.memo: dict[Any, Any] = {}
+
+    @property
+    def is_archive(self) -> bool:
+        return False
 
     def read(self, name: str) -> bytes:
-        """One file's bytes. Raises DatasetError where they are damaged."""
+        """One file's bytes. Raises DatasetError where they are damaged or too many."""
+        if self.sizes[name] > LARGEST_READ:
+            size = self.sizes[name] / 2**30
+            raise DatasetError(
+                f"{self.name}: {name} holds {size:.1f} GB; jobgen reads files of up to 2 GB at once"
+            )
         try:
             return self._read(name)
+        except StageError as error:
+            raise DatasetError(f"{self.name}: {error.message}", error.remedy) from error
         except (*DAMAGE, OSError) as error:
-            raise DatasetError(f"{self.path.name}: {name} can't be read: {error}") from error
+            raise DatasetError(f"{self.name}: {name} can't be read: {error}") from error
+
+    def head(self, name: str, size: int) -> bytes:
+        """The first `size` bytes of a file, or fewer where it is shorter."""
+        try:
+            return self._head(name, size)
+        except (*DAMAGE, OSError, struct.error) as error:
+            raise DatasetError(f"{self.name}: {name} can't be read: {error}") from error
+
+    def each(self, names: Iterable[str], work: Callable[[str], Any]) -> Iterator[tuple[str, Any]]:
+        """(name, work(name)) for each, several at once where the source allows it."""
+        batches = _batches(list(names))
+        with ThreadPoolExecutor(self.threads) as pool:
+            for batch in pool.map(lambda part: [(n, work(n)) for n in part], batches):
+                yield from batch
+
+    @property
+    def threads(self) -> int:
+        return THREADS
+
+    def _read(self, name: str) -> bytes:
+        raise NotImplementedError
+
+    def _head(self, name: str, size: int) -> bytes:
+        raise NotImplementedError
+
+    def crc(self, name: str) -> int | None:
+        """A checksum that the source has at hand; None where it has none."""
+        return None
+
+
+def open_contents(path: Path) -> Contents:
+    """A folder, a zip, a tar or a lone annotation file. Raises DatasetError."""
+    # A link keeps its own name, as `folder:` in job.yaml has it.
+    path = Path(os.path.abspath(path))  # noqa: PTH100
+    if not path.exists():
+        raise DatasetError(f"{path} is not there")
+    if path.is_dir():
+        return Folder(path)
+    if path.suffix.lower() == ".json":
+        return LoneFile(path)
+    if not path.is_file():
+        raise DatasetError(f"{path} is neither a file nor a folder")
+    try:
+        archive, members = list_archive(str(path))
+    except StageError as error:
+        raise DatasetError(error.message, error.remedy) from error
+    kind = Zip if isinstance(archive, zipfile.ZipFile) else Tar
+    return kind(path, archive, members)
+
+
+class Folder(Contents):
+    """An unpacked folder. Its files keep its own name in front, as below datasets/."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.name)
+        self._folder = path
+        for found in sorted(path.rglob("*")):
+            name = f"{path.name}/{found.relative_to(path).as_posix()}"
+            if is_litter(found.name):
+                self.litter.append(name)
+            elif found.is_file():
+                self.names.append(name)
+                self.sizes[name] = found.stat().st_size
+
+    def path_of(self, name: str) -> Path:
+        return self._folder.parent / name
+
+    def _read(self, name: str) -> bytes:
+        return self.path_of(name).read_bytes()
+
+    def _head(self, name: str, size: int) -> bytes:
+        with self.path_of(name).open("rb") as stream:
+            return stream.read(size)
+
+
+class LoneFile(Contents):
+    """One annotation file without its images."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.name)
+        self._path = path
+        self.names = [path.name]
+        self.sizes = {path.name: path.stat().st_size}
+
+    def _read(self, name: str) -> bytes:
+        return self._path.read_bytes()
+
+    def _head(self, name: str, size: int) -> bytes:
+        return self.read(name)[:size]
+
+
+class _Archive(Contents):
+    def __init__(self, path: Path, archive: Any, members: Sequence[Any]) -> None:
+        super().__init__(path.name)
+        self._archive = archive
+        self._members = {}
+        for member in members:
+            if is_litter(member.name):
+                self.litter.append(member.name)
+            elif member.fault:
+                self.faults.append(member.fault)
+            else:
+                self.names.append(member.name)
+                self.sizes[member.name] = member.size
+                self._members[member.name] = member
+        clash = name_clash(self.names)
+        if clash:
+            self.faults.append(("DS005", clash))
+            self.names = list(self._members)
+        # One handle, moved by reads that must not come between one another.
+        self._stream = path.open("rb")
+        self._lock = threading.Lock()
+
+    @property
+    def is_archive(self) -> bool:
+        return True
+
+    def _at(self, offset: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._stream.fileno(), size, offset)
+        with self._lock:
+            self._stream.seek(offset)
+            return self._stream.read(size)
+
+    def _read(self, name: str) -> bytes:
+        member = self._members[name]
+        with self._lock, open_member(self._archive, member) as stream:
+            data = stream.read(member.size + 1)
+        if len(data) != member.size:
+            raise EOFError("it is not as long as it says")
+        return data
+
+
+class Zip(_Archive):
+    """A zip file. A head is read past zipfile, which costs more than the image's header."""
+
+    def __init__(self, path: Path, archive: Any, members: Sequence[Any]) -> None:
+        super().__init__(path, archive, members)
+        self.odd_names = [
+            m.name for m in members if not m.fault and m.name != m.key.filename.rstrip("/")
+        ]
+
+    def _head(self, name: str, size: int) -> bytes:
+        info = self._members[name].key
+        # The name is there again, with extra fields of about the length in the directory.
+        guess = LOCAL_HEADER.size + 2 * len(info.filename) + 64
+        block = self._at(info.header_offset, guess + size)
+        magic, name_length, extra = LOCAL_HEADER.unpack_from(block)
+        if magic != b"PK\3\4":
+            raise zipfile.BadZipFile("its place in the zip file holds something else")
+        start = LOCAL_HEADER.size + name_length + extra
+        data = block[start : start + min(size, info.compress_size)]
+        if len(data) < min(size, info.compress_size):
+            data = self._at(info.header_offset + start, min(size, info.compress_size))
+        if info.compress_type == zipfile.ZIP_STORED:
+            return data
+        if info.compress_type == zipfile.ZIP_DEFLATED:
+            return zlib.decompressobj(-15).decompress(data, size)
+        with self._lock, self._archive.open(info) as stream:
+            found: bytes = stream.read(size)
+            return found
+
+    def crc(self, name: str) -> int | None:
+        found: int = self._members[name].key.CRC
+        return found
+
+
+class Tar(_Archive):
+    """A tar file, compressed or not."""
+
+    def __init__(self, path: Path, archive: tarfile.TarFile, members: Sequence[Any]) -> None:
+        super().__init__(path, archive, members)
+        self._plain = type(archive.fileobj).__module__ in ("_io", "io")
+
+    @property
+    def threads(self) -> int:
+        # A compressed tar is one stream: side by side, reads would only rewind it.
+        return THREADS if self._plain else 1
+
+    def _head(self, name: str, size: int) -> bytes:
+        member = self._members[name]
+        if self._plain and not member.key.issparse():
+            return self._at(member.key.offset_data, min(size, member.size))
+        with self._lock, open_member(self._archive, member) as stream:
+            return stream.read(size)
+
+
+class Joined(Contents):
+    """Several sources as they lie side by side below datasets/, each in its `into:`."""
+
+    def __init__(self, parts: Sequence[tuple[Contents, str]]) -> None:
+        super().__init__(" + ".join(part.name for part, _ in parts))
+        self._home: dict[str, tuple[Contents, str]] = {}
+        for part, into in parts:
+            for name in part.names:
+                placed = str(PurePosixPath(into) / name)
+                self.names.append(placed)
+                self.sizes[placed] = part.sizes[name]
+                self._home[placed] = (part, name)
+            self.faults += part.faults
+            self.litter += part.litter
+            self.odd_names += part.odd_names
+        clash = name_clash(self.names)
+        if clash:
+            self.faults.append(("DS005", clash))
+            self.names = list(self._home)
+        self._threads = min(part.threads for part, _ in parts)
+        self._is_archive = any(part.is_archive for part, _ in parts)
+
+    @property
+    def is_archive(self) -> bool:
+        return self._is_archive
+
+    @property
+    def threads(self) -> int:
+        return self._threads
+
+    def _read(self, name: str) -> bytes:
+        part, own = self._home[name]
+        return part._read(own)
+
+    def _head(self, name: str, size: int) -> bytes:
+        part, own = self._home[name]
+        return part._head(own, size)
+
+    def crc(self, name: str) -> int | None:
+        part, own = self._home[name]
+        return part.crc(own)
+
+
+def _batches(names: list[str]) -> list[list[str]]:
+    return [names[i : i + BATCH] for i in range(0, len(names), BATCH)]

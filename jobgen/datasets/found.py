@@ -1,43 +1,25 @@
-"""A data set that was found: what job.yaml says of it, and its splits as COCO records."""
+"""Splits and folders by their names: what every reader needs to find its files."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
 
-from jobgen.errors import DatasetError
+from jobgen.datasets.record import EVAL, TRAIN
 
-SPLIT_WORDS = {"train": ("train",), "eval": ("val", "valid", "eval", "test")}
-
-
-@dataclass(frozen=True)
-class FoundSplit:
-    """One split: paths below the root, the SHA-256 of its COCO file, and the record itself."""
-
-    files: dict[str, str]
-    sha256: str
-    record: dict[str, Any] = field(repr=False)
-
-    @property
-    def images(self) -> int:
-        return len(self.record["images"])
-
-    @property
-    def boxes(self) -> int:
-        return len(self.record["annotations"])
+# A split's name in job.yaml, and the words that files and folders have for it.
+SPLIT_WORDS = {
+    TRAIN: ("train", "training"),
+    EVAL: ("val", "valid", "validation", "eval", "dev"),
+    "test": ("test", "testing"),
+}
+WHOLE = "all"
 
 
-@dataclass(frozen=True)
-class FoundSet:
-    """A data set as job.yaml describes it."""
-
-    format: str
-    root: str
-    classes: list[str]
-    train: FoundSplit
-    eval: FoundSplit
+def job_word(split: str) -> str:
+    """A split's name in files: job.yaml says eval, everybody's files say val."""
+    return "val" if split == EVAL else split
 
 
 def below(root: str, path: str) -> str:
@@ -49,25 +31,39 @@ def stem_of(name: str) -> str:
     return posixpath.splitext(posixpath.basename(name))[0]
 
 
-def pick_splits(names: list[str]) -> dict[str, str]:
-    """The files whose names say they are the train and the eval split. Raises DatasetError.
+def split_word(text: str) -> tuple[str | None, str]:
+    """The split that a name speaks of, and the name without that word.
 
-    Words are whole: `trainval` is neither. `val` is preferred to `test`.
+    Words are whole: `trainval` speaks of none. `instances_train2017` is train. The last
+    word counts, that of the file before that of its folder.
     """
-    words = {name: set(re.findall("[a-z]+", stem_of(name).lower())) for name in names}
-    found = {}
-    for split, known in SPLIT_WORDS.items():
-        for word in known:
-            matching = [name for name in names if word in words[name]]
-            if len(matching) == 1:
-                found[split] = matching[0]
-                break
-    if len(set(found.values())) == len(SPLIT_WORDS):
-        return found
-    there = ", ".join(sorted(names)[:8]) or "none"
-    lacking = next((split for split in SPLIT_WORDS if split not in found), "eval")
-    raise DatasetError(
-        f"no file is clearly the {lacking} split; there are {there}",
-        f"Name one file with {' or '.join(SPLIT_WORDS[lacking])} as a word of its own; a set with "
-        "one COCO file can be split: jobgen dataset split SOURCE TARGET.zip",
-    )
+    words = re.findall(r"[A-Za-z]+|[^A-Za-z]+", text)
+    for place in reversed(range(len(words))):
+        for split, known in SPLIT_WORDS.items():
+            if words[place].lower() in known:
+                return split, "".join([*words[:place], "*", *words[place + 1 :]])
+    return None, text
+
+
+def group_splits(names: Iterable[str]) -> list[dict[str, str]]:
+    """Files as data sets: names that differ in the word for the split only belong together.
+
+    Each group is {split: name}; a name without such a word is a group {WHOLE: name} of
+    its own. `test` stands in for a missing eval split.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for name in sorted(names):
+        split, pattern = split_word(name)
+        group = groups.setdefault(pattern if split else f"\0{name}", {})
+        if (split or WHOLE) in group:  # such as val.json beside valid.json
+            group = groups.setdefault(f"\0{name}", {})
+        group[split or WHOLE] = name
+    return [_with_eval(group) for group in groups.values()]
+
+
+def _with_eval(group: dict[str, str]) -> dict[str, str]:
+    if EVAL not in group and "test" in group:
+        group = {**group, EVAL: group["test"]}
+        del group["test"]
+    order = [TRAIN, EVAL, "test", WHOLE]
+    return {split: group[split] for split in order if split in group}

@@ -2,33 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from jobgen.datasets.found import FoundSet, FoundSplit
+import numpy as np
+
+from jobgen.datasets.coco import record_of
+from jobgen.datasets.look import need_sound
+from jobgen.datasets.record import EVAL, TRAIN, DataSet, Split
+from jobgen.datasets.sources import ARCHIVES
+from jobgen.errors import DatasetError
+from jobgen.files import sha256
+from jobgen.runtime.faults import fault_text
+from jobgen.runtime.voc import coco_text
 from jobgen.yamlio import dump_block, dump_scalar
+
+
+def expected(data: DataSet, split: Split) -> dict[str, Any]:
+    """What the data stage will find in a split: `images`, `boxes` and the `sha256` of its COCO
+    file, which for VOC is the one that the stage makes, without the boxes that have no area."""
+    if data.layout.format == "coco":
+        return {"images": split.images, "boxes": len(split), "sha256": split.sha256}
+    record = record_of(split, data.classes, split.solid)
+    digest = sha256(coco_text(record).encode())
+    return {"images": split.images, "boxes": len(record["annotations"]), "sha256": digest}
+
+
+def need_trainable(data: DataSet, path: Path) -> None:
+    """Raise DatasetError, with the way out, where no job can be made of the set as it is."""
+    if data.layout.format == "yolo":
+        raise DatasetError(
+            f"{data.contents.name} is a YOLO set, which PaddleDetection can't read",
+            f"Make COCO of it first: jobgen dataset convert {path} {stem(path)}-coco.zip --to coco",
+        )
+    if data.train is None or data.eval is None:
+        there = ", ".join(split.place for split in data)
+        raise DatasetError(
+            f"{data.contents.name} has no train and val split; there is {there}",
+            f"Split it first: jobgen dataset split {path} {stem(path)}-split.zip",
+        )
+    if any("list" not in split.files for split in data) and data.layout.format == "voc":
+        raise DatasetError(
+            f"{data.contents.name} has a folder for each split and no ImageSets/Main",
+            f"Make COCO of it first: jobgen dataset convert {path} {stem(path)}-coco.zip --to coco",
+        )
+    need_sound(data)
+    for split in (data.train, data.eval):
+        swapped = np.flatnonzero(split.boxes[:, 2:].min(axis=1, initial=0) < 0)
+        if data.layout.format == "voc" and len(swapped):
+            place = split.box_place(int(swapped[0]))
+            raise DatasetError(
+                f"{split.place}: {fault_text('DS041', place)}", f"jobgen check {path}"
+            )
+
+
+def stem(path: Path) -> str:
+    """A file's name without `.zip`, `.tar.gz` and their like."""
+    name = path.name
+    ending = next((e for e in ARCHIVES if name.lower().endswith(e)), "")
+    return name[: len(name) - len(ending)]
 
 
 def job_text(
     name: str,
     environment: str,
-    source: dict[str, Any],
-    found: FoundSet,
-    model: dict[str, Any],
-    train: dict[str, Any],
+    sources: Sequence[Mapping[str, Any]],
+    data: DataSet,
+    model: Mapping[str, Any],
+    train: Mapping[str, Any],
     language: str,
 ) -> str:
     """The text of a job.yaml, one line a split, every text in it quoted."""
-
-    def counts(split: FoundSplit) -> str:
-        return dump_scalar({"images": split.images, "boxes": split.boxes, "sha256": split.sha256})
-
+    splits = {key: data.splits[key] for key in (TRAIN, EVAL)}
+    files = "".join(f"  {key}: {dump_scalar(split.files)}\n" for key, split in splits.items())
+    expect = "".join(
+        f"    {key}: {dump_scalar(expected(data, split))}\n" for key, split in splits.items()
+    )
     return (
         dump_block({"name": name, "environment": environment})
-        + f"dataset:\n  sources:\n    - {dump_scalar(source)}\n"
-        + dump_block({"root": found.root, "format": found.format}, 2)
-        + f"  train: {dump_scalar(found.train.files)}\n"
-        + f"  eval: {dump_scalar(found.eval.files)}\n"
-        + f"  classes: {dump_scalar(found.classes)}\n"
-        + f"  expect:\n    train: {counts(found.train)}\n    eval: {counts(found.eval)}\n"
-        + dump_block({"model": model, "train": train, "language": language})
+        + "dataset:\n  sources:\n"
+        + "".join(f"    - {dump_scalar(dict(source))}\n" for source in sources)
+        + dump_block({"root": data.layout.root, "format": data.layout.format}, 2)
+        + files
+        + f"  classes: {dump_scalar(data.classes)}\n"
+        + f"  expect:\n{expect}"
+        + dump_block({"model": dict(model), "train": dict(train), "language": language})
     )

@@ -1,38 +1,83 @@
-"""What a data set in an archive or folder is: format, root, splits, classes, counts.
-
-Reads the same records as the notebook's `data` stage, from the archive itself.
-"""
+"""What a data set in an archive or folder is: its candidates, or the one that a job names."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from jobgen.datasets import coco, voc
-from jobgen.datasets.contents import Contents
-from jobgen.datasets.found import FoundSet
+from jobgen.datasets import coco, voc, yolo
+from jobgen.datasets.contents import Contents, open_contents
+from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout
 from jobgen.errors import DatasetError
-from jobgen.runtime.outcome import StageError
+from jobgen.runtime.faults import FAULTS
 
-FINDERS: tuple[Callable[[Contents], FoundSet | None], ...] = (voc.find, coco.find)
+# A format is a file with layouts(files), read(files, layout) and write(data).
+FORMATS: dict[str, ModuleType] = {"coco": coco, "voc": voc, "yolo": yolo}
 
 
-def look(path: Path) -> FoundSet:
+def candidates(files: Contents) -> list[Layout]:
+    """Every data set that the files may be."""
+    return [layout for module in FORMATS.values() for layout in module.layouts(files)]
+
+
+def choose(files: Contents, pick: int | None = None) -> Layout:
+    """The one candidate, or the one that `pick` numbers from 1. Raises DatasetError."""
+    found = candidates(files)
+    listed = "\n".join(f"  {number}  {layout.title}" for number, layout in enumerate(found, 1))
+    if not found:
+        raise DatasetError(
+            f"{files.name} holds no data set that jobgen knows",
+            "It reads COCO (JSON with images and annotations), Pascal VOC (XML) and YOLO (txt).",
+        )
+    if pick is not None:
+        if not 1 <= pick <= len(found):
+            raise DatasetError(f"--pick {pick}: {files.name} holds {len(found)}:\n{listed}")
+        return found[pick - 1]
+    if len(found) > 1:
+        raise DatasetError(
+            f"{files.name} holds {len(found)} data sets:\n{listed}",
+            "Choose one by its number: --pick 1",
+        )
+    return found[0]
+
+
+def read_layout(files: Contents, layout: Layout) -> DataSet:
+    """The data set at a layout, its faults told and not raised."""
+    data: DataSet = FORMATS[layout.format].read(files, layout)
+    return data
+
+
+def look(path: Path, pick: int | None = None) -> DataSet:
     """Find out what `path` holds. Raises DatasetError where that is not clear."""
-    # A link keeps its own name, as `folder:` in job.yaml has it.
-    path = Path(os.path.abspath(path))  # noqa: PTH100
-    files = Contents(path)
-    try:
-        for find in FINDERS:
-            found = find(files)
-            if found is not None:
-                return found
-    except StageError as error:
-        raise DatasetError(f"{path.name}: {error.message}", error.remedy) from error
-    except ValueError as error:
-        raise DatasetError(f"{path.name}: {error}") from error
-    raise DatasetError(
-        f"{path.name} holds neither COCO files nor Pascal VOC with ImageSets/Main",
-        "jobgen reads COCO (train and val JSON) and Pascal VOC (Annotations, ImageSets/Main).",
-    )
+    files = open_contents(path)
+    return read_layout(files, choose(files, pick))
+
+
+def layout_of_job(dataset: Mapping[str, Any]) -> Layout:
+    """Where a job says its data set lies; `dataset` is that part of job.yaml as plain data."""
+    splits = {
+        name: {key: value for key, value in dataset[name].items() if value is not None}
+        for name in (TRAIN, EVAL)
+    }
+    return Layout(dataset["format"], dataset["root"], splits)
+
+
+def need_sound(data: DataSet) -> None:
+    """Raise DatasetError where the set has faults that stop every use of it."""
+    faults = [(data.contents.name, code, detail) for code, detail in data.contents.faults]
+    faults += [(t.place, t.code, t.detail) for t in data.all_troubles if t.code in STOPPING]
+    if faults:
+        place, code, detail = faults[0]
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise DatasetError(
+            f"{place}: {FAULTS[code]} ({code}): {detail}{more}",
+            f"All of it: jobgen check {data.contents.name}",
+        )
+
+
+# Faults that a reader could not read past: what it gives is not the whole set.
+STOPPING = frozenset(
+    ("DS001", "DS002", "DS003", "DS005", "DS010", "DS011", "DS012", "DS021", "DS045", "DS077")
+)

@@ -1,4 +1,4 @@
-"""A COCO set with one annotation file, split into train and val: seeded, stratified by class.
+"""A set without splits, or with one, dealt into train and val: seeded, stratified by class.
 
 Images that belong together stay together: those of the same bytes, and those for
 which a pattern finds the same text in the file name.
@@ -6,155 +6,178 @@ which a pattern finds the same text in the file name.
 
 from __future__ import annotations
 
-import json
-import os
+import hashlib
+import posixpath
 import random
 import re
-import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from jobgen.datasets.coco import annotation_files, image_folder
-from jobgen.datasets.contents import Contents
+import numpy as np
+
+from jobgen.datasets import coco
+from jobgen.datasets.contents import Contents, Progress, silent
+from jobgen.datasets.found import stem_of
+from jobgen.datasets.look import need_sound
+from jobgen.datasets.package import Entry, check_target, write_zip
+from jobgen.datasets.record import EVAL, TRAIN, DataSet, Mask, Split
 from jobgen.errors import DatasetError
-from jobgen.files import sha256
-from jobgen.runtime.coco import check_coco
-from jobgen.runtime.outcome import StageError
-
-Record = dict[str, Any]
-# The epoch of zip files: the same bytes for the same input, on any day.
-STAMP = (1980, 1, 1, 0, 0, 0)
+from jobgen.runtime.voc import coco_text
+from jobgen.yamlio import dump_block
 
 
 @dataclass(frozen=True)
-class SplitPlan:
-    """Both halves as COCO records, and how many groups of images were kept together."""
+class Halves:
+    """Both halves of a split, and how many images were in groups that were kept together."""
 
-    train: Record
-    val: Record
+    train: Split
+    val: Split
     groups: int
     held_together: int
 
 
-def split_records(record: Record, keys: dict[int, str], share: float, seed: int) -> SplitPlan:
-    """Deal the groups out so that each class has about `share` of its boxes in val.
+def deal(labels: Sequence[Counter[int]], keys: Sequence[str], share: float, seed: int) -> Mask:
+    """Which images go to val, bool (N,), so that each class has about `share` of its boxes there.
 
-    `keys` gives each image id the name of its group. The groups with the rarest
-    classes are dealt first, each to the half that lacks its boxes most.
+    `labels` counts the boxes of each image by class, `keys` names its group. The groups with
+    the rarest classes are dealt first, each to the half that lacks its boxes most.
     """
-    labels: dict[str, Counter[int]] = {key: Counter() for key in keys.values()}
-    for box in record["annotations"]:
-        labels[keys[box["image_id"]]][box["category_id"]] += 1
-    sizes = Counter(keys.values())
-    total: Counter[int] = sum(labels.values(), Counter())
-    order = sorted(labels)
+    grouped: dict[str, Counter[int]] = {key: Counter() for key in keys}
+    for key, found in zip(keys, labels, strict=True):
+        grouped[key] += found
+    sizes = Counter(keys)
+    total: Counter[int] = sum(grouped.values(), Counter())
+    order = sorted(grouped)
     random.Random(seed).shuffle(order)
-    order.sort(key=lambda key: min((total[c] for c in labels[key]), default=len(keys)))
-    lacking = {"train": 1 - share, "val": share}
-    want = {half: {c: total[c] * part for c in total} for half, part in lacking.items()}
-    room = {half: len(keys) * part for half, part in lacking.items()}
+    order.sort(key=lambda key: min((total[c] for c in grouped[key]), default=len(keys)))
+    shares = {TRAIN: 1 - share, EVAL: share}
+    want = {half: {c: total[c] * part for c in total} for half, part in shares.items()}
+    room = {half: len(keys) * part for half, part in shares.items()}
     halves: dict[str, str] = {}
     for key in order:
-        rare = min(labels[key], key=lambda c: (total[c], c), default=None)
+        rare = min(grouped[key], key=lambda c: (total[c], c), default=None)
         need = {h: (want[h][rare] if rare is not None else 0.0, room[h]) for h in want}
-        half = max(("train", "val"), key=lambda h: (need[h], h == "train"))
+        half = max((TRAIN, EVAL), key=lambda h: (need[h], h == TRAIN))
         halves[key] = half
         room[half] -= sizes[key]
-        for label, count in labels[key].items():
+        for label, count in grouped[key].items():
             want[half][label] -= count
-    return SplitPlan(
-        train=_part(record, keys, halves, "train"),
-        val=_part(record, keys, halves, "val"),
-        groups=len(labels),
-        held_together=sum(count for count in sizes.values() if count > 1),
-    )
+    return np.array([halves[key] == EVAL for key in keys], bool)
 
 
-def _part(record: Record, keys: dict[int, str], halves: dict[str, str], half: str) -> Record:
-    images = [image for image in record["images"] if halves[keys[image["id"]]] == half]
-    ids = {image["id"] for image in images}
-    boxes = [box for box in record["annotations"] if box["image_id"] in ids]
-    return {**record, "info": record.get("info", {}), "images": images, "annotations": boxes}
+def halve(whole: Split, keys: Sequence[str], share: float, seed: int) -> Halves:
+    """Deal the images of a split out; `keys` names the group of each."""
+    labels: list[Counter[int]] = [Counter() for _ in range(whole.images)]
+    for image, label in zip(whole.image_of.tolist(), whole.class_of.tolist(), strict=True):
+        if image >= 0 and label >= 0:
+            labels[image][label] += 1
+    in_val = deal(labels, keys, share, seed)
+    sizes = Counter(keys)
+    held = sum(count for count in sizes.values() if count > 1)
+    return Halves(whole.take_images(~in_val), whole.take_images(in_val), len(sizes), held)
 
 
-def split(source: Path, target: Path, share: float, seed: int, group: str | None) -> SplitPlan:
-    """Write `target`, a zip with train.json, val.json and all other files of `source`.
+def split(
+    data: DataSet,
+    target: Path,
+    share: float,
+    seed: int,
+    group: str | None,
+    progress: Progress = silent,
+) -> Halves:
+    """Write `target`, a zip of all files of the set, with its one split dealt into two.
 
-    Raises DatasetError where `source` has not just one COCO file, or a half would
-    have no boxes.
+    Raises DatasetError where the set has its splits, or a half would have no boxes.
     """
-    files = Contents(source)
-    name, record = _only_record(files)
-    folder = image_folder(files, "train", record)
-    keys = dict(_group_keys(files, folder, record, group))
-    plan = split_records(record, keys, share, seed)
-    for half, part in (("train", plan.train), ("val", plan.val)):
-        if not part["annotations"]:
+    check_target(target)
+    need_sound(data)
+    whole = _only_split(data)
+    halves = halve(whole, group_keys(data.contents, whole, group, progress), share, seed)
+    for name, half in (("train", halves.train), ("val", halves.val)):
+        if not len(half):
             raise DatasetError(
-                f"{half} would have no boxes: {plan.groups} group(s) can't be split at {share:g}",
+                f"{name} would have no boxes: {halves.groups} group(s) can't be split at {share:g}",
                 "Give another --val, or a --group pattern that joins fewer images.",
             )
-    _write(files, name, plan, target)
-    return plan
+    entries: dict[str, Entry] = {name: name for name in data.contents.names}
+    entries.pop(whole.source, None)
+    entries.update(WRITERS[data.layout.format](data, whole, halves))
+    write_zip(target, data.contents, entries, progress)
+    return halves
 
 
-def _only_record(files: Contents) -> tuple[str, Record]:
-    found = annotation_files(files)
-    if len(found) != 1:
-        names = ", ".join(sorted(found)) or "none"
+def _only_split(data: DataSet) -> Split:
+    if len(data.splits) != 1:
+        names = ", ".join(split.place for split in data)
         raise DatasetError(
-            f"splitting needs just one COCO annotation file; there are {names}",
+            f"splitting needs a set with one split or none; there are {names}",
             "A set that has its splits needs no splitting: jobgen init takes it as it is.",
         )
-    ((name, (record, _)),) = found.items()
-    classes = [str(c.get("name")) for c in record["categories"] if isinstance(c, dict)]
-    try:
-        check_coco(name, record, classes)
-    except StageError as error:
-        raise DatasetError(error.message, error.remedy) from error
-    return name, record
+    return next(iter(data))
 
 
-def _group_keys(
-    files: Contents, folder: str, record: Record, group: str | None
-) -> Iterator[tuple[int, str]]:
-    """The group of each image: what `group` finds in its name, else its bytes' hash."""
+def group_keys(
+    files: Contents, whole: Split, group: str | None, progress: Progress = silent
+) -> list[str]:
+    """The group of each image: what `group` finds in its name, else its bytes' hash.
+
+    Raises DatasetError for a pattern that is none, and for an image that is not there.
+    """
     try:
         pattern = re.compile(group) if group else None
     except re.error as error:
         raise DatasetError(f"--group {group}: {error}") from error
-    for image in record["images"]:
-        found = pattern.search(image["file_name"]) if pattern else None
+    keys = []
+    for row, (name, path) in enumerate(zip(whole.image_names, whole.paths, strict=True), 1):
+        found = pattern.search(name) if pattern else None
         if found:
-            yield image["id"], found.group(1) if found.groups() else found.group()
+            keys.append(found.group(1) if found.groups() else found.group())
+        elif path in files.sizes:
+            keys.append(hashlib.sha256(files.read(path)).hexdigest())
         else:
-            path = f"{folder}/{image['file_name']}".lstrip("/")
-            yield image["id"], sha256(files.read(path))
+            raise DatasetError(
+                f"{whole.place}: {name} is not in {whole.folder or 'the top folder'}",
+                "Leave missing images out: jobgen dataset convert SRC DST.zip --fix DS050",
+            )
+        progress("comparing images", row, whole.images)
+    return keys
 
 
-def _write(files: Contents, annotations: str, plan: SplitPlan, target: Path) -> None:
-    top = annotations.rpartition("/")[0]
-    made = {
-        f"{top}/{half}.json".lstrip("/"): json.dumps(part, ensure_ascii=False).encode()
-        for half, part in (("train", plan.train), ("val", plan.val))
+def _write_coco(data: DataSet, whole: Split, halves: Halves) -> dict[str, Entry]:
+    top = posixpath.dirname(whole.source)
+    return {
+        posixpath.join(top, f"{name}.json"): coco_text(coco.rewrite(data.contents, half)).encode()
+        for name, half in (("train", halves.train), ("val", halves.val))
     }
-    kept = [name for name in files.names if name != annotations and name not in made]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    half_done = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with zipfile.ZipFile(half_done, "w") as archive:
-            for name in sorted([*made, *kept]):
-                data = made[name] if name in made else files.read(name)
-                archive.writestr(zipfile.ZipInfo(name, STAMP), data)
-        half_done.replace(target)
-    finally:
-        half_done.unlink(missing_ok=True)
 
 
-def class_counts(record: Record) -> dict[str, int]:
+def _write_voc(data: DataSet, whole: Split, halves: Halves) -> dict[str, Entry]:
+    """The lists alone: images and XML stay where they are."""
+    top = posixpath.join(data.layout.root, "ImageSets/Main")
+    return {
+        f"{top}/{name}.txt": "".join(f"{stem_of(n)}\n" for n in half.image_names).encode()
+        for name, half in (("train", halves.train), ("val", halves.val))
+    }
+
+
+def _write_yolo(data: DataSet, whole: Split, halves: Halves) -> dict[str, Entry]:
+    """data.yaml and two lists of images, which stay where they are."""
+    root = data.layout.root
+    parts = {"train": halves.train, "val": halves.val}
+    made: dict[str, Entry] = {}
+    for name, half in parts.items():
+        lines = (f"./{posixpath.relpath(path, root or '.')}\n" for path in half.paths)
+        made[posixpath.join(root, f"{name}.txt")] = "".join(lines).encode()
+    lists = {name: f"{name}.txt" for name in parts}
+    text = dump_block({**lists, "nc": len(data.classes), "names": data.classes})
+    return {**made, posixpath.join(root, "data.yaml"): text.encode()}
+
+
+WRITERS = {"coco": _write_coco, "voc": _write_voc, "yolo": _write_yolo}
+
+
+def class_counts(part: Split) -> dict[str, int]:
     """Boxes of each class, by name."""
-    counts = Counter(box["category_id"] for box in record["annotations"])
-    return {category["name"]: counts[category["id"]] for category in record["categories"]}
+    return dict(zip(part.class_names, part.boxes_per_class.tolist(), strict=True))

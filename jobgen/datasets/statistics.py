@@ -1,12 +1,13 @@
-"""Figures of one split, from its COCO record, and what they mean for training."""
+"""Figures of one split, and what they mean for training."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jobgen.datasets.record import DataSet, Floats, Split
 
 PERCENTILES = (0, 10, 50, 90, 100)
 # COCO's own limits of small and medium, in square pixels (pycocotools' areaRng).
@@ -41,62 +42,74 @@ class Statistics:
     without_area: int
 
 
-def percentiles(values: Sequence[float]) -> list[float]:
+def percentiles(values: npt.ArrayLike) -> list[float]:
     """The values at PERCENTILES, by the nearest rank; empty for no values."""
-    ordered = sorted(values)
+    ordered = np.sort(np.asarray(values, np.float64))
     last = len(ordered) - 1
-    return [round(ordered[round(last * p / 100)], 2) for p in PERCENTILES] if ordered else []
+    return [round(float(ordered[round(last * p / 100)]), 2) for p in PERCENTILES if last >= 0]
 
 
-def statistics(record: dict[str, Any]) -> Statistics:
-    """Count a COCO record that `check_coco` has passed. Boxes without area are counted apart."""
-    names = {category["id"]: category["name"] for category in record["categories"]}
-    boxes = record["annotations"]
-    solid = [box["bbox"] for box in boxes if box["bbox"][2] > 0 and box["bbox"][3] > 0]
-    areas = [width * height for _, _, width, height in solid]
-    per_image = Counter(box["image_id"] for box in boxes)
-    per_class = Counter(box["category_id"] for box in boxes)
-    small = sum(area < SMALL for area in areas)
-    large = sum(area >= MEDIUM for area in areas)
+def statistics(split: Split) -> Statistics:
+    """Count a split. Boxes without area are counted apart."""
+    areas = box_areas(split)
+    small, large = int((areas < SMALL).sum()), int((areas >= MEDIUM).sum())
     share = 1 / max(1, len(areas))
+    known = (split.widths > 0) & (split.heights > 0)
     return Statistics(
-        images=len(record["images"]),
-        boxes=len(boxes),
-        empty_images=sum(image["id"] not in per_image for image in record["images"]),
-        boxes_per_image=percentiles([per_image[image["id"]] for image in record["images"]]),
-        classes={name: per_class[number] for number, name in names.items()},
-        image_width=percentiles([image["width"] for image in record["images"]]),
-        image_height=percentiles([image["height"] for image in record["images"]]),
-        box_side=percentiles([math.sqrt(area) for area in areas]),
-        aspect=percentiles([width / height for _, _, width, height in solid]),
+        images=split.images,
+        boxes=len(split),
+        empty_images=int((split.boxes_per_image == 0).sum()),
+        boxes_per_image=percentiles(split.boxes_per_image),
+        classes=dict(zip(split.class_names, split.boxes_per_class.tolist(), strict=True)),
+        image_width=percentiles(split.widths[known]),
+        image_height=percentiles(split.heights[known]),
+        box_side=percentiles(np.sqrt(areas)),
+        aspect=percentiles(aspects(split)),
         small=round(small * share, 4),
         medium=round((len(areas) - small - large) * share, 4),
         large=round(large * share, 4),
-        crowd=sum(bool(box["iscrowd"]) for box in boxes),
-        without_area=len(boxes) - len(solid),
+        crowd=int((split.crowd > 0).sum()),
+        without_area=len(split) - len(areas),
     )
 
 
-def scaled_sides(record: dict[str, Any], size: int) -> list[float]:
+def box_areas(split: Split) -> Floats:
+    """Areas of the boxes that have one, in square pixels."""
+    found: Floats = split.boxes[split.solid, 2] * split.boxes[split.solid, 3]
+    return found
+
+
+def aspects(split: Split) -> Floats:
+    """Width over height of the boxes that have an area."""
+    found: Floats = split.boxes[split.solid, 2] / split.boxes[split.solid, 3]
+    return found
+
+
+def scaled_sides(split: Split, size: int) -> Floats:
     """Box sides after an image is resized to `size` x `size`, as PicoDet does it, in pixels."""
-    scale = {i["id"]: size / math.sqrt(i["width"] * i["height"]) for i in record["images"]}
-    return [
-        math.sqrt(box["bbox"][2] * box["bbox"][3]) * scale[box["image_id"]]
-        for box in record["annotations"]
-        if box["bbox"][2] > 0 and box["bbox"][3] > 0
-    ]
+    pixels = (split.widths * split.heights).astype(np.float64)
+    usable = split.solid & (split.image_of >= 0)
+    rows = split.image_of[usable]
+    usable[usable] = pixels[rows] > 0
+    rows = split.image_of[usable]
+    areas = split.boxes[usable, 2] * split.boxes[usable, 3]
+    found: Floats = np.sqrt(areas / pixels[rows]) * size
+    return found
 
 
-def suggest_model(record: dict[str, Any]) -> tuple[str, str]:
-    """A model of the catalogue and why: the smallest input at which nine boxes of ten are at
-    least two cells of the finest level wide; else the largest."""
+def tenth(split: Split, size: int) -> float:
+    """The side in pixels that nine boxes of ten reach at this input size; 0 without boxes."""
+    sides = percentiles(scaled_sides(split, size))
+    return sides[PERCENTILES.index(10)] if sides else 0.0
+
+
+def suggest_model(data: DataSet) -> tuple[str, str]:
+    """A model of the catalogue and why: the smallest input at which nine boxes of ten of the
+    training split are at least two cells of the finest level wide; else the largest."""
+    split = data.train or next(iter(data))
     wanted = 2 * FINEST_STRIDE
-    side, size = 0.0, 0
-    for size in SIZES:
-        sides = percentiles(scaled_sides(record, size))
-        side = sides[PERCENTILES.index(10)] if sides else 0.0
-        if side >= wanted:
-            break
+    size = next((s for s in SIZES if tenth(split, s) >= wanted), max(SIZES))
+    side = tenth(split, size)
     why = f"at {size} px nine boxes of ten are {side:.0f} px or more"
     if side < wanted:
         why += f"; {wanted} px would be better, so expect to miss the smallest"

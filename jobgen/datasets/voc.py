@@ -1,73 +1,308 @@
-"""Pascal VOC with `ImageSets/Main`."""
+"""Pascal VOC: one XML an image, with lists under `ImageSets/Main` or folders for the splits."""
 
 from __future__ import annotations
 
+import math
 import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from xml.etree.ElementTree import Element
 
 from jobgen.datasets.contents import Contents
-from jobgen.datasets.found import FoundSet, FoundSplit, below, pick_splits, stem_of
-from jobgen.files import sha256
-from jobgen.runtime.voc import (
-    IMAGE_ENDINGS,
-    VocImage,
-    coco_record,
-    coco_text,
-    parse_voc_image,
-    read_split_list,
-)
+from jobgen.datasets.found import WHOLE, below, group_splits, split_word, stem_of
+from jobgen.datasets.record import DataSet, Layout, Split, Trouble, box_columns, integers
+from jobgen.errors import DatasetError
+from jobgen.runtime.voc import IMAGE_ENDINGS, parse_xml, read_split_list
 
-WHOLE_SPLITS = ("train", "val", "valid", "eval", "test")
+LISTS = "/ImageSets/Main/"
+WHOLE_SPLITS = re.compile(r"^(train|val|valid|eval|test)$", re.IGNORECASE)
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def find(files: Contents) -> FoundSet | None:
-    """The set, or None where this is no VOC. Raises ValueError and DatasetError."""
-    lists = [n for n in files.names if "/ImageSets/Main/" in f"/{n}" and n.endswith(".txt")]
-    roots = {f"/{name}".split("/ImageSets/Main/")[0].lstrip("/") for name in lists}
-    if len(roots) != 1:
-        return None
-    (root,) = roots
-    chosen = pick_splits([n for n in lists if stem_of(n) in WHOLE_SPLITS])
-    stems = {s: read_split_list(files.read(n).decode("utf-8-sig")) for s, n in chosen.items()}
-    folder, images = _voc_images(files, root, [stem for part in stems.values() for stem in part])
-    parsed = {
-        split: [(images[stem], _annotation(files, root, stem)) for stem in part]
-        for split, part in stems.items()
+def layouts(files: Contents) -> list[Layout]:
+    """The VOC sets among the files: by their lists, else by the folders of XML files."""
+    lists = [n for n in files.names if LISTS in f"/{n}" and n.endswith(".txt")]
+    roots = {f"/{name}".split(LISTS)[0].lstrip("/") for name in lists}
+    found = []
+    for root in sorted(roots):
+        names = [n for n in lists if f"/{n}".split(LISTS)[0].lstrip("/") == root]
+        annotations = _annotation_folder(files, root)
+        if annotations is not None:
+            found.append(_listed(files, root, annotations, names))
+    return found or _unlisted(files)
+
+
+def _listed(files: Contents, root: str, annotations: str, names: list[str]) -> Layout:
+    whole = [name for name in names if WHOLE_SPLITS.match(stem_of(name))]
+    stems = {stem_of(n) for n in files.names if posixpath.dirname(n) == annotations}
+    images = _image_folder(files, root, annotations, stems)
+    paths = {"images": below(root, images), "annotations": below(root, annotations)}
+    groups = group_splits(whole)
+    group = max(groups, key=len) if groups else {WHOLE: ""}
+    splits = {
+        split: {**paths, "list": below(root, name)} if name else paths
+        for split, name in group.items()
     }
-    classes = sorted({b.label for pairs in parsed.values() for _, i in pairs for b in i.boxes})
-    found = {}
-    for split, pairs in parsed.items():
-        record, _ = coco_record(pairs, classes)
-        paths = {
-            "images": below(root, folder),
-            "annotations": "Annotations",
-            "list": below(root, chosen[split]),
+    return Layout("voc", root, splits)
+
+
+def _unlisted(files: Contents) -> list[Layout]:
+    """Sets without lists: every folder of XML files is a split, or the whole set."""
+    folders = sorted({posixpath.dirname(n) for n in _xml_files(files)})
+    found = []
+    for group in group_splits(folders):
+        parts = {}
+        for split, folder in group.items():
+            stems = {stem_of(n) for n in _xml_files(files) if posixpath.dirname(n) == folder}
+            parts[split] = (folder, _image_folder(files, "", folder, stems))
+        tops = [place for pair in parts.values() for place in pair]
+        root = posixpath.commonpath(tops) if all(tops) else ""
+        splits = {
+            split: {"images": below(root, images), "annotations": below(root, folder)}
+            for split, (folder, images) in parts.items()
         }
-        found[split] = FoundSplit(paths, sha256(coco_text(record).encode()), record)
-    return FoundSet("voc", root, classes, found["train"], found["eval"])
+        found.append(Layout("voc", root, splits))
+    return found
 
 
-def _voc_images(files: Contents, root: str, stems: list[str]) -> tuple[str, dict[str, str]]:
-    """The one folder that has an image of every stem, and their file names. A segmentation
-    mask of the same stem lies in another folder and does not count."""
-    folders: dict[str, dict[str, str]] = {}
+def _xml_files(files: Contents) -> list[str]:
+    if " xml" not in files.memo:
+        files.memo[" xml"] = [n for n in files.names if n.lower().endswith(".xml")]
+        # Other tools keep XML of their own beside the images.
+        sample = files.memo[" xml"][:3]
+        if sample and not any(b"<annotation" in files.head(name, 2048) for name in sample):
+            files.memo[" xml"] = []
+    found: list[str] = files.memo[" xml"]
+    return found
+
+
+def _annotation_folder(files: Contents, root: str) -> str | None:
+    """The folder below `root` with most XML files, `Annotations` first."""
+    counts = Counter(posixpath.dirname(n) for n in _xml_files(files) if _is_below(n, root))
+    usual = posixpath.join(root, "Annotations")
+    if usual in counts:
+        return usual
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _is_below(name: str, root: str) -> bool:
+    return not root or name.startswith(f"{root}/")
+
+
+def _image_folder(files: Contents, root: str, annotations: str, stems: set[str]) -> str:
+    """The folder whose images have most of the stems: JPEGImages first, then that of the XML
+    files, then the one nearest to it."""
+    counts: Counter[str] = Counter()
     for name in files.names:
-        if name.endswith(IMAGE_ENDINGS) and name.startswith(root):
-            names = folders.setdefault(posixpath.dirname(name), {})
-            names[stem_of(name)] = posixpath.basename(name)
-    usual = posixpath.join(root, "JPEGImages")
-    order = sorted(folders, key=lambda folder: (folder != usual, folder))
-    for folder in order:
-        if set(stems) <= set(folders[folder]):
-            return folder, folders[folder]
-    missing = [stem for stem in stems if stem not in folders.get(usual, {})]
-    raise ValueError(f"no folder has an image of every listed stem; {missing[0]} is missing first")
+        if name.endswith(IMAGE_ENDINGS) and _is_below(name, root) and stem_of(name) in stems:
+            counts[posixpath.dirname(name)] += 1
+    usual = (posixpath.join(root, "JPEGImages"), annotations)
+    split = split_word(annotations)[0]
+
+    def rank(folder: str) -> tuple[float, ...]:
+        near = len(posixpath.commonprefix([folder, annotations]))
+        named = split is not None and split_word(folder)[0] == split
+        place = usual.index(folder) if folder in usual else len(usual)
+        return (-counts[folder], place, not named, -near)
+
+    if counts:
+        most = max(counts.values())
+        # A mask of the same stem lies in another folder; a lacking image or two is told later.
+        close = [folder for folder, count in counts.items() if count >= 0.9 * most]
+        return min(sorted(close), key=lambda f: (*rank(f)[1:], *rank(f)[:1]))
+    return usual[0] if any(n.startswith(usual[0] + "/") for n in files.names) else annotations
 
 
-def _annotation(files: Contents, root: str, stem: str) -> VocImage:
-    name = posixpath.join(root, "Annotations", f"{stem}.xml")
-    if name not in files.names:
-        raise ValueError(f"{name} is not there")
-    try:
-        return parse_voc_image(files.read(name))
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+def read(files: Contents, layout: Layout) -> DataSet:
+    """The set at a layout. Classes are in alphabetical order. Troubles are told, not raised."""
+    readers = {name: _Reader(files, layout, paths) for name, paths in layout.splits.items()}
+    for reader in readers.values():
+        reader.read()
+    classes = sorted({label for reader in readers.values() for label in reader.labels})
+    splits = {name: reader.split(name, classes) for name, reader in readers.items()}
+    return DataSet(files, layout, classes, splits)
+
+
+@dataclass
+class _Reader:
+    """Reads one split, image by image."""
+
+    files: Contents
+    layout: Layout
+    paths: dict[str, str]
+    image_names: list[str] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    images: list[int] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    boxes: list[tuple[float, ...]] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+
+    def tell(self, code: str, place: str, detail: str) -> None:
+        self.troubles.append(Trouble(code, place, detail))
+
+    def folder(self, kind: str) -> str:
+        found = posixpath.normpath(posixpath.join(self.layout.root, self.paths[kind]))
+        return "" if found == "." else found
+
+    def read(self) -> None:
+        images = self.images_by_stem()
+        known = self.files.sizes
+        for stem in self.stems():
+            place = posixpath.join(self.folder("annotations"), f"{stem}.xml")
+            if place not in known:
+                self.tell("DS077", self.place, stem)
+                continue
+            row = len(self.image_names)
+            # An image that is nowhere keeps its usual name, for the rule that looks for it.
+            self.image_names.append(images.get(stem, f"{stem}.jpg"))
+            self.sources.append(place)
+            self.sizes.append(self.annotation(place, row))
+
+    @property
+    def place(self) -> str:
+        return posixpath.basename(self.paths.get("list") or self.paths["annotations"])
+
+    def stems(self) -> list[str]:
+        if "list" not in self.paths:
+            folder = self.folder("annotations")
+            return [stem_of(n) for n in _xml_files(self.files) if posixpath.dirname(n) == folder]
+        name = posixpath.join(self.layout.root, self.paths["list"])
+        if name not in self.files.sizes:
+            raise DatasetError(
+                f"{self.files.name} holds no {name}",
+                "Correct the paths under dataset: in job.yaml.",
+            )
+        try:
+            stems = read_split_list(self.files.read(name).decode("utf-8-sig"))
+        except (UnicodeDecodeError, DatasetError) as error:
+            self.tell("DS010", self.place, str(error))
+            return []
+        counts = Counter(stems)
+        for stem in [stem for stem, count in counts.items() if count > 1]:
+            self.tell("DS074", self.place, stem)
+        return list(counts)
+
+    def images_by_stem(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        folder = self.folder("images")
+        for name in self.files.names:
+            if posixpath.dirname(name) != folder or not name.endswith(IMAGE_ENDINGS):
+                continue
+            stem, own = stem_of(name), posixpath.basename(name)
+            if stem in found:
+                self.tell("DS052", folder, f"{found[stem]} and {own}")
+            found.setdefault(stem, own)
+        return found
+
+    def annotation(self, place: str, row: int) -> tuple[int, int]:
+        """One XML file: takes its boxes and gives its width and height, 0 where it has none."""
+        own = posixpath.basename(place)
+        try:
+            root = parse_xml(self.files.read(place))
+        except (ValueError, LookupError, DatasetError) as error:
+            self.tell("DS010", own, str(error).partition(": ")[2] or str(error))
+            return 0, 0
+        for item in root.iter("object"):
+            self.box(own, item, row)
+        name = (root.findtext("filename") or "").strip()
+        if name and stem_of(name.replace("\\", "/")) != stem_of(own):
+            self.wrong_name(own, name)
+        size = [self.number(own, root, f"size/{key}") for key in ("width", "height")]
+        width, height = (int(value) if value is not None else 0 for value in size)
+        if None not in size and (width <= 0 or height <= 0):
+            self.tell("DS012", own, f"<size> says {width} x {height} pixels")
+        return width, height
+
+    def wrong_name(self, own: str, name: str) -> None:
+        other = posixpath.join(self.folder("images"), name)
+        exists = other in self.files.sizes
+        self.tell("DS071" if exists else "DS070", own, f"<filename> is {name}")
+
+    def box(self, place: str, item: Element, row: int) -> None:
+        label = (item.findtext("name") or "").strip()
+        if not label:
+            self.tell("DS012", place, "an <object> has no <name>")
+        corners = [self.number(place, item, f"bndbox/{key}") for key in CORNERS]
+        if not label or None in corners:
+            return
+        xmin, ymin, xmax, ymax = (value for value in corners if value is not None)
+        self.images.append(row)
+        self.labels.append(label)
+        self.boxes.append((xmin, ymin, xmax - xmin, ymax - ymin))
+
+    def number(self, place: str, element: Element, path: str) -> float | None:
+        text, tag = element.findtext(path), path.rpartition("/")[2]
+        if text is None or not text.strip():
+            self.tell("DS012", place, f"there is no <{tag}>")
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            self.tell("DS011", place, f"<{tag}> is {text!r}, not a number")
+            return None
+        if not math.isfinite(value):
+            self.tell("DS045", place, f"<{tag}> is {text!r}")
+            return None
+        return value
+
+    def split(self, name: str, classes: list[str]) -> Split:
+        rows = {label: row for row, label in enumerate(classes)}
+        count = len(self.image_names)
+        return Split(
+            name=name,
+            place=self.place,
+            files=self.paths,
+            folder=self.folder("images"),
+            image_names=self.image_names,
+            image_ids=integers(range(1, count + 1)),
+            widths=integers([width for width, _ in self.sizes]),
+            heights=integers([height for _, height in self.sizes]),
+            class_names=classes,
+            class_ids=integers(range(1, len(classes) + 1)),
+            troubles=self.troubles,
+            sources=self.sources,
+            **box_columns(self.images, [rows[label] for label in self.labels], self.boxes),
+        )
+
+
+def write(data: DataSet) -> Iterator[tuple[str, str]]:
+    """The text files of a data set as VOC: an XML an image and a list a split, below its root."""
+    for split in data:
+        yield (
+            f"ImageSets/Main/{split.name}.txt",
+            "".join(f"{stem_of(name)}\n" for name in split.image_names),
+        )
+        yield from _pages(split)
+
+
+def _pages(split: Split) -> Iterator[tuple[str, str]]:
+    from xml.sax.saxutils import escape
+
+    order = split.image_of.argsort(kind="stable")
+    boxes: list[list[str]] = [[] for _ in split.image_names]
+    for row in order[split.image_of[order] >= 0]:
+        x, y, width, height = split.boxes[row]
+        corners = zip(CORNERS, (x, y, x + width, y + height), strict=True)
+        inner = "".join(f"<{key}>{plain(value)}</{key}>" for key, value in corners)
+        boxes[split.image_of[row]].append(
+            f"  <object>\n    <name>{escape(split.label(row))}</name>\n"
+            f"    <bndbox>{inner}</bndbox>\n  </object>\n"
+        )
+    for row, name in enumerate(split.image_names):
+        size = f"<width>{split.widths[row]}</width><height>{split.heights[row]}</height>"
+        yield (
+            f"Annotations/{stem_of(name)}.xml",
+            (
+                f"<annotation>\n  <filename>{escape(posixpath.basename(name))}</filename>\n"
+                f"  <size>{size}<depth>3</depth></size>\n{''.join(boxes[row])}</annotation>\n"
+            ),
+        )
+
+
+def plain(value: float) -> str:
+    """A coordinate without needless digits, exact when it is read again."""
+    number = float(value)
+    return str(int(number)) if number.is_integer() else repr(number)

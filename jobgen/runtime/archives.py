@@ -4,6 +4,7 @@ Sizes are judged in bytes, not by ratio: the declared total against the free
 space, and each file against its own declared size while it is written.
 """
 
+import collections
 import errno
 import hashlib
 import json
@@ -17,11 +18,14 @@ import zipfile
 import zlib
 from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+from jobgen.runtime.faults import fault_text
 from jobgen.runtime.outcome import StageError, read_json_object, write_text_atomically
 
 # The folder of jobgen's own marks below datasets/; an archive can't fill it.
 KEPT_APART = ".jobgen"
 LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db", KEPT_APART)
+# What people upload instead of a zip, by its first bytes.
+FOREIGN = ((b"Rar!\x1a\x07", "rar"), (b"7z\xbc\xaf\x27\x1c", "7z"))
 SPACE_MARGIN = 512 * 2**20
 BLOCK = 1 << 20
 # What the decompressors raise at damaged data, beside an OSError that is_damage() knows.
@@ -37,16 +41,21 @@ DAMAGE = (
 
 
 class Member(NamedTuple):
-    """One regular file of an archive: its safe relative path, size in bytes, and its key inside."""
+    """One regular file of an archive: its relative path, size in bytes, and its key inside.
+
+    `fault` is why it is not written: a code of FAULTS, and what was found; empty for a good one.
+    """
 
     name: str
     size: int
     key: Any
+    fault: Tuple[str, ...] = ()
 
 
-def archive_fault(path: str, message: str, remedy: str = "") -> StageError:
+def archive_fault(path: str, code: str, detail: str, remedy: str = "") -> StageError:
     hint = remedy or "Make the archive again and upload it as a new version of the data set."
-    return StageError("%s: %s" % (os.path.basename(path), message), hint, cause="archive")
+    text = "%s: %s" % (os.path.basename(path), fault_text(code, detail))
+    return StageError(text, hint, cause="archive")
 
 
 def decode_zip_name(info: zipfile.ZipInfo) -> str:
@@ -75,15 +84,20 @@ def decode_tar_name(name: str) -> str:
     return name
 
 
-def safe_name(path: str, name: str) -> str:
-    """`name` as a relative path with forward slashes; StageError where it would leave the tree."""
+def plain_name(name: str) -> str:
+    """`name` with forward slashes and no empty or `.` parts; the same for what leads outside."""
     name = name.replace("\\", "/")
+    return name if _name_escapes(name) else posixpath.normpath(name)
+
+
+def _name_escapes(name: str) -> bool:
     parts = name.split("/")
-    if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")):
-        raise archive_fault(path, "the entry %r would be written outside the folder" % name)
-    if any(ord(char) < 32 for char in name):
-        raise archive_fault(path, "the entry %r has a control character in its name" % name)
-    return posixpath.normpath(name)
+    return (
+        name.startswith("/")
+        or ".." in parts
+        or parts[0].endswith(":")
+        or any(ord(char) < 32 for char in name)
+    )
 
 
 def is_inside(path: str, folder: str) -> bool:
@@ -97,52 +111,67 @@ def is_litter(name: str) -> bool:
     return parts[0] in LITTER or parts[-1] in LITTER or parts[-1].startswith("._")
 
 
-def zip_members(path: str, archive: zipfile.ZipFile) -> Iterator[Member]:
+def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     for info in archive.infolist():
-        name = safe_name(path, decode_zip_name(info))
-        if info.flag_bits & 0x1:
-            raise archive_fault(path, "the entry %r is encrypted" % name)
+        name = plain_name(decode_zip_name(info))
         kind = stat.S_IFMT(info.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise archive_fault(path, "the entry %r is a link or a device" % name)
-        if not info.is_dir() and not info.filename.endswith("\\"):
-            yield Member(name, info.file_size, info)
+        fault = _entry_fault(name, kind in (0, stat.S_IFREG, stat.S_IFDIR))
+        if not fault and info.flag_bits & 0x1:
+            fault = ("DS003", repr(name))
+        if fault or not (info.is_dir() or info.filename.endswith("\\")):
+            yield Member(name, info.file_size, info, fault)
 
 
-def tar_members(path: str, archive: tarfile.TarFile) -> Iterator[Member]:
+def tar_members(archive: tarfile.TarFile) -> Iterator[Member]:
     for info in archive:
-        name = safe_name(path, decode_tar_name(info.name))
-        if info.isdir():
-            continue
-        if not info.isreg():
-            raise archive_fault(path, "the entry %r is a link or a device" % name)
-        yield Member(name, info.size, info)
+        name = plain_name(decode_tar_name(info.name))
+        fault = _entry_fault(name, info.isreg() or info.isdir())
+        if fault or not info.isdir():
+            yield Member(name, info.size, info, fault)
+
+
+def _entry_fault(name: str, is_plain: bool) -> Tuple[str, ...]:
+    if _name_escapes(name):
+        return "DS001", repr(name)
+    return () if is_plain else ("DS002", repr(name))
+
+
+def list_archive(path: str) -> Tuple[Any, List[Member]]:
+    """Open a zip or tar and list its entries, the faulty ones marked; nothing is written.
+
+    Raises StageError for what is no archive that can be read.
+    """
+    try:
+        archive = _open(path)
+        if isinstance(archive, zipfile.ZipFile):
+            members = list(zip_members(archive))
+        else:
+            members = list(tar_members(archive))
+    except DAMAGE as error:
+        raise archive_fault(path, "DS004", str(error))
+    except OSError as error:
+        if not is_damage(error):
+            raise
+        raise archive_fault(path, "DS004", str(error))
+    return archive, members
 
 
 def open_archive(path: str) -> Tuple[Any, List[Member]]:
-    """Open a zip or tar and list its files; nothing is written. Raises StageError.
+    """Open a zip or tar and list its files, litter left out. Raises StageError.
 
     Refused: entries outside the tree, links, devices, encrypted entries, two
     entries of one name, a file where another entry needs a folder, and whatever is
     no zip or tar.
     """
-    try:
-        archive = _open(path)
-        if isinstance(archive, zipfile.ZipFile):
-            members = list(zip_members(path, archive))
-        else:
-            members = list(tar_members(path, archive))
-    except DAMAGE as error:
-        raise archive_fault(path, "it can't be read: %s" % error)
-    except OSError as error:
-        if not is_damage(error):
-            raise
-        raise archive_fault(path, "it can't be read: %s" % error)
+    archive, members = list_archive(path)
     kept = [member for member in members if not is_litter(member.name)]
-    fault = _name_fault([member.name for member in kept])
+    fault: Tuple[str, ...] = next((member.fault for member in kept if member.fault), ())
+    if not fault:
+        clash = name_clash([member.name for member in kept])
+        fault = ("DS005", clash) if clash else ()
     if fault:
         archive.close()
-        raise archive_fault(path, fault)
+        raise archive_fault(path, *fault)
     return archive, kept
 
 
@@ -153,27 +182,37 @@ def is_damage(error: OSError) -> bool:
 
 def _open(path: str) -> Any:
     with open(path, "rb") as stream:
-        start = stream.read(2)
+        start = stream.read(8)
+    for magic, kind in FOREIGN:
+        if start.startswith(magic):
+            raise archive_fault(
+                path,
+                "DS004",
+                "it is a %s file" % kind,
+                "Unpack it, make a zip or tar.gz of the files, and upload that.",
+            )
     # A tar may end in a member that is a zip, so a zip's end proves nothing by itself.
-    if start != b"PK" and tarfile.is_tarfile(path):
+    if start[:2] != b"PK" and tarfile.is_tarfile(path):
         return tarfile.open(path)
     if zipfile.is_zipfile(path):
         return zipfile.ZipFile(path)
-    raise archive_fault(path, "it is no zip or tar file, or its end is missing")
+    raise archive_fault(path, "DS004", "it is no zip or tar file, or its end is missing")
 
 
-def _name_fault(names: List[str]) -> Optional[str]:
+def name_clash(names: List[str]) -> Optional[str]:
+    """Why these names can't all be files below one folder; None where they can."""
     files = set(names)
     if len(files) != len(names):
-        twice = sorted(name for name in files if names.count(name) > 1)
-        return "it has two entries named %r" % twice[0]
+        counts = collections.Counter(names)
+        twice = sorted(name for name, count in counts.items() if count > 1)
+        return "two are named %r" % twice[0]
     for name in names:
         if name in (".", ""):
-            return "it has an entry without a name"
+            return "one has no name"
         folder = posixpath.dirname(name)
         while folder:
             if folder in files:
-                return "%r is a file and a folder in it" % folder
+                return "%r is a file and a folder" % folder
             folder = posixpath.dirname(folder)
     return None
 
@@ -273,8 +312,8 @@ def _write_member(path: str, archive: Any, member: Member, target: str) -> int:
     if not is_inside(os.path.dirname(goal), target):
         raise archive_fault(
             path,
-            "the entry %r would be written through a link, into data that is not this job's"
-            % member.name,
+            "DS001",
+            "%r would be written through a link, into data that is not this job's" % member.name,
             "Give the source an `into:` of its own in job.yaml, and build again.",
         )
     if os.path.islink(goal):
@@ -289,18 +328,18 @@ def _write_member(path: str, archive: Any, member: Member, target: str) -> int:
                 written += len(block)
                 if written > member.size:
                     raise archive_fault(
-                        path, "the entry %r holds more than it declares" % member.name
+                        path, "DS004", "the entry %r holds more than it declares" % member.name
                     )
                 sink.write(block)
     except DAMAGE as error:
         _remove_file(goal)
-        raise archive_fault(path, "the entry %r is damaged: %s" % (member.name, error))
+        raise archive_fault(path, "DS004", "the entry %r is damaged: %s" % (member.name, error))
     except OSError as error:
         if not is_damage(error):
             raise
         _remove_file(goal)
-        raise archive_fault(path, "the entry %r is damaged: %s" % (member.name, error))
+        raise archive_fault(path, "DS004", "the entry %r is damaged: %s" % (member.name, error))
     if written != member.size:
         _remove_file(goal)
-        raise archive_fault(path, "the entry %r ends too early" % member.name)
+        raise archive_fault(path, "DS004", "the entry %r ends too early" % member.name)
     return written

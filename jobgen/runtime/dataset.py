@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from jobgen.runtime.archives import KEPT_APART, is_inside, unpack, unpacked_names
 from jobgen.runtime.coco import check_coco, check_images, read_coco
+from jobgen.runtime.faults import data_fault, fault_text
 from jobgen.runtime.outcome import (
     StageError,
     adjust,
@@ -171,11 +172,11 @@ def compare_with_expect(
     differs = [key for key in ("images", "boxes") if expect.get(key) not in (None, found[key])]
     wanted = expect.get("sha256")
     if differs or (wanted and sha256 != wanted):
-        raise StageError(
-            "this is another data set than the job was made from: %s has %d images and %d boxes, "
-            "expected were %s and %s%s"
+        raise data_fault(
+            split,
+            "DS098",
+            "it has %d images and %d boxes, expected were %s and %s%s"
             % (
-                split,
                 found["images"],
                 found["boxes"],
                 expect.get("images"),
@@ -184,7 +185,6 @@ def compare_with_expect(
             ),
             "Mount the data set that the job was made from, or correct dataset.expect in job.yaml "
             "and build again.",
-            cause="data",
         )
 
 
@@ -253,11 +253,9 @@ def _annotations(
     record, left_out = convert_voc_split(
         root, files["images"], files["annotations"], files["list"], dataset["classes"]
     )
-    if left_out["zero_size"]:
-        note(
-            "%s: %d boxes without area are left out (%s)"
-            % (split, len(left_out["zero_size"]), ", ".join(left_out["zero_size"][:3]))
-        )
+    if left_out:
+        found = "%d, left out: %s" % (len(left_out), ", ".join(left_out[:3]))
+        note("%s: %s" % (split, fault_text("DS040", found)))
     path = os.path.join(made_folder(folder, name), "coco", split + ".json")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     write_text_atomically(path, coco_text(record))

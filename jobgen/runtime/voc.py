@@ -5,9 +5,10 @@ import json
 import os
 import re
 import xml.etree.ElementTree as ElementTree
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 from xml.parsers import expat
 
+from jobgen.runtime.faults import CORRECT, data_fault, fault_text
 from jobgen.runtime.outcome import StageError
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG", ".BMP")
@@ -31,14 +32,6 @@ class VocImage(NamedTuple):
     boxes: List[VocBox]
 
 
-def voc_fault(place: str, message: str, remedy: str = "") -> StageError:
-    return StageError(
-        "%s: %s" % (place, message),
-        remedy or "Correct the file in the data set, and upload it as a new version.",
-        cause="data",
-    )
-
-
 def parse_xml(data: bytes) -> ElementTree.Element:
     """An XML document without document type: entities could expand or reach outside.
 
@@ -52,7 +45,9 @@ def parse_xml(data: bytes) -> ElementTree.Element:
     parser = expat.ParserCreate()
 
     def refuse(*_: Any) -> None:
-        raise ValueError("it declares a document type or an entity, which is not allowed")
+        raise ValueError(
+            fault_text("DS010", "it declares a document type or an entity, which is not allowed")
+        )
 
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
@@ -62,7 +57,7 @@ def parse_xml(data: bytes) -> ElementTree.Element:
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
-        raise ValueError("it is no XML: %s" % error)
+        raise ValueError(fault_text("DS010", "it is no XML: %s" % error))
     return builder.close()
 
 
@@ -71,12 +66,12 @@ def parse_voc_image(data: bytes) -> VocImage:
     root = parse_xml(data)
     width, height = _number(root, "size/width"), _number(root, "size/height")
     if width <= 0 or height <= 0:
-        raise ValueError("<size> says %g x %g pixels" % (width, height))
+        raise ValueError(fault_text("DS012", "<size> says %g x %g pixels" % (width, height)))
     boxes = []
     for item in root.iter("object"):
         label = (item.findtext("name") or "").strip()
         if not label:
-            raise ValueError("an <object> has no <name>")
+            raise ValueError(fault_text("DS012", "an <object> has no <name>"))
         corners = [_number(item, "bndbox/" + key) for key in ("xmin", "ymin", "xmax", "ymax")]
         boxes.append(VocBox(label, *corners))
     return VocImage(int(width), int(height), boxes)
@@ -84,12 +79,15 @@ def parse_voc_image(data: bytes) -> VocImage:
 
 def _number(element: ElementTree.Element, path: str) -> float:
     text = element.findtext(path)
+    tag = path.split("/")[-1]
+    if text is None or not text.strip():
+        raise ValueError(fault_text("DS012", "there is no <%s>" % tag))
     try:
-        value = float(text)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise ValueError("<%s> is %r, not a number" % (path.split("/")[-1], text))
+        value = float(text)
+    except ValueError:
+        raise ValueError(fault_text("DS011", "<%s> is %r, not a number" % (tag, text)))
     if value != value or value in (float("inf"), float("-inf")):
-        raise ValueError("<%s> is %r, not a number" % (path.split("/")[-1], text))
+        raise ValueError(fault_text("DS045", "<%s> is %r" % (tag, text)))
     return value
 
 
@@ -108,52 +106,59 @@ def read_split_list(text: str) -> List[str]:
 
 def coco_record(
     images: List[Tuple[str, VocImage]], classes: List[str]
-) -> Tuple[Dict[str, Any], Dict[str, List[str]]]:
+) -> Tuple[Dict[str, Any], List[str]]:
     """(file name, annotation) pairs as a COCO record, ids from 1 in the given order.
 
-    The second value groups what was left out: `zero_size` lists the boxes without
-    area, as `file: label`. Raises ValueError at a class that is not in `classes`.
+    The second value lists the boxes without area, which are left out, as `file: label`.
+    Raises ValueError at a class that is not in `classes`, and at swapped corners.
     A box is [xmin, ymin, xmax - xmin, ymax - ymin], as PaddleDetection's own VOC
     reader has it.
     """
     ids = {name: number for number, name in enumerate(classes, 1)}
-    record: Dict[str, Any] = {
+    record = empty_record(classes)
+    left_out = []
+    for image_id, (file_name, image) in enumerate(images, 1):
+        record["images"].append(coco_image(image_id, file_name, image.width, image.height))
+        for box in image.boxes:
+            if box.label not in ids:
+                raise ValueError(fault_text("DS030", "%s has a %r" % (file_name, box.label)))
+            width, height = box.xmax - box.xmin, box.ymax - box.ymin
+            if width < 0 or height < 0:
+                raise ValueError(fault_text("DS041", "%s: %s" % (file_name, box.label)))
+            if width == 0 or height == 0:
+                left_out.append("%s: %s" % (file_name, box.label))
+                continue
+            number = len(record["annotations"]) + 1
+            corner = (box.xmin, box.ymin, width, height)
+            record["annotations"].append(coco_box(number, image_id, ids[box.label], corner))
+    return record, left_out
+
+
+def empty_record(classes: List[str]) -> Dict[str, Any]:
+    """A COCO record of `classes`, their ids from 1, without images."""
+    return {
         "info": {},
         "licenses": [],
         "images": [],
         "annotations": [],
-        "categories": [{"id": number, "name": name} for name, number in ids.items()],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, 1)],
     }
-    left_out: Dict[str, List[str]] = {"zero_size": []}
-    for image_id, (file_name, image) in enumerate(images, 1):
-        record["images"].append(
-            {
-                "id": image_id,
-                "file_name": file_name,
-                "width": image.width,
-                "height": image.height,
-            }
-        )
-        for box in image.boxes:
-            if box.label not in ids:
-                raise ValueError("%s has the class %r" % (file_name, box.label))
-            width, height = box.xmax - box.xmin, box.ymax - box.ymin
-            if width < 0 or height < 0:
-                raise ValueError("%s has a %s with swapped corners" % (file_name, box.label))
-            if width == 0 or height == 0:
-                left_out["zero_size"].append("%s: %s" % (file_name, box.label))
-                continue
-            record["annotations"].append(
-                {
-                    "id": len(record["annotations"]) + 1,
-                    "image_id": image_id,
-                    "category_id": ids[box.label],
-                    "bbox": [_plain(v) for v in (box.xmin, box.ymin, width, height)],
-                    "area": _plain(width * height),
-                    "iscrowd": 0,
-                }
-            )
-    return record, left_out
+
+
+def coco_image(number: int, file_name: str, width: int, height: int) -> Dict[str, Any]:
+    return {"id": number, "file_name": file_name, "width": width, "height": height}
+
+
+def coco_box(number: int, image_id: int, category_id: int, box: Sequence[float]) -> Dict[str, Any]:
+    """One annotation; `box` is left, top, width and height in pixels."""
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": category_id,
+        "bbox": [_plain(value) for value in box],
+        "area": _plain(box[2] * box[3]),
+        "iscrowd": 0,
+    }
 
 
 def _plain(value: float) -> Any:
@@ -167,56 +172,59 @@ def coco_text(record: Dict[str, Any]) -> str:
 
 def convert_voc_split(
     root: str, images: str, annotations: str, list_file: str, classes: List[str]
-) -> Tuple[Dict[str, Any], Dict[str, List[str]]]:
+) -> Tuple[Dict[str, Any], List[str]]:
     """Read one split of a VOC set below `root` into a COCO record. Raises StageError."""
     list_path = os.path.join(root, *list_file.split("/"))
     try:
         with open(list_path, encoding="utf-8") as stream:
             stems = read_split_list(stream.read())
     except (OSError, UnicodeDecodeError) as error:
-        raise voc_fault(list_file, "the list of the split can't be read: %s" % error)
+        raise data_fault(list_file, "DS010", "the list of the split: %s" % error)
     twice = [stem for stem, count in collections.Counter(stems).items() if count > 1]
     if twice:
-        raise voc_fault(list_file, "it lists %s twice" % ", ".join(twice[:3]))
+        raise data_fault(list_file, "DS074", ", ".join(twice[:3]))
     found = _images_by_stem(os.path.join(root, *images.split("/")))
     pairs = []
     for stem in stems:
         if stem not in found:
-            raise voc_fault(list_file, "there is no image of %s in %s" % (stem, images))
+            raise data_fault(list_file, "DS050", "there is no image of %s in %s" % (stem, images))
         place = "%s/%s.xml" % (annotations, stem)
-        pairs.append((found[stem], _read_annotation(root, place)))
+        pairs.append((found[stem], _read_annotation(root, place, stem, list_file)))
     try:
         return coco_record(pairs, classes)
     except ValueError as error:
-        raise voc_fault(
-            annotations,
-            "%s; the job's classes are %s" % (error, ", ".join(classes)),
+        raise StageError(
+            "%s: %s; the job's classes are %s" % (annotations, error, ", ".join(classes)),
             "List every class under dataset.classes in job.yaml and build again, or correct "
             "the data set.",
+            cause="data",
         )
 
 
-def _read_annotation(root: str, place: str) -> VocImage:
+def _read_annotation(root: str, place: str, stem: str, list_file: str) -> VocImage:
+    path = os.path.join(root, *place.split("/"))
+    if not os.path.exists(path):
+        raise data_fault(list_file, "DS077", "%s: there is no %s" % (stem, place))
     try:
-        with open(os.path.join(root, *place.split("/")), "rb") as stream:
+        with open(path, "rb") as stream:
             return parse_voc_image(stream.read())
     except OSError as error:
-        raise voc_fault(place, "it can't be read: %s" % error.strerror)
+        raise data_fault(place, "DS010", str(error.strerror))
     except ValueError as error:
-        raise voc_fault(place, str(error))
+        raise StageError("%s: %s" % (place, error), CORRECT, cause="data")
 
 
 def _images_by_stem(folder: str) -> Dict[str, str]:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
-        raise voc_fault(folder, "the folder of the images can't be read: %s" % error.strerror)
+        raise data_fault(folder, "DS050", "the folder of the images: %s" % error.strerror)
     found: Dict[str, str] = {}
     for name in names:
         stem, ending = os.path.splitext(name)
         if ending not in IMAGE_ENDINGS:
             continue
         if stem in found:
-            raise voc_fault(folder, "%s and %s share one name" % (found[stem], name))
+            raise data_fault(folder, "DS052", "%s and %s" % (found[stem], name))
         found[stem] = name
     return found

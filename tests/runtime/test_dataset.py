@@ -118,7 +118,7 @@ def test_an_unpacked_folder_is_used_where_it_lies(mount: Mount) -> None:
 def test_another_set_stops_the_job(mount: Mount) -> None:
     mount.train = coco(2)
     assert fault(mount) == (
-        "this is another data set than the job was made from: train has 2 images and 2 boxes, "
+        "train: another data set than the job's (DS098): it has 2 images and 2 boxes, "
         "expected were 3 and 3"
     )
 
@@ -138,14 +138,17 @@ def test_the_right_hash_passes(mount: Mount) -> None:
 def test_a_missing_image_stops_the_job(mount: Mount) -> None:
     mount.images.remove("1.jpg")
     folder = mount.home / "datasets" / "s" / "img"
-    assert fault(mount) == "1 of the 3 images of train.json are not in %s: 1.jpg" % folder
+    assert (
+        fault(mount)
+        == "train.json: missing image (DS050): 1 of its 3 images are not in %s: 1.jpg" % folder
+    )
 
 
 def test_categories_in_another_order_stop_the_job(mount: Mount) -> None:
     mount.job["classes"] = ["boat", "ship"]
     assert fault(mount) == (
-        "train.json: its categories are ship, the job's classes are boat, ship: labels would be "
-        "swapped or lost"
+        "train.json: classes that are not the job's (DS033): its categories are ship, the job's are "
+        "boat, ship: labels would be swapped or lost"
     )
 
 
@@ -154,16 +157,25 @@ def test_categories_in_another_order_stop_the_job(mount: Mount) -> None:
     [
         (
             {"category_id": 9},
-            "train.json: annotation 0 has the category id 9, which categories does not have",
+            "train.json: annotation of an unknown class (DS030): annotation 0 has the category id 9, which categories lacks",
         ),
-        ({"image_id": 9}, "train.json: annotation 0 belongs to image 9, which is not listed"),
-        ({"image_id": [1]}, "train.json: annotation 0 has the image_id [1], not a whole number"),
-        ({"area": None}, "train.json: annotation 0 has no area"),
-        ({"iscrowd": None}, "train.json: annotation 0 has no iscrowd"),
-        ({"bbox": [1, 2, 3]}, "train.json: annotation 0 has the bbox [1, 2, 3], not four numbers"),
+        (
+            {"image_id": 9},
+            "train.json: annotation of an image that is not listed (DS023): annotation 0 belongs to image 9",
+        ),
+        (
+            {"image_id": [1]},
+            "train.json: value of the wrong type (DS011): annotation 0 has the image_id [1], not a whole number",
+        ),
+        ({"area": None}, "train.json: annotation without area (DS014): annotation 0"),
+        ({"iscrowd": None}, "train.json: annotation without iscrowd (DS015): annotation 0"),
+        (
+            {"bbox": [1, 2, 3]},
+            "train.json: value of the wrong type (DS011): annotation 0 has the bbox [1, 2, 3], not four numbers",
+        ),
         (
             {"bbox": ["1", 2, 3, 4]},
-            "train.json: annotation 0 has the bbox ['1', 2, 3, 4], not four numbers",
+            "train.json: value of the wrong type (DS011): annotation 0 has the bbox ['1', 2, 3, 4], not four numbers",
         ),
     ],
 )
@@ -181,7 +193,10 @@ def test_annotations_that_would_stop_training_hours_later(
 
 def test_what_is_no_coco_file(mount: Mount) -> None:
     mount.train = [1]  # type: ignore[assignment]
-    assert fault(mount) == "train.json: it needs the lists images, annotations and categories"
+    assert (
+        fault(mount)
+        == "train.json: missing value (DS012): it needs the lists images, annotations and categories"
+    )
 
 
 def test_a_wrong_root_names_what_is_there(mount: Mount) -> None:
@@ -206,27 +221,31 @@ def test_a_smoke_run_takes_a_few_images_that_have_boxes(mount: Mount, run: Outco
 @pytest.mark.parametrize(
     ("kind", "items", "message"),
     [
-        ("images", [1], "train.json: an item of images has no whole number as id: 1"),
+        ("images", [1], "train.json: item without id (DS021): an item of images has no id: 1"),
         (
             "categories",
             ["ship"],
-            "train.json: an item of categories has no whole number as id: 'ship'",
+            "train.json: item without id (DS021): an item of categories has no id: 'ship'",
         ),
         (
             "annotations",
             [{"id": "a"}],
-            "train.json: an item of annotations has no whole number as id: {'id': 'a'}",
+            "train.json: value of the wrong type (DS011): an item of annotations has the id 'a'",
         ),
         (
             "categories",
             [{"id": 0, "name": "ship"}] * 2,
-            "train.json: two items of categories have the id 0",
+            "train.json: id used twice (DS020): two items of categories have the id 0",
         ),
-        ("images", [{"id": 0}], "train.json: image 0 lacks file_name, width or height"),
+        (
+            "images",
+            [{"id": 0}],
+            "train.json: missing value (DS012): image 0 lacks file_name, width or height",
+        ),
         (
             "images",
             [{"id": 0, "file_name": "../x.jpg", "width": 1, "height": 1}],
-            "train.json: image 0 has the file_name '../x.jpg'",
+            "train.json: value of the wrong type (DS011): image 0 has the file_name '../x.jpg'",
         ),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_split_becomes_coco(tmp_path: Path) -> None:
         [5.5, 5, 4.5, 5],
     ]
     assert record["annotations"][1]["area"] == 200
-    assert left_out == {"zero_size": ["two.png: a"]}
+    assert left_out == ["two.png: a"]
     assert coco_text(record) == coco_text(convert(str(tmp_path))[0])
 
 
@@ -59,24 +59,33 @@ def test_a_split_becomes_coco(tmp_path: Path) -> None:
     [
         (
             {"xml/one.xml": page(("c", 1, 1, 2, 2))},
-            "xml: one.jpg has the class 'c'; the job's classes are a, b",
+            "xml: annotation of an unknown class (DS030): one.jpg has a 'c'; the job's classes are a, b",
         ),
         (
             {"xml/one.xml": page(("a", 9, 1, 2, 2))},
-            "xml: one.jpg has a a with swapped corners; the job's classes are a, b",
+            "xml: box with swapped corners (DS041): one.jpg: a; the job's classes are a, b",
         ),
-        ({"xml/one.xml": page(("a", "x", 1, 2, 2))}, "xml/one.xml: <xmin> is 'x', not a number"),
+        (
+            {"xml/one.xml": page(("a", "x", 1, 2, 2))},
+            "xml/one.xml: value of the wrong type (DS011): <xmin> is 'x', not a number",
+        ),
         (
             {"xml/one.xml": page(("a", "nan", 1, 2, 2))},
-            "xml/one.xml: <xmin> is 'nan', not a number",
+            "xml/one.xml: coordinate that is not finite (DS045): <xmin> is 'nan'",
         ),
-        ({"xml/one.xml": PAGE % (0, 80, "")}, "xml/one.xml: <size> says 0 x 80 pixels"),
+        (
+            {"xml/one.xml": PAGE % (0, 80, "")},
+            "xml/one.xml: missing value (DS012): <size> says 0 x 80 pixels",
+        ),
         (
             {"xml/one.xml": "<annotation>"},
-            "xml/one.xml: it is no XML: no element found: line 1, column 12",
+            "xml/one.xml: annotation file that can't be read (DS010): it is no XML: no element found: line 1, column 12",
         ),
-        ({"train.txt": "one\nthree\n"}, "train.txt: there is no image of three in img"),
-        ({"train.txt": "one\none\n"}, "train.txt: it lists one twice"),
+        (
+            {"train.txt": "one\nthree\n"},
+            "train.txt: missing image (DS050): there is no image of three in img",
+        ),
+        ({"train.txt": "one\none\n"}, "train.txt: image that a list names twice (DS074): one"),
         ({"img/one.png": ""}, None),
     ],
 )
@@ -86,7 +95,7 @@ def test_faults_name_the_file(tmp_path: Path, change: dict, message: str) -> Non
     with pytest.raises(StageError) as caught:
         convert(voc_set(tmp_path, files))
     if message is None:
-        assert "one.jpg and one.png share one name" in caught.value.message
+        assert "two images of one name (DS052): one.jpg and one.png" in caught.value.message
     else:
         assert caught.value.message == message
 

@@ -1,0 +1,210 @@
+"""Rules about annotation files: that they can be read, and that nothing in them is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jobgen.check.facts import DataFacts, boxes_hit, images_hit, told
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, whole_set
+from jobgen.datasets.record import UNKNOWN, Split
+
+REPAIR = "jobgen dataset convert SRC DST.zip --fix {}"
+
+
+@each_split(
+    "DS010",
+    ERROR,
+    why="Training stops at it, or never begins.",
+    remedy="Export it again as UTF-8 from the tool that made it.",
+)
+def unreadable_file(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return told(split, "DS010")
+
+
+@each_split(
+    "DS011",
+    ERROR,
+    why="PaddleDetection computes with it and stops in mid-epoch.",
+    remedy=REPAIR.format("DS011") + ", where it means a number",
+)
+def wrong_type(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return told(split, "DS011")
+
+
+@each_split(
+    "DS012",
+    ERROR,
+    why="PaddleDetection stops with a KeyError when it reads the set.",
+    remedy="Add it; image sizes can be had from the images: " + REPAIR.format("DS012"),
+)
+def missing_value(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    yield from told(split, "DS012")
+    if not any(t.code in ("DS010", "DS012") for t in split.troubles) and split.sources is None:
+        yield from images_hit(
+            split,
+            np.flatnonzero((split.widths <= 0) | (split.heights <= 0)),
+            "width or height is 0",
+        )
+
+
+@each_split(
+    "DS013",
+    NOTE,
+    "COCO file without info",
+    why="pycocotools 2.0.9 and 2.0.10 stop at it in the first evaluation.",
+    remedy="jobgen's job takes other versions; elsewhere: " + REPAIR.format("DS013"),
+)
+def no_info(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    if not split.has_info and not split.troubles:
+        yield Hit(1, (), split.place)
+
+
+@each_split(
+    "DS014",
+    ERROR,
+    why="In val it stops the job at the first evaluation, hours later.",
+    remedy=REPAIR.format("DS014"),
+)
+def missing_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return boxes_hit(split, np.isnan(split.area) & np.isfinite(split.boxes).all(axis=1))
+
+
+@each_split(
+    "DS015",
+    ERROR,
+    why="PaddleDetection stops with KeyError: 'iscrowd'.",
+    remedy=REPAIR.format("DS015"),
+)
+def missing_crowd(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return boxes_hit(split, split.crowd == UNKNOWN)
+
+
+@each_split(
+    "DS020",
+    ERROR,
+    why="pycocotools keeps the last of them: boxes or images vanish.",
+    remedy="Number them anew; for annotations: " + REPAIR.format("DS020"),
+)
+def id_used_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    for kind, ids in (
+        ("image", split.image_ids),
+        ("annotation", split.box_ids),
+        ("category", split.class_ids),
+    ):
+        ordered = np.sort(ids)
+        twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        if len(twice):
+            yield Hit(len(twice), [f"{kind} {number}" for number in twice[:5]], split.place)
+
+
+@each_split(
+    "DS021",
+    ERROR,
+    why="PaddleDetection stops with KeyError: 'id'.",
+    remedy="Number the items from 1, each kind for itself.",
+)
+def missing_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return told(split, "DS021")
+
+
+@each_split(
+    "DS022",
+    ERROR,
+    "id over 63 bits",
+    why="PaddleDetection keeps ids as 64-bit integers and stops with an OverflowError.",
+    remedy="Number the items from 1, each kind for itself.",
+)
+def huge_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return told(split, "DS022")
+
+
+@each_split(
+    "DS023",
+    ERROR,
+    why="The box belongs to nothing; the data stage stops at it.",
+    remedy=REPAIR.format("DS023") + " leaves it out",
+)
+def unlisted_image(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    ids = split.unknown_images
+    if ids is not None and len(ids):
+        yield Hit(len(ids), [f"image {number}" for number in ids[:5]], split.place)
+
+
+@each_split(
+    "DS070",
+    NOTE,
+    "XML whose <filename> is not its own image",
+    why="jobgen goes by the XML's own name; tools that go by <filename> find nothing.",
+    remedy=REPAIR.format("DS070"),
+)
+def wrong_filename(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return told(split, "DS070")
+
+
+@each_split(
+    "DS071",
+    WARNING,
+    "XML whose <filename> is another image of the set",
+    why="One of the two is wrong: the boxes may belong to the other image.",
+    remedy="Look at both (jobgen dataset preview); if the XML's name is right: "
+    + REPAIR.format("DS071"),
+)
+def other_filename(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return told(split, "DS071")
+
+
+@each_split(
+    "DS074",
+    ERROR,
+    why="The image would count twice; the data stage stops at it.",
+    remedy=REPAIR.format("DS074"),
+)
+def listed_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return told(split, "DS074")
+
+
+@each_split(
+    "DS077",
+    ERROR,
+    why="PaddleDetection leaves it out with a warning in the log.",
+    remedy="Add the XML, or take the name off the list: " + REPAIR.format("DS077"),
+)
+def stranger(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return told(split, "DS077")
+
+
+@each_split(
+    "DS080",
+    ERROR,
+    "YOLO coordinates in pixels",
+    why="They are taken as fractions: every box lies far outside its image.",
+    remedy="Divide by the image's width and height, or export YOLO again.",
+)
+def pixels_for_fractions(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return told(split, "DS080")
+
+
+@each_split(
+    "DS081",
+    ERROR,
+    "YOLO line that is none",
+    why="The box is lost: a line is a class number and four fractions, or a polygon.",
+    remedy="Correct the line, or export YOLO again.",
+)
+def malformed_line(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return told(split, "DS081")
+
+
+@whole_set(
+    "DS083",
+    WARNING,
+    "YOLO set without class names",
+    why="The classes are called class0, class1, ... in the job and on its pictures.",
+    remedy="Add a classes.txt with one name a line, in the order of their numbers.",
+)
+def nameless_classes(facts: DataFacts) -> Iterator[Hit]:
+    for trouble in facts.data.troubles if facts.data else ():
+        if trouble.code == "DS083":
+            yield Hit(1, (trouble.detail,), trouble.place)

@@ -1,0 +1,123 @@
+"""Rules about boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jobgen.check.facts import DataFacts, boxes_hit, told
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split
+from jobgen.datasets.fix import (
+    duplicates,
+    edges,
+    image_sizes,
+    outside,
+    swapped_corners,
+    without_area,
+)
+from jobgen.datasets.record import Split
+from jobgen.datasets.statistics import FINEST_STRIDE, SIZES, scaled_sides
+
+REPAIR = "jobgen dataset convert SRC DST.zip --fix {}"
+# VOC counts pixels from 1, and rounding moves an edge by less than one: neither is a fault.
+TOLERANCE = 1.0
+MANY_SMALL = 0.1
+
+
+@each_split(
+    "DS040",
+    WARNING,
+    why="PaddleDetection drops it with a warning in the log.",
+    remedy=REPAIR.format("DS040"),
+)
+def no_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    assert facts.data is not None
+    return boxes_hit(split, without_area(facts.data, split))
+
+
+@each_split(
+    "DS041",
+    ERROR,
+    why="Its width is negative; the data stage stops at it.",
+    remedy="If the corners are only swapped: " + REPAIR.format("DS041"),
+)
+def inverted_corners(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    assert facts.data is not None
+    return boxes_hit(split, swapped_corners(facts.data, split))
+
+
+@each_split(
+    "DS042",
+    WARNING,
+    "box that reaches outside its image",
+    why="PaddleDetection does not cut it: the model learns edges that no image shows.",
+    remedy=REPAIR.format("DS042") + " cuts it at the edge",
+)
+def beyond_the_edge(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    width, height, known = image_sizes(split)
+    left, top, right, bottom = edges(split.boxes)
+    by = np.max([-left, -top, right - width, bottom - height], axis=0) if len(split) else left
+    mask = known & split.solid & ~outside(split) & (by > TOLERANCE)
+    if mask.any():
+        yield from boxes_hit(split, mask, f"by up to {by[mask].max():.4g} px")
+
+
+@each_split(
+    "DS043",
+    WARNING,
+    "box that lies outside its image",
+    why="There is nothing to see where it is; its label is noise.",
+    remedy="It may belong to another image; " + REPAIR.format("DS043") + " leaves it out",
+)
+def nowhere(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return boxes_hit(split, outside(split))
+
+
+@each_split(
+    "DS044",
+    WARNING,
+    "box of less than a pixel",
+    why="On one GPU a batch of nothing else gives a loss of NaN.",
+    remedy="Look at them (jobgen dataset preview): fractions that were taken for pixels?",
+)
+def sub_pixel(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return boxes_hit(split, split.solid & (split.boxes[:, 2:].min(axis=1, initial=1e9) < 1))
+
+
+@each_split(
+    "DS045",
+    ERROR,
+    why="The loss becomes NaN, and all weights with it.",
+    remedy="Correct the coordinate, or leave the box out: " + REPAIR.format("DS045"),
+)
+def not_finite(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    yield from told(split, "DS045")
+    yield from boxes_hit(split, ~np.isfinite(split.boxes).all(axis=1))
+
+
+@each_split(
+    "DS046",
+    WARNING,
+    "box that is there twice",
+    why="At evaluation one of the two is always missed: the mAP is too low.",
+    remedy=REPAIR.format("DS046"),
+)
+def repeated(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return boxes_hit(split, duplicates(split))
+
+
+@each_split(
+    "DS093",
+    NOTE,
+    "boxes too small for the input size",
+    why="A box under one cell of the finest level (8 px after resizing) is hardly found.",
+    remedy="Take a larger model.input_size, or cut large images into tiles.",
+)
+def too_small(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    size = facts.plan.input_size if facts.plan else max(SIZES)
+    sides = scaled_sides(split, size)
+    small = int((sides < FINEST_STRIDE).sum())
+    if small > MANY_SMALL * len(sides):
+        share = small / len(sides)
+        yield Hit(1, (), split.place, f"{share:.0%} of them are under 8 px at {size} px")

@@ -1,0 +1,216 @@
+"""Rules about images."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from collections.abc import Iterator
+
+from jobgen.check.facts import DataFacts, images_hit, names_hit, told
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, whole_set
+from jobgen.datasets.fix import folded
+from jobgen.datasets.headers import ENDINGS
+from jobgen.datasets.record import Split
+
+REPAIR = "jobgen dataset convert SRC DST.zip --fix {}"
+UNUSUAL = ("CMYK", "palette", "unknown")
+# OpenCV turns an image by its EXIF tag; these values mirror it or turn it by half.
+TURNED_BY_HALF = (2, 3, 4)
+
+
+@each_split(
+    "DS050",
+    ERROR,
+    why="PaddleDetection trains on the rest without a word.",
+    remedy="Add the images, or leave their entries out: " + REPAIR.format("DS050"),
+)
+def missing_image(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    if facts.has_images:
+        near = _near_names(facts)
+        lacking = [row for row, path in enumerate(split.paths) if path not in facts.files.sizes]
+        lacking = [row for row in lacking if folded(split.paths[row]) not in near]
+        yield from images_hit(split, lacking, f"of {split.images:,}" if len(lacking) > 1 else "")
+
+
+def _near_names(facts: DataFacts) -> dict[str, str]:
+    return {folded(name): name for name in facts.files.names}
+
+
+@whole_set(
+    "DS051",
+    NOTE,
+    "image that no split names",
+    why="It is not trained on; as background it would need an entry of its own.",
+    remedy="Annotate it, or leave it: it does no harm.",
+)
+def unreferenced(facts: DataFacts) -> Iterator[Hit]:
+    used = {path for split in facts.splits for path in split.paths}
+    folders = {posixpath.dirname(path) for path in used}
+    strangers = (n for n in facts.image_files if n not in used and posixpath.dirname(n) in folders)
+    return names_hit(strangers)
+
+
+@each_split(
+    "DS052",
+    ERROR,
+    why="Only one of them is meant, and nobody can say which.",
+    remedy="Give one another name, or take one entry out.",
+)
+def name_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    yield from told(split, "DS052")
+    counts = Counter(split.image_names)
+    yield from names_hit([name for name, count in counts.items() if count > 1], split.place)
+
+
+@whole_set(
+    "DS053",
+    WARNING,
+    "same image in train and val",
+    why="Val measures what was trained on: the mAP is too good to be true.",
+    remedy="Take one of the two out, or split the set anew: jobgen dataset split "
+    "keeps the same images together.",
+)
+def leak(facts: DataFacts) -> Iterator[Hit]:
+    places: dict[str, str] = {}
+    for split in facts.splits:
+        for path in split.paths:
+            places.setdefault(path, split.name)
+    shared = [g for g in facts.same_bytes if len({places[path] for path in g}) > 1]
+    pairs = [" = ".join(posixpath.basename(path) for path in group[:2]) for group in shared]
+    return names_hit(pairs)
+
+
+@each_split(
+    "DS054",
+    ERROR,
+    "image whose name is written otherwise",
+    why="Windows and macOS find it all the same; AI Studio's Linux does not.",
+    remedy=REPAIR.format("DS054"),
+)
+def other_spelling(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    if not facts.has_images:
+        return
+    near = _near_names(facts)
+    found = []
+    for path in split.paths:
+        real = near.get(folded(path)) if path not in facts.files.sizes else None
+        if real:
+            form = "Unicode form" if path.casefold() == real.casefold() else "letter case"
+            form = "letter case" if path.lower() == real.lower() else form
+            found.append(f"{posixpath.basename(path)} is {posixpath.basename(real)} ({form})")
+    yield from names_hit(found, split.place)
+
+
+@each_split(
+    "DS055",
+    NOTE,
+    "image whose ending names another format",
+    why="PaddleDetection reads it by its content; other tools go by the ending.",
+    remedy="Rename it, in the annotations too.",
+)
+def lying_ending(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    found = {
+        row: f" is {header.format}"
+        for row, header in facts.sound_headers(split)
+        if not split.image_names[row].lower().endswith(ENDINGS.get(header.format, ("",)))
+    }
+    return images_hit(split, found, what=found)
+
+
+@each_split(
+    "DS056",
+    ERROR,
+    "image that can't be read",
+    why="The data loader dies at it in mid-epoch, without naming the file.",
+    remedy="Save it again as JPEG or PNG, or take it out.",
+)
+def unreadable_header(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    found = {}
+    for row, path in enumerate(split.paths):
+        header = facts.headers.get(path)
+        if isinstance(header, str):
+            found[row] = f": {header}"
+        elif header is not None and header.format == "GIF":
+            found[row] = ": OpenCV reads no GIF"
+    return images_hit(split, found, what=found)
+
+
+@each_split(
+    "DS057",
+    WARNING,
+    "stated size that is not the image's",
+    why="The boxes may have been drawn on an image of another size.",
+    remedy="Look at them (jobgen dataset preview); where the boxes fit the image: "
+    + REPAIR.format("DS057"),
+)
+def other_size(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    found = {}
+    for row, header in facts.sound_headers(split):
+        stated, real = split.size(row), (header.width, header.height)
+        turned = header.orientation >= 5 and stated == real
+        if 0 not in stated and stated != header.shown and not turned:
+            found[row] = f": {stated[0]} x {stated[1]}, really {real[0]} x {real[1]}"
+    return images_hit(split, found, what=found)
+
+
+@each_split(
+    "DS058",
+    WARNING,
+    "image that EXIF turns",
+    why="OpenCV turns the image and not its boxes.",
+    remedy="Save it turned and without the tag, such as with jpegtran or mogrify "
+    "-auto-orient, and see that the boxes fit.",
+)
+def turned(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    found = {}
+    for row, header in facts.sound_headers(split):
+        unturned = header.orientation >= 5 and split.size(row) == (header.width, header.height)
+        square = header.orientation >= 5 and header.width == header.height
+        if unturned or square or header.orientation in TURNED_BY_HALF:
+            found[row] = f" (orientation {header.orientation})"
+    return images_hit(split, found, what=found)
+
+
+@each_split(
+    "DS059",
+    NOTE,
+    "image with unusual pixels",
+    why="OpenCV makes plain RGB of palette, CMYK and transparent images.",
+    remedy="If colour matters, save them as RGB yourself and look at them.",
+)
+def unusual_pixels(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    found = {
+        row: f" ({header.mode})"
+        for row, header in facts.sound_headers(split)
+        if header.mode in UNUSUAL or header.mode.endswith("alpha")
+    }
+    return images_hit(split, found, what=found)
+
+
+@each_split(
+    "DS060",
+    ERROR,
+    "image whose pixels are damaged",
+    why="The data loader dies at it in mid-epoch, without naming the file.",
+    remedy="Copy it again from its source, or take it out.",
+)
+def damaged_pixels(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    broken = facts.undecodable
+    found = {row: f": {broken[p]}" for row, p in enumerate(split.paths) if p in broken}
+    return images_hit(split, found, what=found)
+
+
+@each_split(
+    "DS061",
+    WARNING,
+    "image with more than 8 bits a channel",
+    why="OpenCV keeps the upper 8 bits: faint structures of SAR or X-ray images vanish.",
+    remedy="Stretch the values to 8 bits yourself, before the upload.",
+)
+def deep_pixels(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    found = {
+        row: f" ({header.bits} bits)"
+        for row, header in facts.sound_headers(split)
+        if header.bits > 8
+    }
+    return images_hit(split, found, what=found)

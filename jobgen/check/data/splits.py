@@ -1,0 +1,152 @@
+"""Rules about splits, and about the set as the job's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from jobgen.check.facts import DataFacts, images_hit, names_hit
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, whole_set
+from jobgen.datasets.job import expected
+from jobgen.datasets.record import EVAL, TRAIN, Split
+
+
+@each_split(
+    "DS072",
+    NOTE,
+    "image without a box",
+    why="PaddleDetection drops it from training; in val it counts as background.",
+    remedy="If it should have boxes, annotate it; else leave it.",
+)
+def background(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    if len(split):
+        yield from images_hit(
+            split, np.flatnonzero(split.boxes_per_image == 0), f"of {split.images:,}"
+        )
+
+
+@whole_set(
+    "DS075",
+    WARNING,
+    "image that is in two splits",
+    why="Val measures what was trained on: the mAP is too good to be true.",
+    remedy="Take it out of one of them.",
+)
+def overlap(facts: DataFacts) -> Iterator[Hit]:
+    splits = facts.splits
+    for place, first in enumerate(splits):
+        own = set(first.paths)
+        for other in splits[place + 1 :]:
+            shared = [name for name, path in zip(other.image_names, other.paths, strict=True)
+                      if path in own]  # fmt: skip
+            yield from names_hit(shared, f"{first.place} and {other.place}")
+
+
+@each_split(
+    "DS076",
+    ERROR,
+    "split without images",
+    why="There is nothing to train on, or nothing to measure.",
+    remedy="Fill the split, or deal the set out anew: jobgen dataset split",
+)
+def empty_split(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    if not split.images and not split.troubles:
+        yield Hit(1, (), split.place)
+
+
+@whole_set(
+    "DS090",
+    ERROR,
+    "fewer images with boxes than a batch",
+    why="PaddleDetection trains nothing at all, and ends 0.",
+    remedy="Set a smaller train.batch_size in job.yaml.",
+)
+def smaller_than_batch(facts: DataFacts) -> Iterator[Hit]:
+    if facts.plan is None:
+        return
+    train = facts.plan.spec.train
+    step = facts.plan.numbers()["batch_size"] * train.gpus
+    for split in facts.splits:
+        if split.name == TRAIN and len(split):
+            usable = split.solid & (split.crowd <= 0) & (split.image_of >= 0)
+            images = len(np.unique(split.image_of[usable]))
+            if images < step:
+                yield Hit(1, (), split.place, f"{images} images, {step} a step")
+
+
+@each_split(
+    "DS091",
+    ERROR,
+    why="There is nothing to learn, or nothing to measure.",
+    remedy="Annotate the split, or deal the set out anew: jobgen dataset split",
+)
+def no_boxes(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    if split.images and not len(split) and not split.troubles:
+        yield Hit(1, (), split.place, f"{split.images:,} images")
+
+
+@whole_set(
+    "DS095",
+    ERROR,
+    "no data set that jobgen knows",
+    why="The data stage would find no annotations.",
+    remedy="It reads COCO (JSON), Pascal VOC (XML) and YOLO (txt); look into the archive.",
+)
+def no_data_set(facts: DataFacts) -> Iterator[Hit]:
+    if facts.data is None and not facts.refused:
+        yield Hit(1, facts.files.names[:5], facts.files.name)
+
+
+@whole_set(
+    "DS096",
+    ERROR,
+    "set without a train and a val split",
+    why="A job trains on one and measures on the other.",
+    remedy="jobgen dataset split SRC DST.zip",
+)
+def unsplit(facts: DataFacts) -> Iterator[Hit]:
+    there = {split.name for split in facts.splits}
+    if facts.data is not None and facts.has_images and not {TRAIN, EVAL} <= there:
+        yield Hit(1, [split.place for split in facts.splits])
+
+
+@whole_set(
+    "DS097",
+    NOTE,
+    "set that needs another format",
+    why="PaddleDetection reads no YOLO files, and VOC only with lists.",
+    remedy="jobgen dataset convert SRC DST.zip --to coco",
+)
+def other_format(facts: DataFacts) -> Iterator[Hit]:
+    kind = facts.data.layout.format if facts.data else ""
+    unlisted = any("list" not in split.files for split in facts.splits)
+    if kind == "yolo":
+        yield Hit(1, ("yolo",))
+    elif kind == "voc" and len(facts.splits) > 1 and unlisted:
+        yield Hit(1, ("voc without ImageSets/Main",))
+
+
+@each_split(
+    "DS098",
+    ERROR,
+    why="The data stage stops: the job was made from other data.",
+    remedy="Mount the right data, or make the job anew with jobgen init.",
+)
+def unexpected(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    expect = facts.plan.spec.dataset.expect if facts.plan else None
+    if expect is None or facts.data is None or split.name not in (TRAIN, EVAL) or split.troubles:
+        return
+    wanted = (expect.train if split.name == TRAIN else expect.eval).model_dump()
+    # The data stage numbers the classes of a VOC set in the job's order.
+    classes = list(facts.plan.spec.dataset.classes) if facts.plan else []
+    if not set(split.class_names) <= set(classes):
+        return
+    found = expected(replace(facts.data, classes=classes), split)
+    for key in ("images", "boxes"):
+        if found[key] != wanted[key]:
+            yield Hit(1, (), split.place, f"{found[key]} {key}, not {wanted[key]}")
+            return
+    if wanted["sha256"] and wanted["sha256"] != found["sha256"]:
+        yield Hit(1, (), split.place, "the same counts with other content")

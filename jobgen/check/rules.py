@@ -1,0 +1,137 @@
+"""What a rule is, how it is found, and how its hits become findings."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jobgen.errors import SpecError
+from jobgen.findings import Finding, Findings, Severity
+from jobgen.runtime.faults import FAULTS
+from jobgen.spec import nearest
+
+EXAMPLES = 3
+FAMILIES = ("jobgen.check.data",)
+ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Something that a rule found: how often, the first few places, and the file it is in.
+
+    `rows` are the images of the split that it is about, where it is about images or boxes.
+    """
+
+    count: int
+    examples: Sequence[str]
+    place: str = ""
+    detail: str = ""
+    rows: Sequence[int] = ()
+
+
+Find = Callable[..., Iterable[Hit]]
+Decorator = Callable[[Find], Find]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A check with a stable code.
+
+    `title` names the fault, `why` says what training would make of it, `remedy` what to do.
+    `per_split` rules are called with the facts and each split, the others with the facts.
+    """
+
+    code: str
+    severity: Severity
+    title: str
+    why: str
+    remedy: str
+    name: str
+    per_split: bool
+    find: Find
+
+
+REGISTERED: dict[str, Rule] = {}
+
+
+def _register(
+    code: str, severity: Severity, title: str, why: str, remedy: str, per_split: bool
+) -> Decorator:
+    # What the notebook's data stage stops at has its word from there.
+    word = FAULTS.get(code, title)
+
+    def register(find: Find) -> Find:
+        if code in REGISTERED or not word or (title and code in FAULTS):
+            raise ValueError(f"{code} {find.__name__}: one code, one title")
+        name = find.__name__
+        REGISTERED[code] = Rule(code, severity, word, why, remedy, name, per_split, find)
+        return find
+
+    return register
+
+
+def whole_set(
+    code: str, severity: Severity, title: str = "", *, why: str, remedy: str
+) -> Decorator:
+    """A rule about the whole set: `find(facts)`."""
+    return _register(code, severity, title, why, remedy, per_split=False)
+
+
+def each_split(
+    code: str, severity: Severity, title: str = "", *, why: str, remedy: str
+) -> Decorator:
+    """A rule about a split: `find(facts, split)`."""
+    return _register(code, severity, title, why, remedy, per_split=True)
+
+
+@cache
+def rules() -> dict[str, Rule]:
+    """Every rule by its code, in the order of the codes."""
+    for family in FAMILIES:
+        package = importlib.import_module(family)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{family}.{module.name}")
+    return dict(sorted(REGISTERED.items()))
+
+
+def chosen_rules(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> list[Rule]:
+    """The rules whose code begins with one of `select`, less those of `ignore`.
+
+    Raises SpecError for a beginning that no code has.
+    """
+    known = rules()
+    for prefix in (*select, *ignore):
+        if not prefix or not any(code.startswith(prefix) for code in known):
+            raise SpecError(f"no rule begins with {prefix!r}{nearest(prefix, list(known))}")
+    wanted = [rule for rule in known.values() if not select or rule.code.startswith(tuple(select))]
+    return [rule for rule in wanted if not (ignore and rule.code.startswith(tuple(ignore)))]
+
+
+def run_rules(chosen: Iterable[Rule], facts: Any, splits: Sequence[Any]) -> Findings:
+    """Call every rule; a rule's hits are grouped by the file they are in."""
+    found = Findings()
+    for rule in chosen:
+        parts = [(facts, split) for split in splits] if rule.per_split else [(facts,)]
+        for arguments in parts:
+            for hit in rule.find(*arguments):
+                found.add(finding(rule, hit))
+    return found
+
+
+def finding(rule: Rule, hit: Hit) -> Finding:
+    title = rule.title if hit.count == 1 else f"{rule.title}: {hit.count:,}"
+    message = f"{title}: {hit.detail}" if hit.detail else title
+    examples = tuple(hit.examples[:EXAMPLES])
+    return Finding(
+        rule.code, rule.severity, message, hit.place, rule.remedy, rule.why, hit.count, examples
+    )
+
+
+def in_order(findings: Findings) -> Findings:
+    """Errors first, then warnings, then notes; by code within."""
+    weight = list(Severity)
+    return Findings(sorted(findings, key=lambda f: (weight.index(f.severity), f.code)))

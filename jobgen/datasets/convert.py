@@ -1,0 +1,169 @@
+"""A data set in another format, or repaired in its own: a new archive, in the job's layout."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from jobgen.datasets import coco
+from jobgen.datasets.contents import Progress, silent
+from jobgen.datasets.fix import fix
+from jobgen.datasets.found import job_word, stem_of
+from jobgen.datasets.headers import is_image
+from jobgen.datasets.look import FORMATS, STOPPING
+from jobgen.datasets.package import Entry, check_target, write_zip
+from jobgen.datasets.record import UNKNOWN, DataSet
+from jobgen.errors import DatasetError
+from jobgen.runtime.faults import FAULTS
+from jobgen.runtime.voc import IMAGE_ENDINGS, coco_text
+from jobgen.spec import DOWNLOADED_NAMES
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was written: images and boxes of each split before and after, the repairs that were
+    made, and what else is different, each as a line."""
+
+    before: dict[str, tuple[int, int]]
+    after: dict[str, tuple[int, int]]
+    repairs: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def convert(
+    data: DataSet, target: Path, to: str, codes: Iterable[str] = (), progress: Progress = silent
+) -> Converted:
+    """Write `target`, a zip of the set in the format `to`, repaired by `codes`.
+
+    Raises DatasetError where the set can't be written as it is, naming the repairs.
+    """
+    check_target(target)
+    before = counts(data)
+    data, repairs = fix(data, codes)
+    refuse_broken(data)
+    notes = list(_losses(data, to))
+    root = set_name(data, target)
+    placed, copies = PLACES[to](data)
+    texts = dict(FORMATS[to].write(placed))
+    if to == data.layout.format == "coco":
+        texts = {
+            f"{job_word(s.name)}.json": coco_text(coco.rewrite(data.contents, s)) for s in data
+        }
+        copies = dict(_as_they_lie(data))
+    entries: dict[str, Entry] = {f"{root}/{name}": text.encode() for name, text in texts.items()}
+    entries.update({f"{root}/{name}": source for name, source in copies.items()})
+    write_zip(target, data.contents, entries, progress)
+    renamed = sum(
+        posixpath.basename(name) != posixpath.basename(source) for name, source in copies.items()
+    )
+    if renamed:
+        notes.append(f"{renamed} images renamed: {to} needs names of their own without spaces")
+    return Converted(before, counts(data), repairs, notes)
+
+
+def counts(data: DataSet) -> dict[str, tuple[int, int]]:
+    return {split.name: (split.images, len(split)) for split in data}
+
+
+def set_name(data: DataSet, target: Path) -> str:
+    """The folder at the top of the new archive; one that PaddleDetection would not download."""
+    name = posixpath.basename(data.layout.root) or stem_of(target.name)
+    return f"{name}_set" if name in DOWNLOADED_NAMES else name
+
+
+def refuse_broken(data: DataSet) -> None:
+    """Raise DatasetError where what would be written is not the whole set, or could not be."""
+    found: Counter[str] = Counter()
+    for trouble in data.all_troubles:
+        if trouble.code in STOPPING:
+            found[trouble.code] += 1
+    for split in data:
+        found["DS023"] += int((split.image_of == UNKNOWN).sum())
+        found["DS030"] += int((split.class_of == UNKNOWN).sum())
+        found["DS050"] += sum(path not in data.contents.sizes for path in split.paths)
+        found["DS045"] += int((~np.isfinite(split.boxes).all(axis=1)).sum())
+    codes = sorted(code for code, count in found.items() if count)
+    if codes:
+        faults = "; ".join(f"{FAULTS[code]} ({code}): {found[code]}" for code in codes)
+        raise DatasetError(
+            f"{data.contents.name} can't be written as it is: {faults}",
+            f"See them: jobgen check {data.contents.name}; leave them out: --fix {','.join(codes)}",
+        )
+
+
+def _losses(data: DataSet, to: str) -> Iterator[str]:
+    """What the new format has no place for."""
+    named = {path for split in data for path in split.paths}
+    strangers = sum(is_image(name) and name not in named for name in data.contents.names)
+    if strangers:
+        yield f"{strangers} images that no annotation names are left out"
+    if data.layout.format == to == "coco":
+        return
+    crowd = sum(int((split.crowd > 0).sum()) for split in data)
+    if crowd:
+        yield f"{crowd} crowd annotations become plain boxes"
+    if data.layout.format == "coco":
+        yield "segmentation and the like are left out; boxes stay"
+
+
+def _as_they_lie(data: DataSet) -> Iterator[tuple[str, str]]:
+    """COCO keeps its file names; a folder each where splits have folders of their own."""
+    folders = {split.folder for split in data}
+    for split in data:
+        part = "images" if len(folders) == 1 else f"images/{job_word(split.name)}"
+        for name, path in zip(split.image_names, split.paths, strict=True):
+            yield f"{part}/{name}", path
+
+
+def _coco(data: DataSet) -> tuple[DataSet, dict[str, str]]:
+    return data, dict(_as_they_lie(data))
+
+
+def _voc(data: DataSet) -> tuple[DataSet, dict[str, str]]:
+    """Every image in JPEGImages, under a stem of its own without spaces."""
+    taken: dict[str, str] = {}
+    copies, splits = {}, {}
+    for split in data:
+        names = []
+        for name, path in zip(split.image_names, split.paths, strict=True):
+            if not name.endswith(IMAGE_ENDINGS):
+                raise DatasetError(
+                    f"{name}: VOC sets hold {', '.join(IMAGE_ENDINGS[:4])} only",
+                    "Convert to COCO instead: --to coco",
+                )
+            own = _free_name(name, split.name, path, taken)
+            copies[f"JPEGImages/{own}"] = path
+            names.append(own)
+        splits[split.name] = replace(split, image_names=names)
+    return replace(data, splits=splits), copies
+
+
+def _free_name(name: str, split: str, path: str, taken: dict[str, str]) -> str:
+    """A name whose stem only this image has: as it is, else with its folders, its split, or a
+    number."""
+    whole = "_".join(name.split()).replace("/", "_")
+    tries = ["_".join(posixpath.basename(name).split()), whole, f"{job_word(split)}_{whole}"]
+    number = 1
+    while True:
+        for candidate in tries:
+            if taken.setdefault(stem_of(candidate), path) == path:
+                return candidate
+        number += 1
+        tries = [f"{number}_{whole}"]
+
+
+def _yolo(data: DataSet) -> tuple[DataSet, dict[str, str]]:
+    copies = {
+        f"images/{job_word(split.name)}/{name}": path
+        for split in data
+        for name, path in zip(split.image_names, split.paths, strict=True)
+    }
+    return data, copies
+
+
+PLACES = {"coco": _coco, "voc": _voc, "yolo": _yolo}

@@ -1,0 +1,310 @@
+"""The repairs that are safe, by the code of the rule that they answer; each tells what it did.
+
+They work on the record in memory: the set itself is never changed.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from jobgen.datasets.headers import Header, read_headers
+from jobgen.datasets.record import UNKNOWN, DataSet, Floats, Ints, Mask, Split, Trouble
+from jobgen.errors import DatasetError
+
+# The repaired split, how many things were changed, and what was done to them.
+Repair = tuple[Split, int, str]
+
+
+def fix(data: DataSet, codes: Iterable[str]) -> tuple[DataSet, list[str]]:
+    """Repair what `codes` name, in the order of this file; the lines say what was done.
+
+    Raises DatasetError for a code that has no safe repair.
+    """
+    wanted = set(codes)
+    unknown = sorted(wanted - set(FIXES))
+    if unknown:
+        raise DatasetError(
+            f"{', '.join(unknown)} has no safe repair",
+            f"Repaired are: {', '.join(FIXES)}. What the others need: jobgen check --rules",
+        )
+    done = []
+    for code, repair in FIXES.items():
+        if code in wanted:
+            fixed = {}
+            for name, split in data.splits.items():
+                fixed[name], count, what = repair(data, split)
+                if count:
+                    done.append(f"{code}  {split.place}: {count} {what}")
+                fixed[name].troubles[:] = _remaining(fixed[name].troubles, code)
+            first = next(iter(fixed.values()))
+            data = replace(data, splits=fixed, classes=list(first.class_names))
+    return data, done
+
+
+def _remaining(troubles: list[Trouble], code: str) -> list[Trouble]:
+    return [t for t in troubles if t.code != code or (t.lost and code not in LEFT_OUT)]
+
+
+def plain_types(data: DataSet, split: Split) -> Repair:
+    taken = [t for t in split.troubles if t.code == "DS011" and not t.lost]
+    return split, len(taken), "values written as the numbers they mean"
+
+
+def stated_sizes(data: DataSet, split: Split) -> Repair:
+    """Missing sizes, from the images themselves."""
+    missing = np.flatnonzero((split.widths <= 0) | (split.heights <= 0))
+    widths, heights, count = _real_sizes(data, split, missing.tolist())
+    return replace(split, widths=widths, heights=heights), count, "sizes taken from the images"
+
+
+def real_sizes(data: DataSet, split: Split) -> Repair:
+    """Stated sizes that differ from the image's, where all its boxes fit the real one."""
+    widths, heights, _ = _real_sizes(data, split, list(range(split.images)))
+    right = np.zeros(split.images)
+    bottom = np.zeros(split.images)
+    known = split.image_of >= 0
+    np.maximum.at(right, split.image_of[known], split.boxes[known, 0] + split.boxes[known, 2])
+    np.maximum.at(bottom, split.image_of[known], split.boxes[known, 1] + split.boxes[known, 3])
+    differ = (widths != split.widths) | (heights != split.heights)
+    good = differ & (right <= widths) & (bottom <= heights)
+    fixed = replace(
+        split,
+        widths=np.where(good, widths, split.widths),
+        heights=np.where(good, heights, split.heights),
+    )
+    return fixed, int(good.sum()), "sizes taken from the images, whose boxes fit them"
+
+
+def _real_sizes(data: DataSet, split: Split, rows: list[int]) -> tuple[Ints, Ints, int]:
+    widths, heights = split.widths.copy(), split.heights.copy()
+    there = [row for row in rows if split.path(row) in data.contents.sizes]
+    headers = read_headers(data.contents, (split.path(row) for row in there))
+    count = 0
+    for row in there:
+        header = headers[split.path(row)]
+        if isinstance(header, Header):
+            widths[row], heights[row] = header.shown
+            count += 1
+    return widths, heights, count
+
+
+def with_info(data: DataSet, split: Split) -> Repair:
+    return replace(split, has_info=True), int(not split.has_info), "info added"
+
+
+def nearest_names(data: DataSet, split: Split) -> Repair:
+    """File names that differ from the image's own only in letter case or Unicode form."""
+    near: dict[str, list[str]] = {}
+    for name in data.contents.names:
+        near.setdefault(folded(name), []).append(name)
+    names, count = list(split.image_names), 0
+    for row, path in enumerate(split.paths):
+        found = near.get(folded(path), [])
+        if path not in data.contents.sizes and len(found) == 1:
+            names[row] = found[0][len(split.folder) + 1 if split.folder else 0 :]
+            count += 1
+    return replace(split, image_names=names), count, "names written as the images have them"
+
+
+def folded(name: str) -> str:
+    """What names have in common that some system takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def without_missing(data: DataSet, split: Split) -> Repair:
+    keep = np.array([path in data.contents.sizes for path in split.paths], bool)
+    return split.take_images(keep), int((~keep).sum()), "missing images left out, with their boxes"
+
+
+def known_images(data: DataSet, split: Split) -> Repair:
+    keep = split.image_of != UNKNOWN
+    return split.take_boxes(keep), int((~keep).sum()), "boxes of unlisted images left out"
+
+
+def known_classes(data: DataSet, split: Split) -> Repair:
+    keep = split.class_of != UNKNOWN
+    return split.take_boxes(keep), int((~keep).sum()), "boxes of unknown classes left out"
+
+
+def unique_ids(data: DataSet, split: Split) -> Repair:
+    """Annotations counted from 1 where an id is there twice."""
+    twice = len(split) - len(np.unique(split.box_ids))
+    ids = np.arange(1, len(split) + 1) if twice else split.box_ids
+    return replace(split, box_ids=ids), twice, "annotations that shared an id; all are renumbered"
+
+
+def same_classes(data: DataSet, split: Split) -> Repair:
+    """The categories of every split in the order of the first, then those it lacks."""
+    names = list(dict.fromkeys(name for other in data for name in other.class_names))
+    ids = {
+        name: number
+        for other in reversed(list(data))
+        for name, number in zip(other.class_names, other.class_ids.tolist(), strict=True)
+    }
+    if len(set(ids.values())) < len(ids):
+        ids = {name: number for number, name in enumerate(names, 1)}
+    rows = np.array([names.index(name) for name in split.class_names] + [UNKNOWN])
+    fixed = replace(
+        split,
+        class_names=names,
+        class_ids=np.array([ids[name] for name in names], np.int64),
+        class_of=rows[split.class_of],
+    )
+    return fixed, int(names != split.class_names), "list of categories made that of all splits"
+
+
+def straight_corners(data: DataSet, split: Split) -> Repair:
+    """Corners that were swapped, put right."""
+    boxes = split.boxes.copy()
+    swapped = swapped_corners(data, split)
+    boxes[:, :2] += np.minimum(boxes[:, 2:], 0)
+    boxes[:, 2:] = np.abs(boxes[:, 2:])
+    return replace(split, boxes=boxes), int(swapped.sum()), "boxes with their corners put right"
+
+
+def inside(data: DataSet, split: Split) -> Repair:
+    """Boxes that reach outside, cut at the image's edge; see DS043 for those wholly outside."""
+    width, height, known = image_sizes(split)
+    left, top, right, bottom = edges(split.boxes)
+    cut = np.stack(
+        [
+            np.clip(left, 0, width),
+            np.clip(top, 0, height),
+            np.clip(right, 0, width),
+            np.clip(bottom, 0, height),
+        ],
+        axis=1,
+    )
+    partly = known & split.solid & (cut[:, 2] > cut[:, 0]) & (cut[:, 3] > cut[:, 1])
+    cut[:, 2:] -= cut[:, :2]
+    changed = partly & (np.abs(cut - split.boxes) > 1e-9).any(axis=1)
+    boxes = np.where(changed[:, None], cut, split.boxes)
+    area = np.where(changed, boxes[:, 2] * boxes[:, 3], split.area)
+    return (
+        replace(split, boxes=boxes, area=area),
+        int(changed.sum()),
+        "boxes cut at the image's edge",
+    )
+
+
+def not_outside(data: DataSet, split: Split) -> Repair:
+    gone = outside(split)
+    return split.take_boxes(~gone), int(gone.sum()), "boxes outside their image left out"
+
+
+def with_area(data: DataSet, split: Split) -> Repair:
+    missing = np.isnan(split.area)
+    sides = split.boxes[:, 2] * split.boxes[:, 3]
+    fixed = replace(split, area=np.where(missing, sides, split.area))
+    return fixed, int(missing.sum()), "areas computed from the box"
+
+
+def with_crowd(data: DataSet, split: Split) -> Repair:
+    missing = split.crowd == UNKNOWN
+    fixed = replace(split, crowd=np.where(missing, 0, split.crowd).astype(np.int8))
+    return fixed, int(missing.sum()), "annotations given iscrowd 0"
+
+
+def finite(data: DataSet, split: Split) -> Repair:
+    keep = np.asarray(np.isfinite(split.boxes).all(axis=1))
+    lost = sum(t.code == "DS045" for t in split.troubles)
+    return split.take_boxes(keep), int((~keep).sum()) + lost, "boxes that are not finite left out"
+
+
+def not_empty(data: DataSet, split: Split) -> Repair:
+    gone = without_area(data, split)
+    return split.take_boxes(~gone), int(gone.sum()), "boxes without area left out"
+
+
+def unlike(data: DataSet, split: Split) -> Repair:
+    gone = duplicates(split)
+    return split.take_boxes(~gone), int(gone.sum()), "boxes that were there twice left out"
+
+
+def written_anew(code: str, what: str) -> Callable[[DataSet, Split], Repair]:
+    """A fault that is gone as soon as the files are written again."""
+
+    def repair(data: DataSet, split: Split) -> Repair:
+        return split, sum(t.code == code for t in split.troubles), what
+
+    return repair
+
+
+def swapped_corners(data: DataSet, split: Split) -> Mask:
+    """VOC boxes whose right is left of their left, or bottom above top, bool (M,)."""
+    negative = (split.boxes[:, 2:] < 0).any(axis=1)
+    return np.asarray(negative & (data.layout.format == "voc"))
+
+
+def without_area(data: DataSet, split: Split) -> Mask:
+    """Boxes of zero width or height, or of a negative one that means nothing, bool (M,)."""
+    flat = (split.boxes[:, 2:] <= 0).any(axis=1)
+    return np.asarray(flat & ~swapped_corners(data, split))
+
+
+def edges(boxes: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Left, top, right and bottom, each (M,)."""
+    return boxes[:, 0], boxes[:, 1], boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
+
+
+def image_sizes(split: Split) -> tuple[Floats, Floats, Mask]:
+    """Width and height of each box's image, and whether they are known, each (M,)."""
+    if not split.images:
+        none = np.zeros(len(split))
+        return none, none, none.astype(bool)
+    width = split.widths[split.image_of].astype(np.float64)
+    height = split.heights[split.image_of].astype(np.float64)
+    return width, height, (split.image_of >= 0) & (width > 0) & (height > 0)
+
+
+def outside(split: Split) -> Mask:
+    """The boxes that share nothing with their image, bool (M,)."""
+    width, height, known = image_sizes(split)
+    left, top, right, bottom = edges(split.boxes)
+    off = (left >= width) | (top >= height) | (right <= 0) | (bottom <= 0)
+    return np.asarray(known & split.solid & off)
+
+
+def duplicates(split: Split) -> Mask:
+    """The boxes that an earlier one equals in image, class, place and size, bool (M,)."""
+    if not len(split):
+        return np.zeros(0, bool)
+    keys = np.column_stack([split.image_of, split.class_of, split.boxes])
+    order = np.lexsort(keys.T[::-1])
+    ordered = keys[order]
+    same = np.zeros(len(split), bool)
+    same[order[1:]] = (ordered[1:] == ordered[:-1]).all(axis=1)
+    return np.asarray(same & (split.image_of >= 0))
+
+
+# In the order in which they are made: a box is only judged once its numbers and names are right.
+FIXES: dict[str, Callable[[DataSet, Split], Repair]] = {
+    "DS011": plain_types,
+    "DS012": stated_sizes,
+    "DS013": with_info,
+    "DS054": nearest_names,
+    "DS050": without_missing,
+    "DS057": real_sizes,
+    "DS070": written_anew("DS070", "<filename> written as the image's own"),
+    "DS071": written_anew("DS071", "<filename> written as the image's own"),
+    "DS074": written_anew("DS074", "names left out that the list had already"),
+    "DS077": written_anew("DS077", "listed names without annotation file left out"),
+    "DS020": unique_ids,
+    "DS023": known_images,
+    "DS030": known_classes,
+    "DS031": same_classes,
+    "DS045": finite,
+    "DS041": straight_corners,
+    "DS042": inside,
+    "DS043": not_outside,
+    "DS040": not_empty,
+    "DS046": unlike,
+    "DS014": with_area,
+    "DS015": with_crowd,
+}
+# Faults whose item a reader left out: writing what is left is the repair.
+LEFT_OUT = frozenset(("DS045", "DS074", "DS077"))

@@ -1,0 +1,199 @@
+"""What an image file says of itself, from the few bytes of its header.
+
+JPEG, PNG and BMP are read here: ITU T.81 (markers), PNG (third edition) and the
+BITMAPINFOHEADER; CIPA DC-008 for EXIF's orientation. Pillow reads whatever else there is.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from jobgen.datasets.contents import Contents, Progress, silent
+from jobgen.errors import DatasetError
+
+# Enough for nearly every header; a large preview or colour profile before it takes more.
+FIRST = 2048
+MORE = (1 << 16, 1 << 20)
+ENDINGS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+}
+IMAGE_SUFFIXES = tuple(ending for endings in ENDINGS.values() for ending in endings)
+EXIF_ORIENTATION = 0x0112
+START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+PNG_MODES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey + alpha", 6: "RGB + alpha"}
+
+
+class Header(NamedTuple):
+    """An image's format, width and height in pixels as stored, EXIF orientation (1 to 8), bits of
+    a channel, and its kind of pixel: grey, RGB, palette, CMYK, or these with alpha."""
+
+    format: str
+    width: int
+    height: int
+    orientation: int = 1
+    bits: int = 8
+    mode: str = "RGB"
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height after the orientation is applied, as OpenCV decodes it."""
+        turned = self.orientation >= 5
+        return (self.height, self.width) if turned else (self.width, self.height)
+
+
+class _TooShort(Exception):
+    pass
+
+
+def is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def read_headers(
+    files: Contents, names: Iterable[str], progress: Progress = silent
+) -> dict[str, Header | str]:
+    """The header of each image, or what is wrong with it, by name."""
+    wanted = list(names)
+    found: dict[str, Header | str] = {}
+    for name, header in files.each(wanted, lambda name: read_header(files, name)):
+        found[name] = header
+        if len(found) % 1024 == 0:
+            progress("image headers", len(found), len(wanted))
+    return found
+
+
+def read_header(files: Contents, name: str) -> Header | str:
+    """One image's header, or what is wrong with it."""
+    size = files.sizes[name]
+    if size == 0:
+        return "the file is empty"
+    try:
+        for length in (FIRST, *MORE, size):
+            data = files.head(name, length)
+            try:
+                return parse_header(data)
+            except _TooShort:
+                if length >= size:
+                    break
+    except (DatasetError, ValueError, struct.error, IndexError) as error:
+        return str(error)
+    return "it ends within its header"
+
+
+def parse_header(data: bytes) -> Header:
+    """The header in the first bytes of a file. Raises ValueError where it is none."""
+    for magic, parse in PARSERS:
+        if data.startswith(magic):
+            return parse(data)
+    return _by_pillow(data)
+
+
+def _jpeg(data: bytes) -> Header:
+    position, orientation, end = 2, 1, len(data)
+    while position + 9 < end:
+        if data[position] != 0xFF:
+            raise ValueError("a JPEG marker is missing")
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker in (0x01, *range(0xD0, 0xD8)):
+            position += 2
+            continue
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker in START_OF_FRAME:
+            bits = data[position + 4]
+            height, width = struct.unpack_from(">HH", data, position + 5)
+            mode = {1: "grey", 3: "RGB", 4: "CMYK"}.get(data[position + 9], "unknown")
+            return _sound(Header("JPEG", width, height, orientation, bits, mode))
+        if marker == 0xD9 or length < 2:
+            raise ValueError("the JPEG has no image in it")
+        if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
+            if position + 2 + length > end:
+                raise _TooShort
+            orientation = _orientation(data[position + 10 : position + 2 + length]) or orientation
+        position += 2 + length
+    raise _TooShort
+
+
+def _orientation(tiff: bytes) -> int:
+    """EXIF's orientation, 0 where there is none."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None or len(tiff) < 8:
+        return 0
+    (start,) = struct.unpack_from(order + "I", tiff, 4)
+    if start + 2 > len(tiff):
+        return 0
+    (entries,) = struct.unpack_from(order + "H", tiff, start)
+    for number in range(entries):
+        place = start + 2 + 12 * number
+        if place + 12 > len(tiff):
+            return 0
+        tag, kind = struct.unpack_from(order + "HH", tiff, place)
+        if tag == EXIF_ORIENTATION and kind == 3:
+            (value,) = struct.unpack_from(order + "H", tiff, place + 8)
+            return value if 1 <= value <= 8 else 0
+    return 0
+
+
+def _png(data: bytes) -> Header:
+    if len(data) < 33:
+        raise _TooShort
+    if data[12:16] != b"IHDR":
+        raise ValueError("the PNG does not begin with its header")
+    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
+    mode = PNG_MODES.get(colour, "unknown")
+    return _sound(Header("PNG", width, height, 1, 8 if mode == "palette" else max(bits, 8), mode))
+
+
+def _bmp(data: bytes) -> Header:
+    if len(data) < 30:
+        raise _TooShort
+    (length,) = struct.unpack_from("<I", data, 14)
+    if length == 12:
+        width, height, _, depth = struct.unpack_from("<HHHH", data, 18)
+    else:
+        width, height, _, depth = struct.unpack_from("<iiHH", data, 18)
+    mode = "palette" if depth <= 8 else "RGB + alpha" if depth == 32 else "RGB"
+    return _sound(Header("BMP", abs(width), abs(height), 1, 8, mode))
+
+
+def _by_pillow(data: bytes) -> Header:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            modes = {"L": "grey", "LA": "grey + alpha", "P": "palette", "RGBA": "RGB + alpha"}
+            bits = 16 if image.mode.startswith(("I", "F")) else 8
+            mode = modes.get(image.mode, "grey" if bits == 16 else image.mode)
+            width, height = image.size
+            turned = image.getexif().get(EXIF_ORIENTATION, 1)
+            orientation = turned if turned in range(1, 9) else 1
+            return _sound(Header(image.format or "?", width, height, orientation, bits, mode))
+    except UnidentifiedImageError:
+        if data.startswith((b"II", b"MM", b"RIFF", b"GIF8")) and len(data) <= MORE[-1]:
+            raise _TooShort from None
+        raise ValueError("it is no image: it begins with " + data[:8].hex(" ")) from None
+    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _sound(header: Header) -> Header:
+    if header.width <= 0 or header.height <= 0:
+        raise ValueError(f"it says {header.width} x {header.height} pixels")
+    return header
+
+
+PARSERS: tuple[tuple[bytes, Callable[[bytes], Header]], ...] = (
+    (b"\xff\xd8", _jpeg),
+    (b"\x89PNG\r\n\x1a\n", _png),
+    (b"BM", _bmp),
+)
