@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jobgen.datasets.coco import record_of
+from jobgen.datasets.job import expected
 from jobgen.datasets.look import look
+from jobgen.datasets.record import DataSet
 from jobgen.datasets.ships import make_ships
-from jobgen.errors import DatasetError
+from jobgen.runtime.voc import coco_text
 from tests.conftest import Answer, real_data
+from tests.sets import Coco, write_folder, write_zip, yolo
+from tests.sets import voc as cells
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +83,20 @@ def voc(folder: Path) -> Path:
     return path
 
 
+def counts(data: DataSet) -> dict[str, tuple[int, int]]:
+    return {split.name: (split.images, len(split)) for split in data}
+
+
+def same(one: DataSet, other: DataSet) -> bool:
+    texts = [[coco_text(record_of(split, data.classes)) for split in data] for data in (one, other)]
+    return one.layout == other.layout and texts[0] == texts[1]
+
+
 def test_voc(tmp_path: Path) -> None:
     found = look(voc(tmp_path))
-    assert (found.format, found.root, found.classes) == ("voc", "S", ["red", "white"])
-    assert (found.train.images, found.eval.images, found.train.boxes) == (2, 1, 2)
-    assert found.train.files == {
+    assert (found.layout.format, found.layout.root, found.classes) == ("voc", "S", ["red", "white"])
+    assert counts(found) == {"train": (2, 2), "eval": (1, 1)}
+    assert found.splits["train"].files == {
         "images": "JPEGImages", "annotations": "Annotations", "list": "ImageSets/Main/train.txt",
     }  # fmt: skip
 
@@ -92,7 +106,7 @@ def test_a_mask_of_the_same_name_is_no_image(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "cells.zip", "a") as archive:
         for stem in "abc":
             archive.writestr(f"S/ASegmentation/{stem}.png", b"")
-    assert look(tmp_path / "cells.zip") == plain
+    assert same(look(tmp_path / "cells.zip"), plain)
 
 
 @pytest.mark.parametrize("folder", ["", "images/"])
@@ -104,8 +118,8 @@ def test_images_may_lie_at_the_top_or_beside_others(tmp_path: Path, folder: str)
         for number in "123":
             archive.writestr(f"{folder}{number}.jpg", b"")
     found = look(path)
-    assert found.root == ""
-    assert found.train.files["images"] == (folder.rstrip("/") or ".")
+    assert found.layout.root == ""
+    assert found.splits["train"].files["images"] == (folder.rstrip("/") or ".")
 
 
 def test_two_folders_with_the_same_names(tmp_path: Path) -> None:
@@ -115,11 +129,8 @@ def test_two_folders_with_the_same_names(tmp_path: Path) -> None:
             archive.writestr(f"s/{split}.json", coco("0000.jpg"))
             archive.writestr(f"s/{split}/0000.jpg", b"")
     found = look(path)
-    assert (found.root, found.train.files["images"], found.eval.files["images"]) == (
-        "s",
-        "train",
-        "val",
-    )
+    assert found.layout.root == "s"
+    assert [split.files["images"] for split in found] == ["train", "val"]
 
 
 def test_a_damaged_entry_has_no_traceback(tmp_path: Path) -> None:
@@ -128,14 +139,15 @@ def test_a_damaged_entry_has_no_traceback(tmp_path: Path) -> None:
         archive.writestr("train.json", coco("1.jpg"))
     raw = path.read_bytes()
     path.write_bytes(raw.replace(b"images", b"imagez", 1))
-    with pytest.raises(DatasetError, match=r"train\.json can't be read"):
-        look(path)
+    (trouble,) = look(path).all_troubles
+    assert trouble.code == "DS010"
+    assert "train.json can't be read: Bad CRC-32" in trouble.detail
 
 
 def test_a_folder_is_read_like_its_archive(ships: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(ships) as archive:
         archive.extractall(tmp_path)
-    assert look(tmp_path / "ships") == look(ships)
+    assert same(look(tmp_path / "ships"), look(ships))
 
 
 def coco(*names: str) -> str:
@@ -148,46 +160,118 @@ def coco(*names: str) -> str:
     return json.dumps({"images": images, "annotations": boxes, "categories": categories})
 
 
-PAGE = "<annotation><size><width>9</width><height>9</height></size></annotation>"
-BAD_COCO = '{"images": [1], "annotations": [], "categories": ["s"]}'
+def made(path: Path, *files: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in files:
+            data = coco("1.jpg") if name.endswith(".json") else "x"
+            archive.writestr(name, data)
+    return path
+
+
+def init(jobgen: Callable[..., Answer], path: Path) -> Answer:
+    return jobgen("init", "x", "--archive", path, "--folder", path.parent / "job")
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a.txt": "x"}, "holds neither COCO files nor Pascal VOC"),
-        ({"a.json": coco("1.jpg")}, "no file is clearly the train split; there are a.json"),
-        ({"train.json": coco("1.jpg"), "1.jpg": ""}, "no file is clearly the eval split"),
-        ({"trainval.json": coco("1.jpg"), "test.json": coco("1.jpg")}, "clearly the train split"),
-        ({"train.json": BAD_COCO, "val.json": BAD_COCO}, "an item of images has no whole number as id: 1"),
-        ({"train.json": coco("1.jpg", "2.jpg"), "val.json": coco("1.jpg"), "i/1.jpg": ""},
-         "no folder holds all 2 images of train; 1 are nowhere"),
-        ({"ImageSets/Main/train.txt": "a", "ImageSets/Main/val.txt": "a", "JPEGImages/a.jpg": ""},
-         "Annotations/a.xml is not there"),
-        ({"ImageSets/Main/train.txt": "a", "ImageSets/Main/val.txt": "a", "Annotations/a.xml": PAGE},
-         "no folder has an image of every listed stem; a is missing first"),
+        (["a.txt"], "x.zip holds no data set that jobgen knows"),
+        (["a.json", "1.jpg"], "x.zip has no train and val split; there is a.json"),
+        (["train.json", "1.jpg"], "x.zip has no train and val split; there is train.json"),
+        (["a/train.json", "b/train.json", "1.jpg"], "x.zip holds 2 data sets:"),
+        (["train.json", "val.json", "a/1.jpg", "b/1.jpg"], "the images of train lie in a, b"),
     ],
-)  # fmt: skip
-def test_what_is_not_clear_is_asked(tmp_path: Path, files: dict[str, str], message: str) -> None:
-    path = tmp_path / "x.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    with pytest.raises(DatasetError, match=message):
-        look(path)
+)
+def test_what_is_not_clear_is_asked(
+    jobgen: Callable[..., Answer], tmp_path: Path, files: list[str], message: str
+) -> None:
+    answer = init(jobgen, made(tmp_path / "x.zip", *files))
+    assert answer.code == 4
+    assert message in answer.err
+    assert not (tmp_path / "job").exists()
+
+
+def test_the_way_out_is_named(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    path = made(tmp_path / "x.zip", "train.json", "1.jpg")
+    assert f"jobgen dataset split {path} x-split.zip" in init(jobgen, path).err
+    path = write_zip(tmp_path / "y.zip", yolo().all_files())
+    answer = init(jobgen, path)
+    assert answer.code == 4
+    assert f"jobgen dataset convert {path} y-coco.zip --to coco" in answer.err
+
+
+def test_several_sets_are_listed_and_one_is_picked(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    files = {**Coco().all_files(), **cells().all_files(), **Coco(root="b").all_files()}
+    path = write_zip(tmp_path / "x.zip", files)
+    answer = jobgen("dataset", "inspect", path)
+    assert answer.code == 4
+    assert "  1  coco in b: train (train.json), eval (val.json)" in answer.err
+    assert "  2  coco in ships: train (train.json), eval (val.json)" in answer.err
+    assert "  3  voc in cells: train (ImageSets/Main/train.txt), eval" in answer.err
+    assert jobgen("dataset", "inspect", path, "--pick", 3, "--json").json["format"] == "voc"
+    assert jobgen("dataset", "inspect", path, "--pick", 4).code == 4
+    job = jobgen("init", "x", "--archive", path, "--folder", tmp_path / "j", "--pick", 2)
+    assert job.code == 0
+    assert 'root: "ships"' in (tmp_path / "j" / "job.yaml").read_text(encoding="utf-8")
+
+
+def test_on_ai_studio_the_mount_tells_the_id(
+    jobgen: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount = tmp_path / "data" / "data264241"
+    mount.mkdir(parents=True)
+    write_zip(mount / "ships.zip", Coco().all_files())
+    (mount / "LICENSE").write_text("")
+    monkeypatch.chdir(tmp_path)
+    answer = jobgen("init", "ships")
+    assert answer.code == 0, answer.err
+    job = yaml.safe_load(Path("bundles/ships/job.yaml").read_text(encoding="utf-8"))
+    assert job["dataset"]["sources"] == [{"id": 264241, "archive": "ships.zip"}]
+    write_folder(tmp_path / "data" / "data7", Coco(root="boats").all_files())
+    several = jobgen("init", "two")
+    assert several.code == 4
+    assert "several data sets are mounted: " in several.err
+    inside = jobgen("init", "x", "--archive", mount / "ships.zip", "--folder", mount / "x")
+    assert inside.code == 4
+    assert "is mounted: nothing is written there" in inside.err
+    assert sorted(p.name for p in mount.iterdir()) == ["LICENSE", "ships.zip"]
+
+
+def test_several_sources_and_a_folder(
+    jobgen: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Coco().all_files()
+    mounts = [tmp_path / "data" / "data5", tmp_path / "data" / "data6"]
+    write_folder(mounts[0], {n: d for n, d in files.items() if n.endswith(".jpg")})
+    mounts[1].mkdir()
+    labels = {n.replace("ships/", "labels/"): d for n, d in files.items() if n.endswith(".json")}
+    write_zip(mounts[1] / "labels.zip", labels)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--archive", mounts[0] / "ships", "--archive", mounts[1] / "labels.zip"]
+    answer = jobgen("init", "ships", *arguments)
+    assert answer.code == 0, answer.err
+    job = yaml.safe_load(Path("bundles/ships/job.yaml").read_text(encoding="utf-8"))
+    assert job["dataset"]["sources"] == [
+        {"id": 5, "folder": "ships"},
+        {"id": 6, "archive": "labels.zip"},
+    ]
+    assert job["dataset"]["root"] == ""
+    assert job["dataset"]["train"] == {
+        "images": "ships/images",
+        "annotations": "labels/train.json",
+    }
+    checked = jobgen("check", "bundles/ships/job.yaml", *arguments)
+    assert checked.code == 0, checked.out
+    assert jobgen("init", "y", *arguments, "--dataset-id", 1).code == 2
 
 
 def test_the_real_sets() -> None:
     ssdd = look(real_data("ssdd.zip"))
-    assert (ssdd.train.images, ssdd.train.boxes, ssdd.eval.images, ssdd.eval.boxes) == (
-        928,
-        2041,
-        232,
-        546,
-    )
+    assert counts(ssdd) == {"train": (928, 2041), "eval": (232, 546)}
     bccd = look(real_data("bccd.zip"))
-    assert (bccd.train.images, bccd.eval.images, bccd.classes) == (
-        205,
-        87,
-        ["Platelets", "RBC", "WBC"],
-    )
+    assert counts(bccd) == {"train": (205, 2805), "eval": (87, 1138), "test": (72, 945)}
+    assert bccd.classes == ["Platelets", "RBC", "WBC"]
+    train = expected(bccd, bccd.splits["train"])
+    assert (train["images"], train["boxes"]) == (205, 2804)

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
-from typing import Any
+import json
 
 import pytest
 
+from jobgen.datasets.coco import read_columns
+from jobgen.datasets.contents import Contents
 from jobgen.datasets.look import look
+from jobgen.datasets.record import DataSet, Layout, Split
 from jobgen.datasets.statistics import percentiles, scaled_sides, statistics, suggest_model
 from tests.conftest import real_data
 
 
-def record(*boxes: tuple[int, float, float], size: int = 100) -> dict[str, Any]:
+def split(*boxes: tuple[int, float, float], size: int = 100) -> Split:
     """Boxes as (image, width, height) in two images and an empty one."""
-    return {
+    record = {
         "images": [
             {"id": i, "file_name": f"{i}.jpg", "width": size, "height": size} for i in (1, 2, 3)
         ],
@@ -28,10 +31,16 @@ def record(*boxes: tuple[int, float, float], size: int = 100) -> dict[str, Any]:
             for n, (i, w, h) in enumerate(boxes)
         ],
     }
+    return read_columns("a.json", json.dumps(record).encode()).split("train", "a.json", {}, "")
+
+
+def data(train: Split) -> DataSet:
+    layout = Layout("coco", "", {"train": {}})
+    return DataSet(Contents("a"), layout, train.class_names, {"train": train})
 
 
 def test_figures() -> None:
-    found = statistics(record((1, 10, 10), (1, 40, 40), (2, 100, 50), (2, 97, 97), (2, 0, 5)))
+    found = statistics(split((1, 10, 10), (1, 40, 40), (2, 100, 50), (2, 97, 97), (2, 0, 5)))
     assert (found.images, found.boxes, found.empty_images, found.without_area) == (3, 5, 1, 1)
     assert found.classes == {"ship": 5, "never": 0}
     assert (found.small, found.medium, found.large) == (0.25, 0.5, 0.25)
@@ -56,18 +65,19 @@ def test_percentiles() -> None:
     ],
 )
 def test_the_suggested_model_follows_the_box_size(side: float, model: str, word: str) -> None:
-    name, why = suggest_model(record(*[(1, side, side)] * 10))
+    name, why = suggest_model(data(split(*[(1, side, side)] * 10)))
     assert name == model
     assert word in why
 
 
 def test_sides_are_scaled_with_the_image() -> None:
-    assert scaled_sides(record((1, 10, 10), size=320), 640) == [20.0]
+    assert scaled_sides(split((1, 10, 10), size=320), 640).tolist() == [20.0]
 
 
 def test_the_real_sets() -> None:
-    ssdd = statistics(look(real_data("ssdd.zip")).train.record)
+    ssdd = statistics(look(real_data("ssdd.zip")).splits["train"])
     assert (ssdd.images, ssdd.boxes, ssdd.empty_images) == (928, 2041, 0)
     assert ssdd.small + ssdd.medium + ssdd.large == pytest.approx(1, abs=0.001)
-    bccd = statistics(look(real_data("bccd.zip")).train.record)
-    assert sum(bccd.classes.values()) == bccd.boxes == 2804
+    bccd = statistics(look(real_data("bccd.zip")).splits["train"])
+    assert sum(bccd.classes.values()) == bccd.boxes == 2805
+    assert bccd.without_area == 1

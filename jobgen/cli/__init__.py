@@ -14,8 +14,8 @@ from jobgen.cli.console import Console
 # name -> what `jobgen --help` says; the command itself is jobgen/cli/<name>.py.
 COMMANDS = {
     "init": "Look at a data set and write its job.yaml.",
-    "dataset": "Look at data sets and make new ones: inspect, preview, split, convert.",
-    "check": "Find the faults of a data set before they cost a night.",
+    "dataset": "Look at data sets and make new ones.",
+    "check": "Find the faults of a data set beforehand.",
     "build": "Write the three files to upload, or compare them.",
     "run": "Run a bundle's own notebook on this machine, for proof.",
     "demo": "The whole way, on a small data set it makes.",

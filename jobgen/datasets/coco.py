@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import posixpath
@@ -67,7 +68,7 @@ def layouts(files: Contents) -> list[Layout]:
     found = []
     for group in group_splits(n for n in files.names if _is_annotation_file(files, n)):
         folders = {
-            split: _image_folder(files, split, read_file(files, name).values["image_names"])
+            split: _image_folder(files, split, name, read_file(files, name).values["image_names"])
             for split, name in group.items()
         }
         tops = [posixpath.dirname(name) for name in group.values()] + list(folders.values())
@@ -437,8 +438,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _image_folder(files: Contents, split: str, wanted: Sequence[str]) -> str:
-    """The folder that holds most images of the split; of equals, one named as the split."""
+def _image_folder(files: Contents, split: str, source: str, wanted: Sequence[str]) -> str:
+    """The folder that holds most images of the split; of equals, one named as the split, or the
+    one nearest to the annotation file."""
     there: dict[str, set[str]] = files.memo.setdefault(" images", {})
     if not there:
         for name in filter(is_image, files.names):
@@ -454,10 +456,17 @@ def _image_folder(files: Contents, split: str, wanted: Sequence[str]) -> str:
     most = max(votes.values())
     best = sorted(folder for folder, count in votes.items() if count == most)
     named = [folder for folder in best if split_word(folder)[0] == split]
-    for found in (best, named):
+    shared = {folder: _shared_folders(folder, posixpath.dirname(source)) for folder in best}
+    near = [folder for folder in best if shared[folder] == max(shared.values())]
+    for found in (best, named, near):
         if len(found) == 1:
             return found[0]
     raise DatasetError(f"the images of {split} lie in {', '.join(best)}", "Keep just one of them.")
+
+
+def _shared_folders(one: str, other: str) -> int:
+    pairs = zip(one.split("/"), other.split("/"), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _usual_folder(files: Contents) -> str:

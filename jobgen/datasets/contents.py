@@ -6,12 +6,13 @@ import os
 import struct
 import tarfile
 import threading
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from jobgen.errors import DatasetError
 from jobgen.runtime.archives import DAMAGE, is_litter, list_archive, name_clash, open_member
@@ -172,20 +173,24 @@ class _Archive(Contents):
         if clash:
             self.faults.append(("DS005", clash))
             self.names = list(self._members)
-        # One handle, moved by reads that must not come between one another.
-        self._stream = path.open("rb")
+        # Reads that move the one handle must not come between one another.
         self._lock = threading.Lock()
+        weakref.finalize(self, archive.close)
 
     @property
     def is_archive(self) -> bool:
         return True
 
     def _at(self, offset: int, size: int) -> bytes:
+        stream = self._stream()
         if hasattr(os, "pread"):
-            return os.pread(self._stream.fileno(), size, offset)
+            return os.pread(stream.fileno(), size, offset)
         with self._lock:
-            self._stream.seek(offset)
-            return self._stream.read(size)
+            stream.seek(offset)
+            return stream.read(size)
+
+    def _stream(self) -> IO[bytes]:
+        raise NotImplementedError
 
     def _read(self, name: str) -> bytes:
         member = self._members[name]
@@ -204,6 +209,10 @@ class Zip(_Archive):
         self.odd_names = [
             m.name for m in members if not m.fault and m.name != m.key.filename.rstrip("/")
         ]
+
+    def _stream(self) -> IO[bytes]:
+        stream: IO[bytes] = self._archive.fp
+        return stream
 
     def _head(self, name: str, size: int) -> bytes:
         info = self._members[name].key
@@ -236,6 +245,10 @@ class Tar(_Archive):
     def __init__(self, path: Path, archive: tarfile.TarFile, members: Sequence[Any]) -> None:
         super().__init__(path, archive, members)
         self._plain = type(archive.fileobj).__module__ in ("_io", "io")
+
+    def _stream(self) -> IO[bytes]:
+        stream: IO[bytes] = self._archive.fileobj
+        return stream
 
     @property
     def threads(self) -> int:

@@ -44,10 +44,15 @@ def _near_names(facts: DataFacts) -> dict[str, str]:
     remedy="Annotate it, or leave it: it does no harm.",
 )
 def unreferenced(facts: DataFacts) -> Iterator[Hit]:
-    used = {path for split in facts.splits for path in split.paths}
-    folders = {posixpath.dirname(path) for path in used}
-    strangers = (n for n in facts.image_files if n not in used and posixpath.dirname(n) in folders)
-    return names_hit(strangers)
+    # What is only spelled otherwise, or has another's stem, is told by the rules of those.
+    used = {_plain(path) for split in facts.splits for path in split.paths}
+    folders = {posixpath.dirname(path) for split in facts.splits for path in split.paths}
+    inside = (name for name in facts.image_files if posixpath.dirname(name) in folders)
+    return names_hit(name for name in inside if _plain(name) not in used)
+
+
+def _plain(path: str) -> str:
+    return folded(posixpath.splitext(path)[0])
 
 
 @each_split(
