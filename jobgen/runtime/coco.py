@@ -33,7 +33,7 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
     """Refuse what PaddleDetection would stumble over hours later; give the counts.
 
     Checked: that items are objects with whole-number ids, each once; the categories and
-    their order; ids that lead nowhere; file names; missing `area` and `iscrowd`; boxes
+    their order; ids that lead nowhere; file names, each once; missing `area` and `iscrowd`; boxes
     that are not four finite numbers.
     """
     place = os.path.basename(path)
@@ -46,6 +46,7 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
             "its categories are %s, the job's are %s: labels would be swapped or lost"
             % (", ".join(map(str, names)), ", ".join(classes)),
         )
+    seen: Set[str] = set()
     for image in record["images"]:
         if not all(image.get(key) for key in ("file_name", "width", "height")):
             raise data_fault(
@@ -54,6 +55,9 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
         name = image["file_name"]
         if not isinstance(name, str) or name.startswith("/") or ".." in name.split("/"):
             raise data_fault(place, "DS011", "image %s has the file_name %r" % (image["id"], name))
+        if name in seen:
+            raise data_fault(place, "DS052", name)
+        seen.add(name)
     for box in record["annotations"]:
         fault = _box_fault(box, ids["images"], ids["categories"])
         if fault:
@@ -61,6 +65,16 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
     if not record["annotations"]:
         raise data_fault(place, "DS091", "it has no boxes")
     return {"images": len(record["images"]), "boxes": len(record["annotations"])}
+
+
+def boxes_without_area(record: Dict[str, Any]) -> List[str]:
+    """The annotations that PaddleDetection drops with a warning, as `file: bbox`."""
+    names = {image["id"]: image["file_name"] for image in record["images"]}
+    return [
+        "%s: %s" % (names[box["image_id"]], box["bbox"])
+        for box in record["annotations"]
+        if box["bbox"][2] <= 0 or box["bbox"][3] <= 0
+    ]
 
 
 def _ids(place: str, kind: str, items: List[Any]) -> Set[int]:

@@ -8,7 +8,7 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from jobgen.runtime.archives import KEPT_APART, is_inside, unpack, unpacked_names
-from jobgen.runtime.coco import check_coco, check_images, read_coco
+from jobgen.runtime.coco import boxes_without_area, check_coco, check_images, read_coco
 from jobgen.runtime.faults import data_fault, fault_text
 from jobgen.runtime.outcome import (
     StageError,
@@ -213,6 +213,7 @@ def prepare_data(
         files = dataset[split]
         path, record = _annotations(root, folder, dataset, name, split)
         counts[split] = check_coco(path, record, dataset["classes"])
+        _note_flat(split, boxes_without_area(record), "dropped by PaddleDetection")
         check_images(os.path.join(root, *files["images"].split("/")), path, record)
         used = counts[split]["images"]
         place["sha256"][split] = file_sha256(path)
@@ -253,13 +254,17 @@ def _annotations(
     record, left_out = convert_voc_split(
         root, files["images"], files["annotations"], files["list"], dataset["classes"]
     )
-    if left_out:
-        found = "%d, left out: %s" % (len(left_out), ", ".join(left_out[:3]))
-        note("%s: %s" % (split, fault_text("DS040", found)))
+    _note_flat(split, left_out, "left out")
     path = os.path.join(made_folder(folder, name), "coco", split + ".json")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     write_text_atomically(path, coco_text(record))
     return path, record
+
+
+def _note_flat(split: str, flat: List[str], fate: str) -> None:
+    if flat:
+        found = "%d, %s: %s" % (len(flat), fate, ", ".join(flat[:3]))
+        note("%s: %s" % (split, fault_text("DS040", found)))
 
 
 def _smoke_file(

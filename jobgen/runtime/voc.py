@@ -186,10 +186,11 @@ def convert_voc_split(
     found = _images_by_stem(os.path.join(root, *images.split("/")))
     pairs = []
     for stem in stems:
+        place = "%s/%s.xml" % (annotations, stem)
+        annotation = _read_annotation(root, place, stem, list_file)
         if stem not in found:
             raise data_fault(list_file, "DS050", "there is no image of %s in %s" % (stem, images))
-        place = "%s/%s.xml" % (annotations, stem)
-        pairs.append((found[stem], _read_annotation(root, place, stem, list_file)))
+        pairs.append((found[stem], annotation))
     try:
         return coco_record(pairs, classes)
     except ValueError as error:

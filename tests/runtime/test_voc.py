@@ -83,9 +83,13 @@ def test_a_split_becomes_coco(tmp_path: Path) -> None:
         ),
         (
             {"train.txt": "one\nthree\n"},
-            "train.txt: missing image (DS050): there is no image of three in img",
+            "train.txt: listed image without annotation file (DS077): three: there is no xml/three.xml",
         ),
         ({"train.txt": "one\none\n"}, "train.txt: image that a list names twice (DS074): one"),
+        (
+            {"train.txt": "one\nthree\n", "xml/three.xml": page()},
+            "train.txt: missing image (DS050): there is no image of three in img",
+        ),
         ({"img/one.png": ""}, None),
     ],
 )
