@@ -68,6 +68,8 @@ class DataFacts:
 
     def sound_headers(self, split: Split) -> Iterator[tuple[int, Header]]:
         """(row, header) of a split's images that have one."""
+        if not self.headers:
+            return
         for row, path in enumerate(split.paths):
             header = self.headers.get(path)
             if isinstance(header, Header):

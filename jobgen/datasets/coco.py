@@ -9,6 +9,7 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -47,8 +48,8 @@ class _Annotation(msgspec.Struct, gc=False):
     image_id: int
     category_id: int
     bbox: tuple[float, float, float, float]
-    area: float | msgspec.UnsetType = UNSET
-    iscrowd: int | msgspec.UnsetType = UNSET
+    area: float = math.nan
+    iscrowd: int = UNKNOWN
 
 
 class _Category(msgspec.Struct, gc=False):
@@ -167,6 +168,8 @@ def _is_annotation_file(files: Contents, name: str) -> bool:
     """A COCO file, or one whose name says that it was meant as one."""
     if not name.lower().endswith(".json"):
         return False
+    if name in files.memo:
+        return True
     own = posixpath.basename(name)
     meant = bool(split_word(own)[0])
     try:
@@ -243,29 +246,27 @@ def read_columns(place: str, data: bytes) -> Columns:
 
 def _typed_columns(record: _File) -> dict[str, Any]:
     images, boxes = record.images, record.annotations
-    count = len(boxes)
-    corners = np.fromiter((v for b in boxes for v in b.bbox), np.float64, 4 * count)
-    areas = (math.nan if b.area is UNSET else b.area for b in boxes)
-    crowds = (UNKNOWN if b.iscrowd is UNSET else min(max(b.iscrowd, 0), 1) for b in boxes)
+    corners = itertools.chain.from_iterable(map(attrgetter("bbox"), boxes))
+    crowd = _column(boxes, "iscrowd", np.int64)
     values = {
         "image_names": [i.file_name for i in images],
-        "image_ids": integers([i.id for i in images]),
-        "widths": integers([i.width for i in images]),
-        "heights": integers([i.height for i in images]),
-        "class_ids": integers([c.id for c in record.categories]),
+        "image_ids": _column(images, "id", np.int64),
+        "widths": _column(images, "width", np.int64),
+        "heights": _column(images, "height", np.int64),
+        "class_ids": _column(record.categories, "id", np.int64),
         "class_names": [c.name for c in record.categories],
-        "box_ids": np.fromiter((b.id for b in boxes), np.int64, count),
-        "boxes": corners.reshape(count, 4),
-        "area": np.fromiter(areas, np.float64, count),
-        "crowd": np.fromiter(crowds, np.int8, count),
+        "box_ids": _column(boxes, "id", np.int64),
+        "boxes": np.fromiter(corners, np.float64, 4 * len(boxes)).reshape(len(boxes), 4),
+        "area": _column(boxes, "area", np.float64),
+        "crowd": np.minimum(crowd, 1).astype(np.int8),
         "has_info": record.info is not UNSET,
     }
-    _link(
-        values,
-        np.fromiter((b.image_id for b in boxes), np.int64, count),
-        np.fromiter((b.category_id for b in boxes), np.int64, count),
-    )
+    _link(values, _column(boxes, "image_id", np.int64), _column(boxes, "category_id", np.int64))
     return values
+
+
+def _column(items: Sequence[Any], key: str, kind: Any) -> Any:
+    return np.fromiter(map(attrgetter(key), items), kind, len(items))
 
 
 def _link(values: dict[str, Any], images: Any, classes: Any) -> None:
@@ -445,6 +446,8 @@ def _image_folder(files: Contents, split: str, source: str, wanted: Sequence[str
     if not there:
         for name in filter(is_image, files.names):
             there.setdefault(posixpath.basename(name), set()).add(name)
+        if not there:
+            return ""
     votes: Counter[str] = Counter()
     for name in wanted:
         plain = posixpath.normpath(name.replace("\\", "/")) if name else name

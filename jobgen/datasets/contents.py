@@ -22,7 +22,8 @@ from jobgen.runtime.outcome import StageError
 LARGEST_READ = 2 * 2**30
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 BATCH = 256
-THREADS = 8
+# More would only wait for one another: parsing holds the interpreter.
+THREADS = min(8, os.cpu_count() or 1)
 
 Progress = Callable[[str, int, int], None]
 

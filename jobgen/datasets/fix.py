@@ -271,13 +271,20 @@ def outside(split: Split) -> Mask:
 
 def duplicates(split: Split) -> Mask:
     """The boxes that an earlier one equals in image, class, place and size, bool (M,)."""
-    if not len(split):
-        return np.zeros(0, bool)
-    keys = np.column_stack([split.image_of, split.class_of, split.boxes])
-    order = np.lexsort(keys.T[::-1])
-    ordered = keys[order]
     same = np.zeros(len(split), bool)
-    same[order[1:]] = (ordered[1:] == ordered[:-1]).all(axis=1)
+    keys = np.column_stack([split.image_of, split.class_of, split.boxes]) + 0.0
+    # Few boxes share a hash: only those are compared.
+    mixed = np.zeros(len(split), np.uint64)
+    for column in keys.T:
+        mixed = (mixed ^ np.ascontiguousarray(column).view(np.uint64)) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
+        mixed ^= mixed >> np.uint64(29)
+    order = np.argsort(mixed)
+    equal = np.flatnonzero(mixed[order[1:]] == mixed[order[:-1]])
+    rows = np.unique(np.concatenate([order[equal], order[equal + 1]]))
+    rows = rows[np.lexsort(keys[rows].T[::-1])]
+    same[rows[1:]] = (keys[rows[1:]] == keys[rows[:-1]]).all(axis=1)
     return np.asarray(same & (split.image_of >= 0))
 
 

@@ -28,6 +28,8 @@ ENDINGS = {
 IMAGE_SUFFIXES = tuple(ending for endings in ENDINGS.values() for ending in endings)
 EXIF_ORIENTATION = 0x0112
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+STANDALONE = frozenset((0x01, *range(0xD0, 0xD8)))
+COMPONENTS = {1: "grey", 3: "RGB", 4: "CMYK"}
 PNG_MODES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey + alpha", 6: "RGB + alpha"}
 
 
@@ -105,14 +107,14 @@ def _jpeg(data: bytes) -> Header:
         if marker == 0xFF:
             position += 1
             continue
-        if marker in (0x01, *range(0xD0, 0xD8)):
+        if marker in STANDALONE:
             position += 2
             continue
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        length = data[position + 2] << 8 | data[position + 3]
         if marker in START_OF_FRAME:
             bits = data[position + 4]
             height, width = struct.unpack_from(">HH", data, position + 5)
-            mode = {1: "grey", 3: "RGB", 4: "CMYK"}.get(data[position + 9], "unknown")
+            mode = COMPONENTS.get(data[position + 9], "unknown")
             return _sound(Header("JPEG", width, height, orientation, bits, mode))
         if marker == 0xD9 or length < 2:
             raise ValueError("the JPEG has no image in it")

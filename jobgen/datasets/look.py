@@ -14,12 +14,17 @@ from jobgen.errors import DatasetError
 from jobgen.runtime.faults import FAULTS
 
 # A format is a file with layouts(files), read(files, layout) and write(data).
+LAYOUTS = " layouts"
 FORMATS: dict[str, ModuleType] = {"coco": coco, "voc": voc, "yolo": yolo}
 
 
 def candidates(files: Contents) -> list[Layout]:
-    """Every data set that the files may be."""
-    return [layout for module in FORMATS.values() for layout in module.layouts(files)]
+    """Every data set that the files may be, found once."""
+    if LAYOUTS not in files.memo:
+        found = [layout for module in FORMATS.values() for layout in module.layouts(files)]
+        files.memo[LAYOUTS] = found
+    known: list[Layout] = files.memo[LAYOUTS]
+    return known
 
 
 def choose(files: Contents, pick: int | None = None) -> Layout:

@@ -11,6 +11,7 @@ import json
 import lzma
 import os
 import posixpath
+import re
 import shutil
 import stat
 import tarfile
@@ -28,6 +29,9 @@ LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db", KEPT_APART)
 FOREIGN = ((b"Rar!\x1a\x07", "rar"), (b"7z\xbc\xaf\x27\x1c", "7z"))
 SPACE_MARGIN = 512 * 2**20
 BLOCK = 1 << 20
+PLAIN_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)
+# An absolute path, a drive, a step up, or a control character.
+UNSAFE_NAME = re.compile(r"^/|^[^/]*:(/|$)|(^|/)\.\.(/|$)|[\x00-\x1f]")
 # What the decompressors raise at damaged data, beside an OSError that is_damage() knows.
 DAMAGE = (
     zipfile.BadZipFile,
@@ -86,18 +90,13 @@ def decode_tar_name(name: str) -> str:
 
 def plain_name(name: str) -> str:
     """`name` with forward slashes and no empty or `.` parts; the same for what leads outside."""
-    name = name.replace("\\", "/")
+    if "\\" in name:
+        name = name.replace("\\", "/")
     return name if _name_escapes(name) else posixpath.normpath(name)
 
 
 def _name_escapes(name: str) -> bool:
-    parts = name.split("/")
-    return (
-        name.startswith("/")
-        or ".." in parts
-        or parts[0].endswith(":")
-        or any(ord(char) < 32 for char in name)
-    )
+    return UNSAFE_NAME.search(name) is not None
 
 
 def is_inside(path: str, folder: str) -> bool:
@@ -107,15 +106,15 @@ def is_inside(path: str, folder: str) -> bool:
 
 
 def is_litter(name: str) -> bool:
-    parts = name.split("/")
-    return parts[0] in LITTER or parts[-1] in LITTER or parts[-1].startswith("._")
+    first, last = name.partition("/")[0], name.rpartition("/")[2]
+    return first in LITTER or last in LITTER or last.startswith("._")
 
 
 def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     for info in archive.infolist():
         name = plain_name(decode_zip_name(info))
         kind = stat.S_IFMT(info.external_attr >> 16)
-        fault = _entry_fault(name, kind in (0, stat.S_IFREG, stat.S_IFDIR))
+        fault = _entry_fault(name, kind in PLAIN_KINDS)
         if not fault and info.flag_bits & 0x1:
             fault = ("DS003", repr(name))
         if fault or not (info.is_dir() or info.filename.endswith("\\")):

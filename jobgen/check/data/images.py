@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from jobgen.check.facts import DataFacts, images_hit, names_hit, told
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, whole_set
@@ -43,7 +43,9 @@ def _near_names(facts: DataFacts) -> dict[str, str]:
     why="It is not trained on; as background it would need an entry of its own.",
     remedy="Annotate it, or leave it: it does no harm.",
 )
-def unreferenced(facts: DataFacts) -> Iterator[Hit]:
+def unreferenced(facts: DataFacts) -> Iterable[Hit]:
+    if not facts.image_files:
+        return ()
     # What is only spelled otherwise, or has another's stem, is told by the rules of those.
     used = {_plain(path) for split in facts.splits for path in split.paths}
     folders = {posixpath.dirname(path) for split in facts.splits for path in split.paths}
