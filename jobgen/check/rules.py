@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from jobgen.errors import SpecError
 from jobgen.findings import Finding, Findings, Severity
 from jobgen.runtime.faults import FAULTS
@@ -117,8 +119,9 @@ def run_rules(chosen: Iterable[Rule], facts: Any, splits: Sequence[Any]) -> Find
     for rule in chosen:
         parts = [(facts, split) for split in splits] if rule.per_split else [(facts,)]
         for arguments in parts:
-            for hit in rule.find(*arguments):
-                found.add(finding(rule, hit))
+            with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
+                for hit in rule.find(*arguments):
+                    found.add(finding(rule, hit))
     return found
 
 

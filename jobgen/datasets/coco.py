@@ -157,8 +157,9 @@ def _box_values(split: Split, row: int, item: dict[str, Any]) -> dict[str, Any]:
         found["category_id"] = int(split.class_ids[split.class_of[row]])
     if item["bbox"] != box:
         found["bbox"] = box
-    if item.get("area") != split.area[row] and not math.isnan(split.area[row]):
-        found["area"] = float(split.area[row])
+    area = float(split.area[row])
+    if item.get("area") != area and not math.isnan(area):
+        found["area"] = area
     if split.crowd[row] != UNKNOWN:
         found["iscrowd"] = int(split.crowd[row])
     return found
@@ -351,9 +352,10 @@ class _Loose:
         value = item.get(key)
         if value is None or value == "":
             self.tell("DS012", f"item {item['id']} of {kind} has no {key}")
-        elif not isinstance(value, str):
+        elif not isinstance(value, str) or not _is_unicode(value):
             self.tell("DS011", f"item {item['id']} of {kind} has the {key} {_short(value)}")
-        return isinstance(value, str) and bool(value)
+            return False
+        return bool(value)
 
     def whole(self, item: dict[str, Any], what: str, key: str, lost: bool = True) -> int | None:
         """A whole number of 63 bits; one that is written as text is told of and taken."""
@@ -432,6 +434,15 @@ def _as_number(value: Any) -> float | int | None:
         return float(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text is without half of a surrogate pair, which JSON can spell."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _short(value: Any) -> str:

@@ -46,16 +46,20 @@ def convert(
     before = counts(data)
     data, repairs = fix(data, codes)
     refuse_broken(data)
+    anew = not to == data.layout.format == "coco"
+    if anew:
+        refuse_classes(data)
     notes = list(_losses(data, to))
     root = set_name(data, target)
     placed, copies = PLACES[to](data)
-    texts = dict(FORMATS[to].write(placed))
-    if to == data.layout.format == "coco":
-        texts = {
-            f"{job_word(s.name)}.json": coco_text(coco.rewrite(data.contents, s)) for s in data
-        }
-        copies = dict(_as_they_lie(data))
-    entries: dict[str, Entry] = {f"{root}/{name}": text.encode() for name, text in texts.items()}
+    texts = dict(FORMATS[to].write(placed) if anew else _rewritten(data))
+    try:
+        entries: dict[str, Entry] = {f"{root}/{n}": text.encode() for n, text in texts.items()}
+    except UnicodeEncodeError as error:
+        raise DatasetError(
+            f"{data.contents.name}: a text in its annotations is no valid Unicode: {error.reason}",
+            "Export the annotations again as UTF-8.",
+        ) from error
     entries.update({f"{root}/{name}": source for name, source in copies.items()})
     write_zip(target, data.contents, entries, progress)
     renamed = sum(
@@ -94,6 +98,25 @@ def refuse_broken(data: DataSet) -> None:
             f"{data.contents.name} can't be written as it is: {faults}",
             f"See them: jobgen check {data.contents.name}; leave them out: --fix {','.join(codes)}",
         )
+
+
+def refuse_classes(data: DataSet) -> None:
+    """Raise DatasetError where the splits have no list of classes in common."""
+    for split in data:
+        if len(set(split.class_names)) < len(split.class_names):
+            raise DatasetError(
+                f"{split.place} has two classes of one name (DS034)", "Join or rename them first."
+            )
+        if set(split.class_names) != set(data.classes):
+            raise DatasetError(
+                f"{split.place} has other classes than {next(iter(data)).place} (DS031)",
+                "One list for all: --fix DS031",
+            )
+
+
+def _rewritten(data: DataSet) -> Iterator[tuple[str, str]]:
+    for split in data:
+        yield f"{job_word(split.name)}.json", coco_text(coco.rewrite(data.contents, split))
 
 
 def _losses(data: DataSet, to: str) -> Iterator[str]:

@@ -36,7 +36,8 @@ def fix(data: DataSet, codes: Iterable[str]) -> tuple[DataSet, list[str]]:
         if code in wanted:
             fixed = {}
             for name, split in data.splits.items():
-                fixed[name], count, what = repair(data, split)
+                with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
+                    fixed[name], count, what = repair(data, split)
                 if count:
                     done.append(f"{code}  {split.place}: {count} {what}")
                 fixed[name].troubles[:] = _remaining(fixed[name].troubles, code)

@@ -136,11 +136,10 @@ class Split:
 
     def take_images(self, keep: Mask) -> Split:
         """The split with these images only, bool (N,), and the boxes on them."""
-        rows = np.cumsum(keep) - 1
-        on_kept = np.ones(len(self), bool)
-        known = self.image_of >= 0
-        on_kept[known] = keep[self.image_of[known]]
-        image_of = np.where(known, rows[np.where(known, self.image_of, 0)], UNKNOWN)
+        # A last row for the boxes whose image is UNKNOWN.
+        rows = np.append(np.cumsum(keep) - 1, UNKNOWN)
+        on_kept = np.append(keep, True)[self.image_of]
+        image_of = rows[self.image_of]
         kept = np.flatnonzero(keep).tolist()
         return replace(
             self,
