@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-all lint types bundles bench check fmt clean
+.PHONY: demo test test-all lint types bundles docs bench check fmt clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,6 +35,9 @@ types: $(READY)
 
 bundles: $(READY)       ## write the committed bundles again
 	for job in bundles/*/job.yaml; do $(BIN)/jobgen build "$$job" || exit 1; done
+
+docs: $(READY)          ## write the page of rules again
+	$(BIN)/python -m jobgen.check.table > docs/rules.md
 
 bench: $(READY)         ## the budgets, as ratios
 	$(BIN)/python tests/bench.py

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from jobgen.check.rules import rules
+from jobgen.check.table import rules_page
 from jobgen.datasets.fix import FIXES
 from jobgen.runtime.faults import FAULTS
-from tests.conftest import JOB, Answer, real_data
+from tests.conftest import JOB, ROOT, Answer, real_data
 from tests.sets import HEIGHT, WIDTH, Coco, Plain, coco_split, picture, voc, write_zip, yolo
 
 Files = dict[str, bytes]
@@ -97,6 +98,11 @@ def no_area() -> Coco:
 @case("DS015")
 def no_crowd() -> Coco:
     return first_box(Coco(), iscrowd=None)
+
+
+@case("DS016")
+def flat() -> Coco:
+    return first_box(Coco(), area=0)
 
 
 @case("DS020")
@@ -636,3 +642,8 @@ def test_several_sources_lie_side_by_side(jobgen: Callable[..., Answer], tmp_pat
     answer = jobgen("check", tmp_path / "job.yaml", "--archive", first, "--archive", second)
     assert answer.code == 0, answer.out + answer.err
     assert answer.out.startswith("nothing found")
+
+
+def test_the_page_of_rules_is_made_from_them() -> None:
+    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    assert page == rules_page(), "make docs"

@@ -135,6 +135,29 @@ def test_the_committed_bundles_run_on_the_real_data(name: str, tmp_path: Path) -
     assert "one-card-nan" in [fix["id"] for fix in result["source"]["fixes"]]
 
 
+def test_bccd_runs_alike_as_voc_and_as_coco(tmp_path: Path) -> None:
+    """By `init`, and after a conversion: to the end, with one count and one class order."""
+    source, converted = real_data("bccd.zip"), tmp_path / "cells.zip"
+    arguments = ("--to", "coco", "--fix", "DS040")
+    assert call("dataset", "convert", source, converted, *arguments, cwd=tmp_path)[0] == 0
+    found = []
+    for path in (source, converted):
+        job = tmp_path / path.stem
+        job.mkdir()
+        assert call("init", "cells", "--archive", path, cwd=job)[0] == 0
+        assert call("build", "bundles/cells/job.yaml", cwd=job)[0] == 0
+        smoke = ("--archive", path, "--device", "cpu", "--smoke")
+        code, answer, _ = call("run", "bundles/cells/upload", *smoke, cwd=job)
+        assert (code, answer["status"]) == (0, "ok-smoke")
+        data = answer["result"]["dataset"]
+        made = next(job.glob("runs/*/home/datasets/.jobgen/*/smoke/train.json"))
+        record = json.loads(made.read_text(encoding="utf-8"))
+        found.append((data["counts"], data["sha256"], [c["name"] for c in record["categories"]]))
+    assert found[0] == found[1]
+    assert found[0][0]["train"] == {"images": 205, "boxes": 2804}
+    assert found[0][2] == ["Platelets", "RBC", "WBC"]
+
+
 def test_plain_papermill_exits_non_zero_when_a_stage_fails(tmp_path: Path) -> None:
     environment = environments()["paddle2.6_py3.10"]
     python, _ = managed_python(environment, load_settings().cache, print)

@@ -198,10 +198,17 @@ def not_outside(data: DataSet, split: Split) -> Repair:
 
 
 def with_area(data: DataSet, split: Split) -> Repair:
-    missing = np.isnan(split.area)
+    return _new_areas(split, np.isnan(split.area))
+
+
+def true_area(data: DataSet, split: Split) -> Repair:
+    return _new_areas(split, np.asarray(split.solid & (split.area <= 0)))
+
+
+def _new_areas(split: Split, where: Mask) -> Repair:
     sides = split.boxes[:, 2] * split.boxes[:, 3]
-    fixed = replace(split, area=np.where(missing, sides, split.area))
-    return fixed, int(missing.sum()), "areas computed from the box"
+    fixed = replace(split, area=np.where(where, sides, split.area))
+    return fixed, int(where.sum()), "areas computed from the box"
 
 
 def with_crowd(data: DataSet, split: Split) -> Repair:
@@ -312,6 +319,7 @@ FIXES: dict[str, Callable[[DataSet, Split], Repair]] = {
     "DS040": not_empty,
     "DS046": unlike,
     "DS014": with_area,
+    "DS016": true_area,
     "DS015": with_crowd,
 }
 # Faults whose item a reader left out: writing what is left is the repair.

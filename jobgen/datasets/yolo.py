@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.found import WHOLE, below, group_splits, job_word, stem_of
 from jobgen.datasets.headers import Header, is_image, read_headers
@@ -26,8 +28,7 @@ from jobgen.datasets.record import (
     box_columns,
     integers,
 )
-from jobgen.errors import DatasetError, SpecError
-from jobgen.yamlio import load
+from jobgen.errors import DatasetError
 
 NAME_FILES = ("classes.txt", "obj.names", "names.txt", "predefined_classes.txt")
 LARGEST_CLASS = 9999
@@ -48,8 +49,9 @@ def _yaml_files(files: Contents) -> list[str]:
 def _read_yaml(files: Contents, name: str) -> dict[str, Any]:
     """A data.yaml; empty where it is none."""
     try:
-        value = load(files.read(name).decode("utf-8-sig"), name).value
-    except (SpecError, UnicodeDecodeError):
+        # Other people's YAML: numbers as keys are usual, and nothing in it is jobgen's to judge.
+        value = yaml.safe_load(files.read(name).decode("utf-8-sig"))
+    except (yaml.YAMLError, ValueError, RecursionError, DatasetError):
         return {}
     return value if isinstance(value, dict) and "names" in value and "train" in value else {}
 
@@ -160,7 +162,7 @@ def _class_names(files: Contents, layout: Layout) -> tuple[list[str], list[Troub
     for name in _yaml_files(files):
         names = _read_yaml(files, name).get("names")
         if isinstance(names, dict):
-            names = [names[key] for key in sorted(names, key=lambda key: int(str(key)))]
+            names = [names[key] for key in sorted(names, key=_class_number)]
         if isinstance(names, list) and names:
             return [str(name) for name in names], []
     for name in files.names:
@@ -171,6 +173,11 @@ def _class_names(files: Contents, layout: Layout) -> tuple[list[str], list[Troub
                 return lines, []
     place = layout.root or files.name
     return [], [Trouble("DS083", place, "neither data.yaml nor classes.txt")]
+
+
+def _class_number(key: Any) -> tuple[float, str]:
+    number = _number(str(key))
+    return (math.inf if number is None else number, str(key))
 
 
 @dataclass

@@ -26,7 +26,7 @@ def unreadable_file(facts: DataFacts, split: Split) -> Iterator[Hit]:
 @each_split(
     "DS011",
     ERROR,
-    why="PaddleDetection computes with it and stops in mid-epoch.",
+    why="Training stops with a TypeError; in val only at the first evaluation.",
     remedy=REPAIR.format("DS011") + ", where it means a number",
 )
 def wrong_type(facts: DataFacts, split: Split) -> Iterator[Hit]:
@@ -54,7 +54,7 @@ def missing_value(facts: DataFacts, split: Split) -> Iterator[Hit]:
     NOTE,
     "COCO file without info",
     why="pycocotools 2.0.9 and 2.0.10 stop at it in the first evaluation.",
-    remedy="jobgen's job takes other versions; elsewhere: " + REPAIR.format("DS013"),
+    remedy="A job of jobgen's replaces these versions; elsewhere: " + REPAIR.format("DS013"),
 )
 def no_info(facts: DataFacts, split: Split) -> Iterator[Hit]:
     if not split.has_info and not split.troubles:
@@ -69,6 +69,17 @@ def no_info(facts: DataFacts, split: Split) -> Iterator[Hit]:
 )
 def missing_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, np.isnan(split.area) & np.isfinite(split.boxes).all(axis=1))
+
+
+@each_split(
+    "DS016",
+    WARNING,
+    "annotation whose stated area is not positive",
+    why="PaddleDetection drops the box with a warning in the log, however large it is.",
+    remedy=REPAIR.format("DS016"),
+)
+def flat_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    return boxes_hit(split, split.solid & (split.area <= 0))
 
 
 @each_split(
@@ -113,7 +124,7 @@ def missing_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS022",
     ERROR,
     "id over 63 bits",
-    why="PaddleDetection keeps ids as 64-bit integers and stops with an OverflowError.",
+    why="PaddleDetection and pycocotools keep ids in 64-bit integers; it does not fit.",
     remedy="Number the items from 1, each kind for itself.",
 )
 def huge_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
