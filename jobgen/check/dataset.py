@@ -44,6 +44,7 @@ def _facts(
     into = [source.into for source in plan.spec.dataset.sources] if plan else []
     try:
         files = open_sources(paths, into)
+        files.progress = progress
     except DatasetError as error:
         refused = error.message.partition("(DS004): ")[2] or error.message
         return DataFacts(Contents(paths[0].name), None, plan, deep, refused, progress)

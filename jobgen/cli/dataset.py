@@ -47,7 +47,7 @@ def inspect(
     from jobgen.datasets.statistics import statistics, suggest_model
 
     console.json_output = json_output
-    data = look(path, pick)
+    data = look(path, pick, console.progress())
     figures = {split.name: statistics(split) for split in data}
     model, why = suggest_model(data)
     rows = figure_rows(data, figures)
@@ -98,7 +98,7 @@ def preview(
     console.json_output = json_output
     refuse_mount(output)
     progress = console.progress()
-    data = look(path, pick)
+    data = look(path, pick, progress)
     sheet = draw(data, output, faulty_images(data, progress), count, font, progress)
     console.result(output=str(output), **asdict(sheet))
     console.data(f"{output}: {sheet.images} images, {sheet.faulty} with faults first")
@@ -145,7 +145,9 @@ def split(
     from jobgen.datasets.split import split as split_set
 
     console.json_output = json_output
-    halves = split_set(look(source, pick), target, val, seed, group, console.progress())
+    progress = console.progress()
+    data = look(source, pick, progress)
+    halves = split_set(data, target, val, seed, group, progress)
     train, other = class_counts(halves.train), class_counts(halves.val)
     console.result(target=str(target), train=train, val=other, held_together=halves.held_together)
     console.data(
@@ -191,12 +193,13 @@ def convert(
     from jobgen.datasets.look import look
 
     console.json_output = json_output
-    data = look(source, pick)
+    progress = console.progress()
+    data = look(source, pick, progress)
     wanted = [code for value in codes for code in value.upper().split(",") if code]
     wanted = list(FIXES) if "ALL" in wanted else wanted
     own = data.layout.format
     chosen = to or ("coco" if own == "yolo" else own)
-    done = convert_set(data, target, chosen, wanted, console.progress())
+    done = convert_set(data, target, chosen, wanted, progress)
     console.result(target=str(target), format=chosen, **asdict(done))
     for line in [*done.repairs, *done.notes]:
         console.data(line)

@@ -64,6 +64,7 @@ def command(
     if len(dataset_ids) not in (0, len(paths)):
         raise click.UsageError("give --dataset-id for each --archive, in the same order")
     files = open_sources(paths)
+    files.progress = console.progress()
     data = read_layout(files, choose(files, pick))
     need_trainable(data, paths[0])
     sources = [source_of(p, n) for p, n in zip(paths, dataset_ids or [None] * 3, strict=False)]

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from jobgen.datasets.contents import Contents
+from jobgen.datasets.contents import Contents, Progress, silent
 from jobgen.datasets.found import below, group_splits, job_word, split_word
 from jobgen.datasets.headers import is_image
 from jobgen.datasets.record import (
@@ -180,7 +180,7 @@ def _is_annotation_file(files: Contents, name: str) -> bool:
         return meant
     if not all(key in data for key in (b'"images"', b'"annotations"')):
         return meant and not _is_json(data)
-    files.memo[name] = read_columns(own, data)
+    files.memo[name] = read_columns(own, data, files.progress)
     return True
 
 
@@ -228,21 +228,21 @@ def read_file(files: Contents, name: str) -> Columns:
             )
         own = posixpath.basename(name)
         try:
-            files.memo[name] = read_columns(own, files.read(name))
+            files.memo[name] = read_columns(own, files.read(name), files.progress)
         except DatasetError as error:
             files.memo[name] = _no_columns(own, error.message)
     found: Columns = files.memo[name]
     return found
 
 
-def read_columns(place: str, data: bytes) -> Columns:
+def read_columns(place: str, data: bytes, progress: Progress = silent) -> Columns:
     """The columns of an annotation file: quickly where all types are right, else item by item."""
     digest = sha256(data)
     plain = data[3:] if data.startswith(b"\xef\xbb\xbf") else data
     try:
         return Columns(place, digest, _typed_columns(msgspec.json.decode(plain, type=_File)), [])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError):
-        return Columns(place, digest, *_loose_columns(place, plain))
+        return Columns(place, digest, *_loose_columns(place, plain, progress))
 
 
 def _typed_columns(record: _File) -> dict[str, Any]:
@@ -277,9 +277,11 @@ def _link(values: dict[str, Any], images: Any, classes: Any) -> None:
     values["unknown_classes"] = classes[values["class_of"] == UNKNOWN]
 
 
-def _loose_columns(place: str, data: bytes) -> tuple[dict[str, Any], list[Trouble]]:
+def _loose_columns(
+    place: str, data: bytes, progress: Progress
+) -> tuple[dict[str, Any], list[Trouble]]:
     """The columns of a file with faults: each is told, and what can be meant is taken."""
-    loose = _Loose(place)
+    loose = _Loose(place, progress)
     record: Any = {}
     try:
         record = json.loads(data.decode("utf-8"))
@@ -298,8 +300,9 @@ def _loose_columns(place: str, data: bytes) -> tuple[dict[str, Any], list[Troubl
 class _Loose:
     """Takes items one by one and tells what is wrong with them."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, progress: Progress = silent) -> None:
         self.place = place
+        self.progress = progress
         self.troubles: list[Trouble] = []
 
     def tell(self, code: str, detail: str, lost: bool = True) -> None:
@@ -337,7 +340,9 @@ class _Loose:
         wanted, each with its place in the list."""
         found = record.get(kind)
         kept = []
-        for place, item in enumerate(found if isinstance(found, list) else []):
+        items = found if isinstance(found, list) else []
+        for place, item in enumerate(items):
+            self.progress(f"reading {self.place}", place, len(items))
             if not isinstance(item, dict):
                 self.tell("DS011", f"an item of {kind} is {_short(item)}")
             elif item.get("id") is None:

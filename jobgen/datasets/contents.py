@@ -36,8 +36,10 @@ class Contents:
     """The files of one source, by relative path, in the order in which they lie there.
 
     `faults` are entries that no job would unpack, as (code, detail); `litter` counts
-    what a system left behind. `names` has neither.
+    what a system left behind. `names` has neither. Readers call `progress` on long work.
     """
+
+    progress: Progress = staticmethod(silent)
 
     def __init__(self, name: str) -> None:
         self.name = name

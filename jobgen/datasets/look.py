@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from jobgen.datasets import coco, voc, yolo
-from jobgen.datasets.contents import Contents, open_contents
+from jobgen.datasets.contents import Contents, Progress, open_contents, silent
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout
 from jobgen.errors import DatasetError
 from jobgen.runtime.faults import FAULTS
@@ -54,9 +54,10 @@ def read_layout(files: Contents, layout: Layout) -> DataSet:
     return data
 
 
-def look(path: Path, pick: int | None = None) -> DataSet:
+def look(path: Path, pick: int | None = None, progress: Progress = silent) -> DataSet:
     """Find out what `path` holds. Raises DatasetError where that is not clear."""
     files = open_contents(path)
+    files.progress = progress
     return read_layout(files, choose(files, pick))
 
 

@@ -150,7 +150,9 @@ class _Reader:
     def read(self) -> None:
         images = self.images_by_stem()
         known = self.files.sizes
-        for stem in self.stems():
+        stems = self.stems()
+        for number, stem in enumerate(stems, 1):
+            self.files.progress(f"reading {self.place}", number, len(stems))
             place = posixpath.join(self.folder("annotations"), f"{stem}.xml")
             if place not in known:
                 self.tell("DS077", self.place, stem)

@@ -214,8 +214,9 @@ class _Reader:
             place = label_path(path, texts)
             self.sources.append(place if place in texts else "")
         there = [name for name in self.names if name in self.files.sizes]
-        self.headers = read_headers(self.files, there)
+        self.headers = read_headers(self.files, there, self.files.progress)
         for row, place in enumerate(self.sources):
+            self.files.progress(f"reading {self.place}", row, len(self.sources))
             if place:
                 self.label_file(place, row)
 
