@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from jobgen.datasets.record import DataSet
 from jobgen.datasets.ships import make_ships
 from tests.conftest import Answer, real_data
 from tests.sets import Coco, Plain, picture, voc, write_zip, yolo
+
+Files = dict[str, bytes]
 
 
 def boxes_of(data: DataSet) -> list[tuple[str, str, list[float]]]:
@@ -168,7 +171,7 @@ def test_names_that_voc_can_not_have_are_changed(
     [
         ("new.tar", [], 4, "is not named .zip"),
         ("there.zip", [], 4, "is there already"),
-        ("new.zip", ["--fix", "DS053"], 4, "DS053 has no safe repair"),
+        ("new.zip", ["--fix", "DS053"], 2, "--fix DS053: no safe repair"),
         ("new.zip", [], 4, "missing image (DS050): 1"),
     ],
 )
@@ -248,3 +251,106 @@ def test_pictures_are_shown_as_opencv_decodes_them() -> None:
     stretched = open_picture(buffer.getvalue())
     assert stretched.getpixel((0, 0)) == (0, 0, 0)
     assert stretched.getpixel((1, 0)) == (255, 255, 255)
+
+
+def converted(jobgen: Callable[..., Answer], folder: Path, files: Files, codes: str) -> Answer:
+    path = write_zip(folder / "set.zip", files)
+    return jobgen("dataset", "convert", path, folder / "new.zip", "--fix", codes)
+
+
+def test_a_box_that_can_not_be_read_is_never_dropped(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = voc()
+    made.change("Annotations/0001.xml", "<xmin>4</xmin>", "<xmin>four</xmin>")
+    made.change("Annotations/0002.xml", "<name>ship</name>", "<name></name>")
+    answer = converted(jobgen, tmp_path, made.all_files(), "all")
+    assert answer.code == 4
+    assert "value of the wrong type (DS011): 1; missing value (DS012): 1" in answer.err
+    assert not (tmp_path / "new.zip").exists()
+
+
+def test_a_turned_image_keeps_its_warning(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    """The size that EXIF hides is not made the stated one: the boxes were drawn on the other."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = Coco()
+    made.files["images/0001.jpg"] = picture(1, exif=exif)
+    assert converted(jobgen, tmp_path, made.all_files(), "all").code == 0
+    found = jobgen("check", tmp_path / "new.zip", "--json").json["findings"]
+    assert [finding["code"] for finding in found] == ["DS058"]
+
+
+def test_two_classes_of_one_name_are_not_joined(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = Coco()
+    for record in (made.train, made.val):
+        record["categories"][1]["name"] = "ship"
+    assert converted(jobgen, tmp_path, made.all_files(), "all").code == 0
+    found = jobgen("check", tmp_path / "new.zip", "--json").json["findings"]
+    assert {finding["code"] for finding in found} == {"DS034"}
+
+
+def test_names_of_another_machine_are_repaired(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = Coco()
+    made.train["images"][0]["file_name"] = "images\\0001.jpg"
+    made.train["images"][1]["file_name"] = "D:\\data\\images\\0002.jpg"
+    made.train["images"][2]["file_name"] = "0003.JPG"
+    path = write_zip(tmp_path / "set.zip", made.all_files())
+    answer = jobgen("check", path)
+    assert "image whose name is written otherwise: 3" in answer.out
+    assert "(backslashes)" in answer.out
+    assert "(letter case)" in answer.out
+    fixed = jobgen("dataset", "convert", path, tmp_path / "new.zip", "--fix", "DS054")
+    assert fixed.code == 0, fixed.err
+    assert jobgen("check", tmp_path / "new.zip").out.startswith("nothing found")
+
+
+def test_the_edge_is_cut_where_the_rule_finds_it(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = Coco()
+    made.train["annotations"][0].update(bbox=[-0.5, 5, 16, 20])
+    made.train["annotations"][2].update(bbox=[-4, 5, 16, 20])
+    answer = converted(jobgen, tmp_path, made.all_files(), "DS042")
+    assert "DS042  train.json: 1 boxes cut at the image's edge" in answer.out
+    boxes = look(tmp_path / "new.zip").splits["train"].boxes.tolist()
+    assert boxes[0] == [-0.5, 5, 16, 20]
+    assert boxes[2] == [0, 5, 12, 20]
+
+
+@pytest.mark.parametrize("command", [["inspect", "--html"], ["preview", "-o"]])
+def test_the_set_itself_is_never_replaced(
+    jobgen: Callable[..., Answer], tmp_path: Path, command: list[str]
+) -> None:
+    path = write_zip(tmp_path / "set.zip", Coco().all_files())
+    before = path.read_bytes()
+    answer = jobgen("dataset", command[0], path, command[1], path)
+    assert answer.code == 4
+    assert path.read_bytes() == before
+
+
+def test_nothing_left_is_an_error(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    made = Coco(files={})
+    answer = converted(jobgen, tmp_path, made.all_files(), "DS050")
+    assert answer.code == 4
+    assert "nothing would be left of train.json" in answer.err
+
+
+def test_hints_can_be_pasted(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    folder = tmp_path / "数据 (1)"
+    folder.mkdir()
+    made = Coco()
+    del made.train["annotations"][0]["area"]
+    path = write_zip(folder / "my set.zip", made.all_files())
+    answer = jobgen("check", path)
+    assert f'Fix: jobgen dataset convert "{path}" DST.zip --fix DS014' in answer.out
+    (line,) = [line for line in answer.out.splitlines() if "Fix:" in line]
+    words = shlex.split(
+        line.partition("Fix: jobgen ")[2].replace("DST.zip", str(tmp_path / "d.zip"))
+    )
+    assert jobgen(*words).code == 0
+    assert jobgen("check", tmp_path / "d.zip").out.startswith("nothing found")

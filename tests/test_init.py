@@ -193,11 +193,11 @@ def test_what_is_not_clear_is_asked(
 
 def test_the_way_out_is_named(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
     path = made(tmp_path / "x.zip", "train.json", "1.jpg")
-    assert f"jobgen dataset split {path} x-split.zip" in init(jobgen, path).err
+    assert f"jobgen dataset split {path} x-new.zip" in init(jobgen, path).err
     path = write_zip(tmp_path / "y.zip", yolo().all_files())
     answer = init(jobgen, path)
     assert answer.code == 4
-    assert f"jobgen dataset convert {path} y-coco.zip --to coco" in answer.err
+    assert f"jobgen dataset convert {path} y-new.zip --to coco" in answer.err
 
 
 def test_several_sets_are_listed_and_one_is_picked(

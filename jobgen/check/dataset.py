@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jobgen.check.facts import DataFacts
 from jobgen.check.rules import Rule, in_order, rules, run_rules
-from jobgen.datasets.contents import Contents, Progress, silent
+from jobgen.datasets.contents import Contents, Progress, shown, silent
 from jobgen.datasets.look import candidates, choose, layout_of_job, read_layout
 from jobgen.datasets.record import DataSet
 from jobgen.datasets.sources import open_sources
@@ -35,7 +35,9 @@ def check_dataset(
             raise DatasetError(f"{path} is not there")
     facts = _facts(paths, plan, pick, deep, progress)
     found = in_order(run_rules(chosen, facts, facts.splits))
-    return Findings(replace(f, hint=f.hint.replace("SRC", str(paths[0]))) for f in found)
+    # A command for one source: that of several stays to be filled in.
+    source = shown(paths[0]) if len(paths) == 1 else "SRC"
+    return Findings(replace(f, hint=f.hint.replace("SRC", source)) for f in found)
 
 
 def _facts(

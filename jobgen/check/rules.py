@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from jobgen.errors import SpecError
 from jobgen.findings import Finding, Findings, Severity
 from jobgen.runtime.faults import FAULTS
-from jobgen.spec import nearest
 
 EXAMPLES = 3
 FAMILIES = ("jobgen.check.data",)
@@ -55,6 +53,11 @@ class Rule:
     name: str
     per_split: bool
     find: Find
+
+
+def repair(code: str) -> str:
+    """The command that repairs what a rule finds."""
+    return f"jobgen dataset convert SRC DST.zip --fix {code}"
 
 
 REGISTERED: dict[str, Rule] = {}
@@ -103,12 +106,12 @@ def rules() -> dict[str, Rule]:
 def chosen_rules(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> list[Rule]:
     """The rules whose code begins with one of `select`, less those of `ignore`.
 
-    Raises SpecError for a beginning that no code has.
+    Raises ValueError for a beginning that no code has.
     """
     known = rules()
     for prefix in (*select, *ignore):
         if not prefix or not any(code.startswith(prefix) for code in known):
-            raise SpecError(f"no rule begins with {prefix!r}{nearest(prefix, list(known))}")
+            raise ValueError(f"no rule begins with {prefix!r}; jobgen check --rules lists them")
     wanted = [rule for rule in known.values() if not select or rule.code.startswith(tuple(select))]
     return [rule for rule in wanted if not (ignore and rule.code.startswith(tuple(ignore)))]
 

@@ -48,7 +48,10 @@ def command(
     from jobgen.check.rules import chosen_rules
 
     console.json_output = json_output
-    chosen = chosen_rules(_codes(select), _codes(ignore))
+    try:
+        chosen = chosen_rules(_codes(select), _codes(ignore))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     if list_rules:
         _show_rules(console, chosen)
         return
@@ -58,7 +61,7 @@ def command(
 
 
 def _codes(values: tuple[str, ...]) -> list[str]:
-    return [code for value in values for code in value.upper().split(",")]
+    return [code for value in values for code in value.upper().split(",") if code]
 
 
 def _check(

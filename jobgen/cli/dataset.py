@@ -43,10 +43,14 @@ def inspect(
     console: Console, path: Path, html: Path | None, pick: int | None, json_output: bool
 ) -> None:
     """Show what PATH (an archive or a folder) holds, and what it means for training."""
+    from jobgen.datasets.contents import shown
     from jobgen.datasets.look import look
+    from jobgen.datasets.sources import check_output
     from jobgen.datasets.statistics import statistics, suggest_model
 
     console.json_output = json_output
+    if html is not None:
+        check_output(html, path, (".html", ".htm"))
     data = look(path, pick, console.progress())
     figures = {split.name: statistics(split) for split in data}
     model, why = suggest_model(data)
@@ -67,7 +71,7 @@ def inspect(
     )
     console.data(table(rows))
     console.data(f"Suggested model: {model}: {why}.")
-    console.say(f"Next: jobgen check {path}\nthen: jobgen init NAME --archive {path}")
+    console.say(f"Next: jobgen check {shown(path)}\nthen: jobgen init NAME --archive {shown(path)}")
 
 
 @command.command(
@@ -93,10 +97,10 @@ def preview(
     from jobgen.check.dataset import faulty_images
     from jobgen.datasets.look import look
     from jobgen.datasets.preview import preview as draw
-    from jobgen.datasets.sources import refuse_mount
+    from jobgen.datasets.sources import check_output
 
     console.json_output = json_output
-    refuse_mount(output)
+    check_output(output, path, (".png",))
     progress = console.progress()
     data = look(path, pick, progress)
     sheet = draw(data, output, faulty_images(data, progress), count, font, progress)
@@ -140,6 +144,7 @@ def split(
     For a set without splits, or with one. Images of the same bytes stay
     together, so that nothing of val is trained on.
     """
+    from jobgen.datasets.contents import shown
     from jobgen.datasets.look import look
     from jobgen.datasets.split import class_counts
     from jobgen.datasets.split import split as split_set
@@ -156,7 +161,7 @@ def split(
     )
     for name, count in train.items():
         console.data(f"class {name}: {count} + {other[name]} boxes")
-    console.say(f"Next: jobgen init NAME --archive {target}")
+    console.say(f"Next: jobgen init NAME --archive {shown(target)}")
 
 
 @command.command(
@@ -188,15 +193,21 @@ def convert(
 
     Nothing is repaired unasked, and every repair is listed.
     """
+    from jobgen.datasets.contents import shown
     from jobgen.datasets.convert import convert as convert_set
     from jobgen.datasets.fix import FIXES
     from jobgen.datasets.look import look
 
     console.json_output = json_output
     progress = console.progress()
-    data = look(source, pick, progress)
-    wanted = [code for value in codes for code in value.upper().split(",") if code]
+    wanted = [code for value in codes for code in value.upper().split(",")]
     wanted = list(FIXES) if "ALL" in wanted else wanted
+    unknown = [code for code in wanted if code not in FIXES]
+    if unknown:
+        raise click.UsageError(
+            f"--fix {','.join(unknown)}: no safe repair; repaired are {', '.join(FIXES)}"
+        )
+    data = look(source, pick, progress)
     own = data.layout.format
     chosen = to or ("coco" if own == "yolo" else own)
     done = convert_set(data, target, chosen, wanted, progress)
@@ -207,7 +218,7 @@ def convert(
         after = done.after[name]
         console.data(f"{name}: {images} images, {boxes} boxes -> {after[0]}, {after[1]}")
     console.data(f"{target}: {chosen}")
-    console.say(f"Next: jobgen check {target}")
+    console.say(f"Next: jobgen check {shown(target)}")
 
 
 def figure_rows(data: DataSet, splits: Mapping[str, Statistics]) -> list[tuple[str, list[str]]]:

@@ -45,6 +45,7 @@ def command(
     pick: int | None, json_output: bool,
 ) -> None:  # fmt: skip
     """Look at a data set and write NAME's job.yaml: splits, classes, counts, hashes."""
+    from jobgen.datasets.contents import shown
     from jobgen.datasets.job import job_text, need_trainable
     from jobgen.datasets.look import choose, read_layout
     from jobgen.datasets.sources import open_sources, refuse_mount, source_of, the_mounted_source
@@ -67,7 +68,8 @@ def command(
     files.progress = console.progress()
     data = read_layout(files, choose(files, pick))
     need_trainable(data, paths[0])
-    sources = [source_of(p, n) for p, n in zip(paths, dataset_ids or [None] * 3, strict=False)]
+    ids = dataset_ids or [None] * len(paths)
+    sources = [source_of(p, n) for p, n in zip(paths, ids, strict=True)]
     suggested, why = suggest_model(data)
     choice = {"config": model or suggested, "pretrained": "coco"}
     text = job_text(name, environment, sources, data, choice, {"epochs": epochs}, language)
@@ -78,8 +80,8 @@ def command(
     console.data(f"{files.name}: {_summary(data)}\n{path}")
     if model is None:
         console.say(f"model {suggested}: {why} (another one: --model)")
-    given = " ".join(f"--archive {p}" for p in paths)
-    console.say(f"Next: jobgen check {path} {given}\nthen: jobgen build {path}")
+    given = " ".join(f"--archive {shown(p)}" for p in paths)
+    console.say(f"Next: jobgen check {shown(path)} {given}\nthen: jobgen build {shown(path)}")
 
 
 def _summary(data: DataSet) -> str:

@@ -32,6 +32,7 @@ from jobgen.errors import DatasetError
 from jobgen.files import sha256
 from jobgen.runtime.voc import coco_box, coco_image, coco_text, empty_record
 
+USUAL_FOLDERS = ("images", "jpegimages", "image", "imgs", "img")
 LARGEST_ID = 2**63 - 1
 UNSET = msgspec.UNSET
 
@@ -67,7 +68,10 @@ class _File(msgspec.Struct, gc=False):
 def layouts(files: Contents) -> list[Layout]:
     """The COCO sets among the files. Raises DatasetError where images can't be placed."""
     found = []
-    for group in group_splits(n for n in files.names if _is_annotation_file(files, n)):
+    names = [name for name in files.names if _is_annotation_file(files, name)]
+    # Captions have no categories: where others have, they are no candidates.
+    boxed = [name for name in names if _may_have_boxes(read_file(files, name))]
+    for group in group_splits(boxed or names):
         folders = {
             split: _image_folder(files, split, name, read_file(files, name).values["image_names"])
             for split, name in group.items()
@@ -80,6 +84,11 @@ def layouts(files: Contents) -> list[Layout]:
         }
         found.append(Layout("coco", root, splits))
     return found
+
+
+def _may_have_boxes(columns: Columns) -> bool:
+    unread = any(trouble.code == "DS010" for trouble in columns.troubles)
+    return unread or bool(columns.values["class_names"])
 
 
 def read(files: Contents, layout: Layout) -> DataSet:
@@ -475,9 +484,10 @@ def _image_folder(files: Contents, split: str, source: str, wanted: Sequence[str
     most = max(votes.values())
     best = sorted(folder for folder, count in votes.items() if count == most)
     named = [folder for folder in best if split_word(folder)[0] == split]
+    usual = [folder for folder in best if posixpath.basename(folder).lower() in USUAL_FOLDERS]
     shared = {folder: _shared_folders(folder, posixpath.dirname(source)) for folder in best}
     near = [folder for folder in best if shared[folder] == max(shared.values())]
-    for found in (best, named, near):
+    for found in (best, named, near, usual):
         if len(found) == 1:
             return found[0]
     raise DatasetError(f"the images of {split} lie in {', '.join(best)}", "Keep just one of them.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import tarfile
 import threading
@@ -43,6 +44,8 @@ class Contents:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # As the user gave it, for commands that can be pasted.
+        self.given = name
         self.names: list[str] = []
         self.sizes: dict[str, int] = {}
         self.faults: list[tuple[str, str]] = []
@@ -99,16 +102,22 @@ class Contents:
 
 def open_contents(path: Path) -> Contents:
     """A folder, a zip, a tar or a lone annotation file. Raises DatasetError."""
+    files = _open(path)
+    files.given = shown(path)
+    return files
+
+
+def _open(given: Path) -> Contents:
     # A link keeps its own name, as `folder:` in job.yaml has it.
-    path = Path(os.path.abspath(path))  # noqa: PTH100
+    path = Path(os.path.abspath(given))  # noqa: PTH100
     if not path.exists():
-        raise DatasetError(f"{path} is not there")
+        raise DatasetError(f"{given} is not there")
     if path.is_dir():
         return Folder(path)
     if path.suffix.lower() == ".json":
         return LoneFile(path)
     if not path.is_file():
-        raise DatasetError(f"{path} is neither a file nor a folder")
+        raise DatasetError(f"{given} is neither a file nor a folder")
     try:
         archive, members = list_archive(str(path))
     except StageError as error:
@@ -117,17 +126,32 @@ def open_contents(path: Path) -> Contents:
     return kind(path, archive, members)
 
 
+def shown(path: Path) -> str:
+    """A path as it can be pasted into a shell, of Windows too."""
+    text = str(path)
+    return text if re.fullmatch(r"[\w./\\:+-]+", text) else f'"{text}"'
+
+
+def decoded(data: bytes) -> str:
+    """Text as its maker meant it: UTF-8, else GBK, as editors on Chinese Windows write."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("gb18030", "replace")
+
+
 class Folder(Contents):
     """An unpacked folder. Its files keep its own name in front, as below datasets/."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path.name)
         self._folder = path
-        for found in sorted(path.rglob("*")):
-            name = f"{path.name}/{found.relative_to(path).as_posix()}"
-            if is_litter(found.name):
+        for found in _files_below(path):
+            relative = found.relative_to(path).as_posix()
+            name = f"{path.name}/{relative}"
+            if is_litter(relative):
                 self.litter.append(name)
-            elif found.is_file():
+            else:
                 self.names.append(name)
                 self.sizes[name] = found.stat().st_size
 
@@ -140,6 +164,19 @@ class Folder(Contents):
     def _head(self, name: str, size: int) -> bytes:
         with self.path_of(name).open("rb") as stream:
             return stream.read(size)
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    """Every file, links to folders followed; a folder is entered once."""
+    seen = set()
+    for folder, inner, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner.sort()
+        yield from (place for name in sorted(names) if (place := Path(folder, name)).is_file())
 
 
 class LoneFile(Contents):
@@ -271,6 +308,7 @@ class Joined(Contents):
 
     def __init__(self, parts: Sequence[tuple[Contents, str]]) -> None:
         super().__init__(" + ".join(part.name for part, _ in parts))
+        self.given = " ".join(part.given for part, _ in parts)
         self._home: dict[str, tuple[Contents, str]] = {}
         for part, into in parts:
             for name in part.names:

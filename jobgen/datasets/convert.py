@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,10 +12,10 @@ import numpy as np
 
 from jobgen.datasets import coco
 from jobgen.datasets.contents import Progress, silent
-from jobgen.datasets.fix import fix
+from jobgen.datasets.fix import FIXES, fix
 from jobgen.datasets.found import job_word, stem_of
 from jobgen.datasets.headers import is_image
-from jobgen.datasets.look import FORMATS, STOPPING
+from jobgen.datasets.look import FORMATS, stops
 from jobgen.datasets.package import Entry, check_target, write_zip
 from jobgen.datasets.record import UNKNOWN, DataSet
 from jobgen.errors import DatasetError
@@ -44,8 +44,9 @@ def convert(
     """
     check_target(target)
     before = counts(data)
+    codes = list(codes)
     data, repairs = fix(data, codes)
-    refuse_broken(data)
+    refuse_broken(data, codes)
     anew = not to == data.layout.format == "coco"
     if anew:
         refuse_classes(data)
@@ -80,24 +81,33 @@ def set_name(data: DataSet, target: Path) -> str:
     return f"{name}_set" if name in DOWNLOADED_NAMES else name
 
 
-def refuse_broken(data: DataSet) -> None:
+def refuse_broken(data: DataSet, repaired: Collection[str] = ()) -> None:
     """Raise DatasetError where what would be written is not the whole set, or could not be."""
-    found: Counter[str] = Counter()
-    for trouble in data.all_troubles:
-        if trouble.code in STOPPING:
-            found[trouble.code] += 1
+    found: Counter[str] = Counter(code for code, _ in data.contents.faults if code == "DS005")
+    found.update(trouble.code for trouble in data.all_troubles if stops(trouble))
     for split in data:
         found["DS023"] += int((split.image_of == UNKNOWN).sum())
         found["DS030"] += int((split.class_of == UNKNOWN).sum())
         found["DS050"] += sum(path not in data.contents.sizes for path in split.paths)
         found["DS045"] += int((~np.isfinite(split.boxes).all(axis=1)).sum())
+        if not any(stops(t) for t in split.troubles):
+            found["DS012"] += int(((split.widths <= 0) | (split.heights <= 0)).sum())
     codes = sorted(code for code, count in found.items() if count)
     if codes:
-        faults = "; ".join(f"{FAULTS[code]} ({code}): {found[code]}" for code in codes)
+        titles = (f"{FAULTS.get(code, 'fault')} ({code}): {found[code]}" for code in codes)
+        hint = f"See them: jobgen check {data.contents.given}"
+        repairs = [code for code in codes if code in FIXES and code not in repaired]
+        if repairs:
+            hint += f"; to leave them out or repair them: --fix {','.join(repairs)}"
         raise DatasetError(
-            f"{data.contents.name} can't be written as it is: {faults}",
-            f"See them: jobgen check {data.contents.name}; leave them out: --fix {','.join(codes)}",
+            f"{data.contents.name} can't be written as it is: {'; '.join(titles)}", hint
         )
+    for split in data:
+        if not split.images:
+            raise DatasetError(
+                f"nothing would be left of {split.place}",
+                f"See what is wrong with it: jobgen check {data.contents.given}",
+            )
 
 
 def refuse_classes(data: DataSet) -> None:
@@ -132,6 +142,13 @@ def _losses(data: DataSet, to: str) -> Iterator[str]:
         yield f"{crowd} crowd annotations become plain boxes"
     if data.layout.format == "coco":
         yield "segmentation and the like are left out; boxes stay"
+    if data.layout.format == "voc":
+        yield "difficult, pose and the like are left out; boxes stay"
+    if to == "voc":
+        used = {split.class_names[row] for split in data for row in np.unique(split.class_of)}
+        unused = [name for name in data.classes if name not in used]
+        if unused:
+            yield f"classes without a box have no place in VOC: {', '.join(unused)}"
 
 
 def _as_they_lie(data: DataSet) -> Iterator[tuple[str, str]]:
@@ -154,9 +171,9 @@ def _voc(data: DataSet) -> tuple[DataSet, dict[str, str]]:
     for split in data:
         names = []
         for name, path in zip(split.image_names, split.paths, strict=True):
-            if not name.endswith(IMAGE_ENDINGS):
+            if not name.lower().endswith(IMAGE_ENDINGS):
                 raise DatasetError(
-                    f"{name}: VOC sets hold {', '.join(IMAGE_ENDINGS[:4])} only",
+                    f"{name}: VOC sets hold {', '.join(IMAGE_ENDINGS)} only",
                     "Convert to COCO instead: --to coco",
                 )
             own = _free_name(name, split.name, path, taken)

@@ -11,26 +11,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from jobgen.datasets.contents import Contents
 from jobgen.datasets.headers import Header, read_headers
 from jobgen.datasets.record import UNKNOWN, DataSet, Floats, Ints, Mask, Split, Trouble
-from jobgen.errors import DatasetError
 
+# VOC counts pixels from 1, and rounding moves an edge by less than one: neither is a fault.
+TOLERANCE = 1.0
 # The repaired split, how many things were changed, and what was done to them.
 Repair = tuple[Split, int, str]
 
 
 def fix(data: DataSet, codes: Iterable[str]) -> tuple[DataSet, list[str]]:
-    """Repair what `codes` name, in the order of this file; the lines say what was done.
-
-    Raises DatasetError for a code that has no safe repair.
-    """
+    """Repair what `codes` name, in the order of this file; the lines say what was done."""
     wanted = set(codes)
-    unknown = sorted(wanted - set(FIXES))
-    if unknown:
-        raise DatasetError(
-            f"{', '.join(unknown)} has no safe repair",
-            f"Repaired are: {', '.join(FIXES)}. What the others need: jobgen check --rules",
-        )
     done = []
     for code, repair in FIXES.items():
         if code in wanted:
@@ -40,7 +33,8 @@ def fix(data: DataSet, codes: Iterable[str]) -> tuple[DataSet, list[str]]:
                     fixed[name], count, what = repair(data, split)
                 if count:
                     done.append(f"{code}  {split.place}: {count} {what}")
-                fixed[name].troubles[:] = _remaining(fixed[name].troubles, code)
+                left = _remaining(fixed[name].troubles, code)
+                fixed[name] = replace(fixed[name], troubles=left)
             first = next(iter(fixed.values()))
             data = replace(data, splits=fixed, classes=list(first.class_names))
     return data, done
@@ -71,7 +65,7 @@ def real_sizes(data: DataSet, split: Split) -> Repair:
     np.maximum.at(right, split.image_of[known], split.boxes[known, 0] + split.boxes[known, 2])
     np.maximum.at(bottom, split.image_of[known], split.boxes[known, 1] + split.boxes[known, 3])
     differ = (widths != split.widths) | (heights != split.heights)
-    good = differ & (right <= widths) & (bottom <= heights)
+    good = differ & (split.widths > 0) & (right <= widths) & (bottom <= heights)
     fixed = replace(
         split,
         widths=np.where(good, widths, split.widths),
@@ -87,7 +81,7 @@ def _real_sizes(data: DataSet, split: Split, rows: list[int]) -> tuple[Ints, Int
     count = 0
     for row in there:
         header = headers[split.path(row)]
-        if isinstance(header, Header):
+        if isinstance(header, Header) and not header.agrees(split.size(row)):
             widths[row], heights[row] = header.shown
             count += 1
     return widths, heights, count
@@ -98,22 +92,39 @@ def with_info(data: DataSet, split: Split) -> Repair:
 
 
 def nearest_names(data: DataSet, split: Split) -> Repair:
-    """File names that differ from the image's own only in letter case or Unicode form."""
-    near: dict[str, list[str]] = {}
-    for name in data.contents.names:
-        near.setdefault(folded(name), []).append(name)
+    """File names that mean an image of the set and are written otherwise."""
     names, count = list(split.image_names), 0
-    for row, path in enumerate(split.paths):
-        found = near.get(folded(path), [])
-        if path not in data.contents.sizes and len(found) == 1:
-            names[row] = found[0][len(split.folder) + 1 if split.folder else 0 :]
+    for row in range(split.images):
+        real = meant_path(data.contents, split, row)
+        if real is not None:
+            names[row] = real[len(split.folder) + 1 if split.folder else 0 :]
             count += 1
     return replace(split, image_names=names), count, "names written as the images have them"
 
 
+def meant_path(files: Contents, split: Split, row: int) -> str | None:
+    """The one image that a row's name means, where it is not there under that name: other letter
+    case, Unicode form or slashes, or a path that another machine had."""
+    path, name = split.path(row), split.image_names[row]
+    if path in files.sizes:
+        return None
+    index: dict[str, list[str]] = files.memo.setdefault(" folded", {})
+    if not index:
+        for known in files.names:
+            index.setdefault(folded(known), []).append(known)
+    tries = [path]
+    if name.startswith("/") or "\\" in name or ":" in name:
+        tries.append(f"{split.folder}/{name.replace(chr(92), '/').rpartition('/')[2]}".lstrip("/"))
+    for wanted in tries:
+        found = index.get(folded(wanted), [])
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
 def folded(name: str) -> str:
     """What names have in common that some system takes for one."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold()
 
 
 def without_missing(data: DataSet, split: Split) -> Repair:
@@ -139,7 +150,10 @@ def unique_ids(data: DataSet, split: Split) -> Repair:
 
 
 def same_classes(data: DataSet, split: Split) -> Repair:
-    """The categories of every split in the order of the first, then those it lacks."""
+    """The categories of every split in the order of the first, then those it lacks; two classes
+    of one name are nobody's to join."""
+    if any(len(set(other.class_names)) < len(other.class_names) for other in data):
+        return split, 0, ""
     names = list(dict.fromkeys(name for other in data for name in other.class_names))
     ids = {
         name: number
@@ -169,27 +183,16 @@ def straight_corners(data: DataSet, split: Split) -> Repair:
 
 def inside(data: DataSet, split: Split) -> Repair:
     """Boxes that reach outside, cut at the image's edge; see DS043 for those wholly outside."""
-    width, height, known = image_sizes(split)
+    width, height, _ = image_sizes(split)
     left, top, right, bottom = edges(split.boxes)
-    cut = np.stack(
-        [
-            np.clip(left, 0, width),
-            np.clip(top, 0, height),
-            np.clip(right, 0, width),
-            np.clip(bottom, 0, height),
-        ],
-        axis=1,
-    )
-    partly = known & split.solid & (cut[:, 2] > cut[:, 0]) & (cut[:, 3] > cut[:, 1])
-    cut[:, 2:] -= cut[:, :2]
-    changed = partly & (np.abs(cut - split.boxes) > 1e-9).any(axis=1)
-    boxes = np.where(changed[:, None], cut, split.boxes)
+    low, high = np.zeros(len(split)), np.stack([width, height], axis=1)
+    corner = np.stack([np.maximum(left, low), np.maximum(top, low)], axis=1)
+    far = np.minimum(np.stack([right, bottom], axis=1), high)
+    changed = beyond_the_edge(split) > 0
+    boxes = np.where(changed[:, None], np.concatenate([corner, far - corner], axis=1), split.boxes)
     area = np.where(changed, boxes[:, 2] * boxes[:, 3], split.area)
-    return (
-        replace(split, boxes=boxes, area=area),
-        int(changed.sum()),
-        "boxes cut at the image's edge",
-    )
+    fixed = replace(split, boxes=boxes, area=area)
+    return fixed, int(changed.sum()), "boxes cut at the image's edge"
 
 
 def not_outside(data: DataSet, split: Split) -> Repair:
@@ -267,6 +270,16 @@ def image_sizes(split: Split) -> tuple[Floats, Floats, Mask]:
     width = split.widths[split.image_of].astype(np.float64)
     height = split.heights[split.image_of].astype(np.float64)
     return width, height, (split.image_of >= 0) & (width > 0) & (height > 0)
+
+
+def beyond_the_edge(split: Split) -> Floats:
+    """By how many pixels a box reaches outside its image, (M,); 0 within the tolerance, and for
+    one that lies outside altogether."""
+    width, height, known = image_sizes(split)
+    left, top, right, bottom = edges(split.boxes)
+    by = np.stack([-left, -top, right - width, bottom - height]).max(axis=0, initial=0)
+    partly = known & split.solid & ~outside(split) & (by > TOLERANCE)
+    return np.asarray(np.where(partly, by, 0.0))
 
 
 def outside(split: Split) -> Mask:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from jobgen.datasets.record import EVAL, TRAIN
 
@@ -45,15 +45,23 @@ def split_word(text: str) -> tuple[str | None, str]:
     return None, text
 
 
-def group_splits(names: Iterable[str]) -> list[dict[str, str]]:
+def group_splits(
+    names: Iterable[str], words: Mapping[str, str] | None = None
+) -> list[dict[str, str]]:
     """Files as data sets: names that differ in the word for the split only belong together.
 
     Each group is {split: name}; a name without such a word is a group {WHOLE: name} of
-    its own. `test` stands in for a missing eval split.
+    its own. `test` stands in for a missing eval split. `words` says of stems what they are.
     """
     groups: dict[str, dict[str, str]] = {}
     for name in sorted(names):
         split, pattern = split_word(name)
+        stem = stem_of(name).lower()
+        if words and stem in words:
+            split, pattern = (
+                words[stem],
+                name[: len(name) - len(posixpath.basename(name))] + "*.txt",
+            )
         group = groups.setdefault(pattern if split else f"\0{name}", {})
         if (split or WHOLE) in group:  # such as val.json beside valid.json
             group = groups.setdefault(f"\0{name}", {})

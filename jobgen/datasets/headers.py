@@ -50,6 +50,11 @@ class Header(NamedTuple):
         turned = self.orientation >= 5
         return (self.height, self.width) if turned else (self.width, self.height)
 
+    def agrees(self, stated: tuple[int, int]) -> bool:
+        """Whether a stated size is this image's, turned or not: which of the two, the rule of
+        EXIF judges."""
+        return stated == self.shown or stated == (self.width, self.height)
+
 
 class _TooShort(Exception):
     pass

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jobgen.datasets.coco import record_of
+from jobgen.datasets.contents import LoneFile, shown
 from jobgen.datasets.look import need_sound
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Split
 from jobgen.datasets.sources import ARCHIVES
@@ -31,21 +32,27 @@ def expected(data: DataSet, split: Split) -> dict[str, Any]:
 
 def need_trainable(data: DataSet, path: Path) -> None:
     """Raise DatasetError, with the way out, where no job can be made of the set as it is."""
+    new = Path(f"{stem(path)}-new.zip")
+    if isinstance(data.contents, LoneFile):
+        raise DatasetError(
+            f"{data.contents.name} is an annotation file without its images",
+            "Give the archive, or the folder, that holds both.",
+        )
     if data.layout.format == "yolo":
         raise DatasetError(
             f"{data.contents.name} is a YOLO set, which PaddleDetection can't read",
-            f"Make COCO of it first: jobgen dataset convert {path} {stem(path)}-coco.zip --to coco",
+            f"Make COCO of it first: jobgen dataset convert {shown(path)} {shown(new)} --to coco",
         )
     if data.train is None or data.eval is None:
         there = ", ".join(split.place for split in data)
         raise DatasetError(
             f"{data.contents.name} has no train and val split; there is {there}",
-            f"Split it first: jobgen dataset split {path} {stem(path)}-split.zip",
+            f"Split it first: jobgen dataset split {shown(path)} {shown(new)}",
         )
     if any("list" not in split.files for split in data) and data.layout.format == "voc":
         raise DatasetError(
             f"{data.contents.name} has a folder for each split and no ImageSets/Main",
-            f"Make COCO of it first: jobgen dataset convert {path} {stem(path)}-coco.zip --to coco",
+            f"Make COCO of it first: jobgen dataset convert {shown(path)} {shown(new)} --to coco",
         )
     need_sound(data)
     for split in (data.train, data.eval):

@@ -9,7 +9,7 @@ from typing import Any
 
 from jobgen.datasets import coco, voc, yolo
 from jobgen.datasets.contents import Contents, Progress, open_contents, silent
-from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout
+from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout, Trouble
 from jobgen.errors import DatasetError
 from jobgen.runtime.faults import FAULTS
 
@@ -73,17 +73,22 @@ def layout_of_job(dataset: Mapping[str, Any]) -> Layout:
 def need_sound(data: DataSet) -> None:
     """Raise DatasetError where the set has faults that stop every use of it."""
     faults = [(data.contents.name, code, detail) for code, detail in data.contents.faults]
-    faults += [(t.place, t.code, t.detail) for t in data.all_troubles if t.code in STOPPING]
+    faults += [(t.place, t.code, t.detail) for t in data.all_troubles if stops(t)]
+    for split in data:
+        gone = [path for path in split.paths if path not in data.contents.sizes]
+        faults += [(split.place, "DS050", path) for path in gone]
     if faults:
         place, code, detail = faults[0]
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise DatasetError(
-            f"{place}: {FAULTS[code]} ({code}): {detail}{more}",
-            f"All of it: jobgen check {data.contents.name}",
+            f"{place}: {FAULTS.get(code, 'a fault')} ({code}): {detail}{more}",
+            f"All of it: jobgen check {data.contents.given}",
         )
 
 
-# Faults that a reader could not read past: what it gives is not the whole set.
-STOPPING = frozenset(
-    ("DS001", "DS002", "DS003", "DS005", "DS010", "DS011", "DS012", "DS021", "DS045", "DS077")
-)
+def stops(trouble: Trouble) -> bool:
+    """Whether a reader could not read past it: what it gave is not the whole set."""
+    return trouble.lost or trouble.code in STOPPING
+
+
+STOPPING = frozenset(("DS010", "DS011", "DS012", "DS021", "DS045", "DS077"))

@@ -6,6 +6,7 @@ looks at a million boxes at once.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -111,7 +112,8 @@ class Split:
 
     def path(self, row: int) -> str:
         """Where the image of a row lies, from the top of the set."""
-        return f"{self.folder}/{self.image_names[row]}".lstrip("/")
+        path = f"{self.folder}/{self.image_names[row]}".lstrip("/")
+        return posixpath.normpath(path) if "./" in path or "//" in path else path
 
     @cached_property
     def paths(self) -> list[str]:

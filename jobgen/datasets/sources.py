@@ -60,6 +60,16 @@ def the_mounted_source(home: Path) -> Path:
     )
 
 
+def check_output(output: Path, source: Path, endings: tuple[str, ...]) -> None:
+    """Raise DatasetError where `output` would replace the data set, or is named as something else,
+    or lies in a mount."""
+    if output.suffix.lower() not in endings:
+        raise DatasetError(f"{output} is not named {' or '.join(endings)}", "Give another name.")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise DatasetError(f"{output} is the data set itself", "Give another name.")
+    refuse_mount(output)
+
+
 def refuse_mount(path: Path) -> None:
     """Raise DatasetError where `path` would be written into a mount, which is the platform's."""
     whole = path.resolve()

@@ -139,7 +139,7 @@ def group_keys(
         else:
             raise DatasetError(
                 f"{whole.place}: {name} is not in {whole.folder or 'the top folder'}",
-                "Leave missing images out: jobgen dataset convert SRC DST.zip --fix DS050",
+                f"To leave it out: jobgen dataset convert {files.given} NEW.zip --fix DS050",
             )
         progress("comparing images", row, whole.images)
     return keys

@@ -6,40 +6,51 @@ import math
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.found import WHOLE, below, group_splits, split_word, stem_of
-from jobgen.datasets.record import DataSet, Layout, Split, Trouble, box_columns, integers
+from jobgen.datasets.record import TRAIN, DataSet, Layout, Split, Trouble, box_columns, integers
 from jobgen.errors import DatasetError
 from jobgen.runtime.voc import IMAGE_ENDINGS, parse_xml, read_split_list
 
 LISTS = "/ImageSets/Main/"
+# PaddleDetection's own lists: `./images/a.jpg ./annotations/a.xml`.
+PAIR = re.compile(rb"^\S+\.(jpe?g|png|bmp|tiff?|webp)[ \t]+\S+\.xml", re.IGNORECASE)
 WHOLE_SPLITS = re.compile(r"^(train|val|valid|eval|test)$", re.IGNORECASE)
+# CVAT's own XML begins with <annotations>.
+PAGE = re.compile(rb"<annotation[\s>]")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def layouts(files: Contents) -> list[Layout]:
     """The VOC sets among the files: by their lists, else by the folders of XML files."""
-    lists = [n for n in files.names if LISTS in f"/{n}" and n.endswith(".txt")]
-    roots = {f"/{name}".split(LISTS)[0].lstrip("/") for name in lists}
-    found = []
-    for root in sorted(roots):
-        names = [n for n in lists if f"/{n}".split(LISTS)[0].lstrip("/") == root]
-        annotations = _annotation_folder(files, root)
-        if annotations is not None:
-            found.append(_listed(files, root, annotations, names))
-    return found or _unlisted(files)
+    if not _xml_files(files):
+        return []
+    roots: dict[str, list[str]] = {}
+    for name in files.names:
+        if LISTS in f"/{name}" and name.endswith(".txt"):
+            roots.setdefault(f"/{name}".split(LISTS)[0].lstrip("/"), []).append(name)
+        elif name.endswith(".txt") and PAIR.match(files.head(name, 1024)):
+            roots.setdefault(posixpath.dirname(name), []).append(name)
+    found = [_listed(files, root, names) for root, names in sorted(roots.items())]
+    return [layout for layout in found if layout is not None] or _unlisted(files)
 
 
-def _listed(files: Contents, root: str, annotations: str, names: list[str]) -> Layout:
+def _listed(files: Contents, root: str, names: list[str]) -> Layout | None:
+    annotations = _annotation_folder(files, root)
+    if annotations is None:
+        return None
     whole = [name for name in names if WHOLE_SPLITS.match(stem_of(name))]
+    if not any(stem_of(name).lower() == TRAIN for name in whole):
+        # trainval with test is train and eval; beside train it is the two together.
+        whole += [name for name in names if stem_of(name).lower() == "trainval"]
     stems = {stem_of(n) for n in files.names if posixpath.dirname(n) == annotations}
     images = _image_folder(files, root, annotations, stems)
     paths = {"images": below(root, images), "annotations": below(root, annotations)}
-    groups = group_splits(whole)
+    groups = group_splits(whole, {"trainval": TRAIN})
     group = max(groups, key=len) if groups else {WHOLE: ""}
     splits = {
         split: {**paths, "list": below(root, name)} if name else paths
@@ -72,7 +83,7 @@ def _xml_files(files: Contents) -> list[str]:
         files.memo[" xml"] = [n for n in files.names if n.lower().endswith(".xml")]
         # Other tools keep XML of their own beside the images.
         sample = files.memo[" xml"][:3]
-        if sample and not any(b"<annotation" in files.head(name, 2048) for name in sample):
+        if sample and not any(PAGE.search(files.head(name, 2048)) for name in sample):
             files.memo[" xml"] = []
     found: list[str] = files.memo[" xml"]
     return found
@@ -96,7 +107,11 @@ def _image_folder(files: Contents, root: str, annotations: str, stems: set[str])
     files, then the one nearest to it."""
     counts: Counter[str] = Counter()
     for name in files.names:
-        if name.endswith(IMAGE_ENDINGS) and _is_below(name, root) and stem_of(name) in stems:
+        if (
+            name.lower().endswith(IMAGE_ENDINGS)
+            and _is_below(name, root)
+            and stem_of(name) in stems
+        ):
             counts[posixpath.dirname(name)] += 1
     usual = (posixpath.join(root, "JPEGImages"), annotations)
     split = split_word(annotations)[0]
@@ -140,8 +155,8 @@ class _Reader:
     boxes: list[tuple[float, ...]] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
 
-    def tell(self, code: str, place: str, detail: str) -> None:
-        self.troubles.append(Trouble(code, place, detail))
+    def tell(self, code: str, place: str, detail: str, lost: bool = False) -> None:
+        self.troubles.append(Trouble(code, place, detail, lost))
 
     def folder(self, kind: str) -> str:
         found = posixpath.normpath(posixpath.join(self.layout.root, self.paths[kind]))
@@ -149,13 +164,13 @@ class _Reader:
 
     def read(self) -> None:
         images = self.images_by_stem()
-        known = self.files.sizes
-        stems = self.stems()
+        pages = self.pages_by_stem()
+        stems = self.stems(pages)
         for number, stem in enumerate(stems, 1):
             self.files.progress(f"reading {self.place}", number, len(stems))
-            place = posixpath.join(self.folder("annotations"), f"{stem}.xml")
-            if place not in known:
-                self.tell("DS077", self.place, stem)
+            place = pages.get(stem)
+            if place is None:
+                self.tell("DS077", self.place, stem, lost=True)
                 continue
             row = len(self.image_names)
             # An image that is nowhere keeps its usual name, for the rule that looks for it.
@@ -167,10 +182,14 @@ class _Reader:
     def place(self) -> str:
         return posixpath.basename(self.paths.get("list") or self.paths["annotations"])
 
-    def stems(self) -> list[str]:
+    def pages_by_stem(self) -> dict[str, str]:
+        folder = self.folder("annotations")
+        inside = (name for name in _xml_files(self.files) if posixpath.dirname(name) == folder)
+        return {stem_of(name): name for name in inside}
+
+    def stems(self, pages: Mapping[str, str]) -> list[str]:
         if "list" not in self.paths:
-            folder = self.folder("annotations")
-            return [stem_of(n) for n in _xml_files(self.files) if posixpath.dirname(n) == folder]
+            return list(pages)
         name = posixpath.join(self.layout.root, self.paths["list"])
         if name not in self.files.sizes:
             raise DatasetError(
@@ -178,7 +197,7 @@ class _Reader:
                 "Correct the paths under dataset: in job.yaml.",
             )
         try:
-            stems = read_split_list(self.files.read(name).decode("utf-8-sig"))
+            stems = read_split_list(self.files.read(name).decode("utf-8-sig"), pages)
         except (UnicodeDecodeError, DatasetError) as error:
             self.tell("DS010", self.place, str(error))
             return []
@@ -191,7 +210,7 @@ class _Reader:
         found: dict[str, str] = {}
         folder = self.folder("images")
         for name in self.files.names:
-            if posixpath.dirname(name) != folder or not name.endswith(IMAGE_ENDINGS):
+            if posixpath.dirname(name) != folder or not name.lower().endswith(IMAGE_ENDINGS):
                 continue
             stem, own = stem_of(name), posixpath.basename(name)
             if stem in found:
@@ -205,7 +224,7 @@ class _Reader:
         try:
             root = parse_xml(self.files.read(place))
         except (ValueError, LookupError, DatasetError) as error:
-            self.tell("DS010", own, str(error).partition(": ")[2] or str(error))
+            self.tell("DS010", own, str(error).partition(": ")[2] or str(error), lost=True)
             return 0, 0
         for item in root.iter("object"):
             self.box(own, item, row)
@@ -226,8 +245,8 @@ class _Reader:
     def box(self, place: str, item: Element, row: int) -> None:
         label = (item.findtext("name") or "").strip()
         if not label:
-            self.tell("DS012", place, "an <object> has no <name>")
-        corners = [self.number(place, item, f"bndbox/{key}") for key in CORNERS]
+            self.tell("DS012", place, "an <object> has no <name>", lost=True)
+        corners = [self.number(place, item, f"bndbox/{key}", lost=True) for key in CORNERS]
         if not label or None in corners:
             return
         xmin, ymin, xmax, ymax = (value for value in corners if value is not None)
@@ -235,18 +254,18 @@ class _Reader:
         self.labels.append(label)
         self.boxes.append((xmin, ymin, xmax - xmin, ymax - ymin))
 
-    def number(self, place: str, element: Element, path: str) -> float | None:
+    def number(self, place: str, element: Element, path: str, lost: bool = False) -> float | None:
         text, tag = element.findtext(path), path.rpartition("/")[2]
         if text is None or not text.strip():
-            self.tell("DS012", place, f"there is no <{tag}>")
+            self.tell("DS012", place, f"there is no <{tag}>", lost)
             return None
         try:
             value = float(text)
         except ValueError:
-            self.tell("DS011", place, f"<{tag}> is {text!r}, not a number")
+            self.tell("DS011", place, f"<{tag}> is {text!r}, not a number", lost)
             return None
         if not math.isfinite(value):
-            self.tell("DS045", place, f"<{tag}> is {text!r}")
+            self.tell("DS045", place, f"<{tag}> is {text!r}", lost)
             return None
         return value
 

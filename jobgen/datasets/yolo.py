@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from jobgen.datasets.contents import Contents
-from jobgen.datasets.found import WHOLE, below, group_splits, job_word, stem_of
+from jobgen.datasets.contents import Contents, decoded
+from jobgen.datasets.found import WHOLE, below, group_splits, job_word, split_word, stem_of
 from jobgen.datasets.headers import Header, is_image, read_headers
 from jobgen.datasets.record import (
     EVAL,
@@ -38,19 +38,22 @@ OVERSHOOT = 1.05
 
 def layouts(files: Contents) -> list[Layout]:
     """The YOLO sets among the files: by data.yaml, else by images that have a txt of labels."""
-    found = [layout for name in _yaml_files(files) for layout in _by_yaml(files, name)]
-    return found or _by_folders(files)
+    found: list[Layout] = []
+    for layout in (one for name in _yaml_files(files) for one in _by_yaml(files, name)):
+        if layout not in found:
+            found.append(layout)
+    return found or _by_lists(files) or _by_folders(files)
 
 
 def _yaml_files(files: Contents) -> list[str]:
-    return [n for n in files.names if n.lower().endswith((".yaml", ".yml")) and n.count("/") < 3]
+    return [n for n in files.names if n.lower().endswith((".yaml", ".yml"))]
 
 
 def _read_yaml(files: Contents, name: str) -> dict[str, Any]:
     """A data.yaml; empty where it is none."""
     try:
         # Other people's YAML: numbers as keys are usual, and nothing in it is jobgen's to judge.
-        value = yaml.safe_load(files.read(name).decode("utf-8-sig"))
+        value = yaml.safe_load(decoded(files.read(name)))
     except (yaml.YAMLError, ValueError, RecursionError, DatasetError):
         return {}
     return value if isinstance(value, dict) and "names" in value and "train" in value else {}
@@ -94,6 +97,25 @@ def _existing(files: Contents, top: str, base: Any, value: str) -> str | None:
     return None
 
 
+def _by_lists(files: Contents) -> list[Layout]:
+    """Darknet's way: train.txt and valid.txt with a path of an image a line."""
+    texts = {n for n in files.names if n.lower().endswith(".txt")}
+    lists = [n for n in texts if split_word(stem_of(n))[0] and _lists_images(files, n, texts)]
+    found = []
+    for group in group_splits(lists):
+        root = posixpath.commonpath([posixpath.dirname(name) for name in group.values()])
+        splits = {split: _paths(files, root, name) for split, name in group.items()}
+        found.append(Layout("yolo", root, splits))
+    return found
+
+
+def _lists_images(files: Contents, name: str, texts: set[str]) -> bool:
+    """Whether the first line of a txt is an image of the set that has labels."""
+    first = decoded(files.head(name, 1024)).lstrip("\ufeff").partition("\n")[0].strip()
+    own = posixpath.basename(first.replace("\\", "/"))
+    return is_image(own) and any(posixpath.basename(t) == stem_of(own) + ".txt" for t in texts)
+
+
 def _by_folders(files: Contents) -> list[Layout]:
     texts = {n for n in files.names if n.lower().endswith(".txt")}
     folders: dict[str, int] = {}
@@ -102,6 +124,13 @@ def _by_folders(files: Contents) -> list[Layout]:
             folder = posixpath.dirname(name)
             folders[folder] = folders.get(folder, 0) + (label_path(name, texts) in texts)
     labelled = [folder for folder, count in folders.items() if count]
+    # A folder within another one is read with it.
+    labelled = [
+        folder
+        for folder in labelled
+        if split_word(folder)[0]
+        or not any(other != folder and folder.startswith(f"{other}/") for other in labelled)
+    ]
     found = []
     for group in group_splits(labelled):
         tops = [top for folder in group.values() for top in (folder, _labels_folder(folder))]
@@ -147,7 +176,8 @@ def label_path(image: str, texts: set[str]) -> str:
 def read(files: Contents, layout: Layout) -> DataSet:
     """The set at a layout. Sizes come from the images, since the labels are fractions of them."""
     names, troubles = _class_names(files, layout)
-    readers = {name: _Reader(files, layout, paths) for name, paths in layout.splits.items()}
+    pose = any("kpt_shape" in _read_yaml(files, name) for name in _yaml_files(files))
+    readers = {name: _Reader(files, layout, paths, pose) for name, paths in layout.splits.items()}
     for reader in readers.values():
         reader.read()
     highest = max((label for r in readers.values() for label in r.labels), default=-1)
@@ -160,14 +190,12 @@ def read(files: Contents, layout: Layout) -> DataSet:
 def _class_names(files: Contents, layout: Layout) -> tuple[list[str], list[Trouble]]:
     """The names of the classes: from data.yaml, else classes.txt and its like, else none."""
     for name in _yaml_files(files):
-        names = _read_yaml(files, name).get("names")
-        if isinstance(names, dict):
-            names = [names[key] for key in sorted(names, key=_class_number)]
-        if isinstance(names, list) and names:
-            return [str(name) for name in names], []
+        found = _listed_names(_read_yaml(files, name).get("names"))
+        if found:
+            return found, []
     for name in files.names:
         if posixpath.basename(name) in NAME_FILES:
-            text = files.read(name).decode("utf-8-sig", "replace")
+            text = decoded(files.read(name))
             lines = [line.strip() for line in text.splitlines() if line.strip()]
             if lines:
                 return lines, []
@@ -175,9 +203,21 @@ def _class_names(files: Contents, layout: Layout) -> tuple[list[str], list[Troub
     return [], [Trouble("DS083", place, "neither data.yaml nor classes.txt")]
 
 
-def _class_number(key: Any) -> tuple[float, str]:
+def _listed_names(names: Any) -> list[str]:
+    """The names of a list, or of a mapping by their numbers; a number that is left out keeps
+    its place."""
+    if isinstance(names, list):
+        return [str(name) for name in names]
+    if not isinstance(names, dict):
+        return []
+    numbers = {_class_number(key): str(name) for key, name in names.items()}
+    known = {number: name for number, name in numbers.items() if number is not None}
+    return [known.get(n, f"class{n}") for n in range(max(known, default=-1) + 1)]
+
+
+def _class_number(key: Any) -> int | None:
     number = _number(str(key))
-    return (math.inf if number is None else number, str(key))
+    return int(number) if number is not None and 0 <= number <= LARGEST_CLASS else None
 
 
 @dataclass
@@ -187,6 +227,8 @@ class _Reader:
     files: Contents
     layout: Layout
     paths: dict[str, str]
+    # A pose set: what follows the box are keypoints, not a polygon.
+    keypoints: bool
     names: list[str] = field(default_factory=list)
     headers: dict[str, Header | str] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
@@ -195,8 +237,8 @@ class _Reader:
     boxes: list[tuple[float, ...]] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
 
-    def tell(self, code: str, place: str, detail: str) -> None:
-        self.troubles.append(Trouble(code, place, detail))
+    def tell(self, code: str, place: str, detail: str, lost: bool = True) -> None:
+        self.troubles.append(Trouble(code, place, detail, lost))
 
     @property
     def folder(self) -> str:
@@ -226,14 +268,14 @@ class _Reader:
             inside = [n for n in self.files.names if not top or n.startswith(f"{top}/")]
             return [n for n in inside if is_image(n)]
         name = posixpath.normpath(posixpath.join(self.layout.root, self.paths["list"]))
-        lines = self.files.read(name).decode("utf-8-sig", "replace").splitlines()
+        lines = decoded(self.files.read(name)).splitlines()
         found = []
         for line in (line.strip().replace("\\", "/") for line in lines):
             if line:
                 found.append(self.listed(line, posixpath.dirname(name)))
         twice = {path for path in found if found.count(path) > 1} if len(found) < 10**5 else set()
         for path in sorted(twice):
-            self.tell("DS074", self.place, posixpath.basename(path))
+            self.tell("DS074", self.place, posixpath.basename(path), lost=False)
         return list(dict.fromkeys(found))
 
     def listed(self, line: str, top: str) -> str:
@@ -267,16 +309,11 @@ class _Reader:
             if not cells:
                 continue
             where = f"{own}:{number}"
-            values = [_number(cell) for cell in cells]
-            taken = [value for value in values if value is not None]
-            if (
-                len(taken) != len(cells)
-                or len(cells) < 5
-                or (len(cells) > 6 and not len(cells) % 2)
-            ):
+            values = _label(cells, self.keypoints)
+            if values is None:
                 self.tell("DS081", where, line.strip()[:60])
-                continue
-            self.box(where, taken, width, height, row)
+            else:
+                self.box(where, values, width, height, row)
 
     def box(self, where: str, values: list[float], width: int, height: int, row: int) -> None:
         label, rest = values[0], values[1:]
@@ -286,14 +323,14 @@ class _Reader:
         if label % 1 or not 0 <= label <= LARGEST_CLASS:
             self.tell("DS081", where, f"the class is {label:g}")
             return
-        if max(map(abs, rest[: 4 if len(rest) < 6 else None])) > OVERSHOOT:
+        if max(map(abs, rest)) > OVERSHOOT:
             self.tell("DS080", where, " ".join(f"{v:g}" for v in values[:5]))
             return
         if len(rest) >= 6:  # a polygon: the box around it
             xs, ys = rest[0::2], rest[1::2]
             left, top, w, h = min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
         else:
-            cx, cy, w, h = rest[:4]
+            cx, cy, w, h = rest
             left, top = cx - w / 2, cy - h / 2
         self.images.append(row)
         self.labels.append(int(label))
@@ -323,6 +360,17 @@ class _Reader:
             unknown_classes=integers(beyond),
             **box_columns(self.images, rows, self.boxes),
         )
+
+
+def _label(cells: list[str], keypoints: bool) -> list[float] | None:
+    """The numbers of a line: a class with a box, or with a polygon of three points or more; a
+    confidence and keypoints after the box are left out. None for a line that is neither."""
+    values = [value for cell in cells if (value := _number(cell)) is not None]
+    if len(values) != len(cells) or len(cells) < 5:
+        return None
+    if keypoints or len(cells) <= 6:
+        return values[:5]
+    return values if len(cells) % 2 else None
 
 
 def _number(text: str) -> float | None:
@@ -361,7 +409,7 @@ def _fractions(split: Split, row: int, image: int) -> str:
         name = split.image_names[image]
         raise DatasetError(
             f"{split.place}: {name} has no width and height, so its boxes can't be made fractions",
-            "Add the sizes first: jobgen dataset convert SRC DST --to coco --fix DS012",
+            "Add the sizes first: jobgen dataset convert SRC DST.zip --to coco --fix DS012",
         )
     parts = ((x + width / 2) / across, (y + height / 2) / down, width / across, height / down)
     return " ".join(f"{value:.8g}" for value in parts)

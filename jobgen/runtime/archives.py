@@ -24,7 +24,11 @@ from jobgen.runtime.outcome import StageError, read_json_object, write_text_atom
 
 # The folder of jobgen's own marks below datasets/; an archive can't fill it.
 KEPT_APART = ".jobgen"
-LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db", KEPT_APART)
+# What systems and Jupyter leave behind, wherever it lies.
+LITTER = re.compile(
+    r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.ipynb_checkpoints|%s)(/|$)|(^|/)\._[^/]*$"
+    % re.escape(KEPT_APART)
+)
 # What people upload instead of a zip, by its first bytes.
 FOREIGN = ((b"Rar!\x1a\x07", "rar"), (b"7z\xbc\xaf\x27\x1c", "7z"))
 SPACE_MARGIN = 512 * 2**20
@@ -106,8 +110,7 @@ def is_inside(path: str, folder: str) -> bool:
 
 
 def is_litter(name: str) -> bool:
-    first, last = name.partition("/")[0], name.rpartition("/")[2]
-    return first in LITTER or last in LITTER or last.startswith("._")
+    return LITTER.search(name) is not None
 
 
 def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:

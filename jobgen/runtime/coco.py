@@ -83,10 +83,10 @@ def _ids(place: str, kind: str, items: List[Any]) -> Set[int]:
         number = item.get("id") if isinstance(item, dict) else None
         if number is None:
             raise data_fault(place, "DS021", "an item of %s has no id: %.60r" % (kind, item))
-        if not isinstance(number, int) or isinstance(number, bool):
+        if not _is_whole(number):
             raise data_fault(place, "DS011", "an item of %s has the id %.60r" % (kind, number))
         if number in found:
-            raise data_fault(place, "DS020", "two items of %s have the id %d" % (kind, number))
+            raise data_fault(place, "DS020", "two items of %s have the id %d" % (kind, int(number)))
         found.add(number)
     return found
 
@@ -98,7 +98,7 @@ def _box_fault(
         if key not in box:
             return "DS012", "has no %s" % key
     for key in ("category_id", "image_id"):
-        if not isinstance(box[key], int):
+        if not _is_whole(box[key]):
             return "DS011", "has the %s %.60r, not a whole number" % (key, box[key])
     if box["category_id"] not in categories:
         return "DS030", "has the category id %s, which categories lacks" % box["category_id"]
@@ -112,6 +112,13 @@ def _box_fault(
     if not all(abs(value) < float("inf") for value in box["bbox"]):
         return "DS045", "has the bbox %r" % (box["bbox"],)
     return None
+
+
+def _is_whole(value: Any) -> bool:
+    """Whole numbers; 1.0 is one too, as pandas writes them and dictionaries find them."""
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_box(value: Any) -> bool:

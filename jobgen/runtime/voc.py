@@ -5,13 +5,14 @@ import json
 import os
 import re
 import xml.etree.ElementTree as ElementTree
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 from xml.parsers import expat
 
 from jobgen.runtime.faults import CORRECT, data_fault, fault_text
 from jobgen.runtime.outcome import StageError
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG", ".BMP")
+# What OpenCV decodes; compared in lower case.
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 class VocBox(NamedTuple):
@@ -39,7 +40,10 @@ def parse_xml(data: bytes) -> ElementTree.Element:
     """
     declared = re.match(rb"""<\?xml[^>]*encoding=["'](gb\w+)["']""", data, re.IGNORECASE)
     if declared:
-        text = data.decode(declared.group(1).decode("ascii").lower())
+        try:
+            text = data.decode(declared.group(1).decode("ascii").lower())
+        except LookupError as error:
+            raise ValueError(fault_text("DS010", str(error)))
         data = re.sub(r"^<\?xml[^>]*\?>", "", text).encode("utf-8")
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
@@ -91,16 +95,22 @@ def _number(element: ElementTree.Element, path: str) -> float:
     return value
 
 
-def read_split_list(text: str) -> List[str]:
-    """The stems of a split list: `stem`, `stem 1`, or PaddleDetection's `image xml` pairs."""
+def read_split_list(text: str, known: Iterable[str] = ()) -> List[str]:
+    """The stems of a split list: `stem`, `stem 1`, or PaddleDetection's `image xml` pairs.
+
+    A line that is one of the `known` stems, such as one with spaces, is taken as it stands.
+    """
     stems = []
+    there = set(known)
     for line in text.lstrip("\ufeff").splitlines():
+        line = line.strip()
         cells = line.split()
-        if not cells or (len(cells) == 2 and cells[1] == "-1"):
-            continue
-        name = cells[0].replace("\\", "/").rsplit("/", 1)[-1]
-        ending = os.path.splitext(name)[1]
-        stems.append(name[: -len(ending)] if ending in IMAGE_ENDINGS else name)
+        if line in there:
+            stems.append(line)
+        elif cells and not (len(cells) == 2 and cells[1] == "-1"):
+            name = cells[0].replace("\\", "/").rsplit("/", 1)[-1]
+            stem, ending = os.path.splitext(name)
+            stems.append(stem if ending.lower() in IMAGE_ENDINGS else name)
     return stems
 
 
@@ -175,9 +185,10 @@ def convert_voc_split(
 ) -> Tuple[Dict[str, Any], List[str]]:
     """Read one split of a VOC set below `root` into a COCO record. Raises StageError."""
     list_path = os.path.join(root, *list_file.split("/"))
+    pages = _pages_by_stem(os.path.join(root, *annotations.split("/")))
     try:
         with open(list_path, encoding="utf-8") as stream:
-            stems = read_split_list(stream.read())
+            stems = read_split_list(stream.read(), pages)
     except (OSError, UnicodeDecodeError) as error:
         raise data_fault(list_file, "DS010", "the list of the split: %s" % error)
     twice = [stem for stem, count in collections.Counter(stems).items() if count > 1]
@@ -186,8 +197,10 @@ def convert_voc_split(
     found = _images_by_stem(os.path.join(root, *images.split("/")))
     pairs = []
     for stem in stems:
-        place = "%s/%s.xml" % (annotations, stem)
-        annotation = _read_annotation(root, place, stem, list_file)
+        if stem not in pages:
+            detail = "%s: there is no %s/%s.xml" % (stem, annotations, stem)
+            raise data_fault(list_file, "DS077", detail)
+        annotation = _read_annotation(root, "%s/%s" % (annotations, pages[stem]))
         if stem not in found:
             raise data_fault(list_file, "DS050", "there is no image of %s in %s" % (stem, images))
         pairs.append((found[stem], annotation))
@@ -202,10 +215,17 @@ def convert_voc_split(
         )
 
 
-def _read_annotation(root: str, place: str, stem: str, list_file: str) -> VocImage:
+def _pages_by_stem(folder: str) -> Dict[str, str]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise data_fault(folder, "DS010", "the folder of the annotations: %s" % error.strerror)
+    pairs = (os.path.splitext(name) for name in names)
+    return {stem: stem + ending for stem, ending in pairs if ending.lower() == ".xml"}
+
+
+def _read_annotation(root: str, place: str) -> VocImage:
     path = os.path.join(root, *place.split("/"))
-    if not os.path.exists(path):
-        raise data_fault(list_file, "DS077", "%s: there is no %s" % (stem, place))
     try:
         with open(path, "rb") as stream:
             return parse_voc_image(stream.read())
@@ -223,7 +243,7 @@ def _images_by_stem(folder: str) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for name in names:
         stem, ending = os.path.splitext(name)
-        if ending not in IMAGE_ENDINGS:
+        if ending.lower() not in IMAGE_ENDINGS:
             continue
         if stem in found:
             raise data_fault(folder, "DS052", "%s and %s" % (found[stem], name))

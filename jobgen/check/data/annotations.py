@@ -7,10 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from jobgen.check.facts import DataFacts, boxes_hit, images_hit, told
-from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, whole_set
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, repair, whole_set
 from jobgen.datasets.record import UNKNOWN, Split
-
-REPAIR = "jobgen dataset convert SRC DST.zip --fix {}"
 
 
 @each_split(
@@ -27,7 +25,7 @@ def unreadable_file(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS011",
     ERROR,
     why="Training stops with a TypeError; in val only at the first evaluation.",
-    remedy=REPAIR.format("DS011") + ", where it means a number",
+    remedy=repair("DS011") + ", where it means a number",
 )
 def wrong_type(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return told(split, "DS011")
@@ -37,7 +35,7 @@ def wrong_type(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS012",
     ERROR,
     why="PaddleDetection stops with a KeyError when it reads the set.",
-    remedy="Add it; image sizes can be had from the images: " + REPAIR.format("DS012"),
+    remedy="Add it; image sizes can be had from the images: " + repair("DS012"),
 )
 def missing_value(facts: DataFacts, split: Split) -> Iterator[Hit]:
     yield from told(split, "DS012")
@@ -54,7 +52,7 @@ def missing_value(facts: DataFacts, split: Split) -> Iterator[Hit]:
     NOTE,
     "COCO file without info",
     why="pycocotools 2.0.9 and 2.0.10 stop at it in the first evaluation.",
-    remedy="A job of jobgen's replaces these versions; elsewhere: " + REPAIR.format("DS013"),
+    remedy="A job of jobgen's replaces these versions; elsewhere: " + repair("DS013"),
 )
 def no_info(facts: DataFacts, split: Split) -> Iterator[Hit]:
     if not split.has_info and not split.troubles:
@@ -65,7 +63,7 @@ def no_info(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS014",
     ERROR,
     why="In val it stops the job at the first evaluation, hours later.",
-    remedy=REPAIR.format("DS014"),
+    remedy=repair("DS014"),
 )
 def missing_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, np.isnan(split.area) & np.isfinite(split.boxes).all(axis=1))
@@ -76,7 +74,7 @@ def missing_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
     WARNING,
     "annotation whose stated area is not positive",
     why="PaddleDetection drops the box with a warning in the log, however large it is.",
-    remedy=REPAIR.format("DS016"),
+    remedy=repair("DS016"),
 )
 def flat_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, split.solid & (split.area <= 0))
@@ -86,7 +84,7 @@ def flat_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS015",
     ERROR,
     why="PaddleDetection stops with KeyError: 'iscrowd'.",
-    remedy=REPAIR.format("DS015"),
+    remedy=repair("DS015"),
 )
 def missing_crowd(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, split.crowd == UNKNOWN)
@@ -96,7 +94,7 @@ def missing_crowd(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS020",
     ERROR,
     why="pycocotools keeps the last of them: boxes or images vanish.",
-    remedy="Number them anew; for annotations: " + REPAIR.format("DS020"),
+    remedy="Number them anew; for annotations: " + repair("DS020"),
 )
 def id_used_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
     for kind, ids in (
@@ -135,7 +133,7 @@ def huge_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS023",
     ERROR,
     why="The box belongs to nothing; the data stage stops at it.",
-    remedy=REPAIR.format("DS023") + " leaves it out",
+    remedy=repair("DS023") + " leaves it out",
 )
 def unlisted_image(facts: DataFacts, split: Split) -> Iterator[Hit]:
     ids = split.unknown_images
@@ -148,7 +146,7 @@ def unlisted_image(facts: DataFacts, split: Split) -> Iterator[Hit]:
     NOTE,
     "XML whose <filename> is not its own image",
     why="jobgen goes by the XML's own name; tools that go by <filename> find nothing.",
-    remedy=REPAIR.format("DS070"),
+    remedy=repair("DS070"),
 )
 def wrong_filename(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return told(split, "DS070")
@@ -159,8 +157,7 @@ def wrong_filename(facts: DataFacts, split: Split) -> Iterator[Hit]:
     WARNING,
     "XML whose <filename> is another image of the set",
     why="One of the two is wrong: the boxes may belong to the other image.",
-    remedy="Look at both (jobgen dataset preview); if the XML's name is right: "
-    + REPAIR.format("DS071"),
+    remedy="Look at both (jobgen dataset preview); if the XML's name is right: " + repair("DS071"),
 )
 def other_filename(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return told(split, "DS071")
@@ -170,7 +167,7 @@ def other_filename(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS074",
     ERROR,
     why="The image would count twice; the data stage stops at it.",
-    remedy=REPAIR.format("DS074"),
+    remedy=repair("DS074"),
 )
 def listed_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return told(split, "DS074")
@@ -180,7 +177,7 @@ def listed_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS077",
     ERROR,
     why="PaddleDetection leaves it out with a warning in the log.",
-    remedy="Add the XML, or take the name off the list: " + REPAIR.format("DS077"),
+    remedy="Add the XML, or take the name off the list: " + repair("DS077"),
 )
 def stranger(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return told(split, "DS077")

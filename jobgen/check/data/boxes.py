@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from jobgen.check.facts import DataFacts, boxes_hit, told
-from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, repair
 from jobgen.datasets.fix import (
+    beyond_the_edge,
     duplicates,
-    edges,
-    image_sizes,
     outside,
     swapped_corners,
     without_area,
@@ -19,9 +18,6 @@ from jobgen.datasets.fix import (
 from jobgen.datasets.record import Split
 from jobgen.datasets.statistics import FINEST_STRIDE, SIZES, scaled_sides
 
-REPAIR = "jobgen dataset convert SRC DST.zip --fix {}"
-# VOC counts pixels from 1, and rounding moves an edge by less than one: neither is a fault.
-TOLERANCE = 1.0
 MANY_SMALL = 0.1
 
 
@@ -29,7 +25,7 @@ MANY_SMALL = 0.1
     "DS040",
     WARNING,
     why="PaddleDetection drops it with a warning in the log.",
-    remedy=REPAIR.format("DS040"),
+    remedy=repair("DS040"),
 )
 def no_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
     assert facts.data is not None
@@ -40,7 +36,7 @@ def no_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS041",
     ERROR,
     why="Its width is negative; the data stage stops at it.",
-    remedy="If the corners are only swapped: " + REPAIR.format("DS041"),
+    remedy="If the corners are only swapped: " + repair("DS041"),
 )
 def inverted_corners(facts: DataFacts, split: Split) -> Iterator[Hit]:
     assert facts.data is not None
@@ -52,15 +48,12 @@ def inverted_corners(facts: DataFacts, split: Split) -> Iterator[Hit]:
     WARNING,
     "box that reaches outside its image",
     why="PaddleDetection does not cut it: the model learns edges that no image shows.",
-    remedy=REPAIR.format("DS042") + " cuts it at the edge",
+    remedy=repair("DS042") + " cuts it at the edge",
 )
-def beyond_the_edge(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    width, height, known = image_sizes(split)
-    left, top, right, bottom = edges(split.boxes)
-    by = np.max([-left, -top, right - width, bottom - height], axis=0) if len(split) else left
-    mask = known & split.solid & ~outside(split) & (by > TOLERANCE)
-    if mask.any():
-        yield from boxes_hit(split, mask, f"by up to {by[mask].max():.4g} px")
+def over_the_edge(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    by = beyond_the_edge(split)
+    if by.any():
+        yield from boxes_hit(split, by > 0, f"by up to {by.max():.4g} px")
 
 
 @each_split(
@@ -68,7 +61,7 @@ def beyond_the_edge(facts: DataFacts, split: Split) -> Iterator[Hit]:
     WARNING,
     "box that lies outside its image",
     why="There is nothing to see where it is; its label is noise.",
-    remedy="It may belong to another image; " + REPAIR.format("DS043") + " leaves it out",
+    remedy="It may belong to another image; " + repair("DS043") + " leaves it out",
 )
 def nowhere(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, outside(split))
@@ -89,7 +82,7 @@ def sub_pixel(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "DS045",
     ERROR,
     why="The loss becomes NaN, and all weights with it.",
-    remedy="Correct the coordinate, or leave the box out: " + REPAIR.format("DS045"),
+    remedy="Correct the coordinate, or leave the box out: " + repair("DS045"),
 )
 def not_finite(facts: DataFacts, split: Split) -> Iterator[Hit]:
     yield from told(split, "DS045")
@@ -101,7 +94,7 @@ def not_finite(facts: DataFacts, split: Split) -> Iterator[Hit]:
     WARNING,
     "box that is there twice",
     why="At evaluation one of the two is always missed: the mAP is too low.",
-    remedy=REPAIR.format("DS046"),
+    remedy=repair("DS046"),
 )
 def repeated(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, duplicates(split))

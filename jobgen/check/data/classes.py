@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jobgen.check.facts import DataFacts, names_hit
-from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, whole_set
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, repair, whole_set
 from jobgen.datasets.record import Split
 
 # The rarest class beside the commonest one: below this, LVIS too speaks of a long tail.
@@ -19,7 +19,7 @@ IMBALANCE = 100
     "DS030",
     ERROR,
     why="PaddleDetection stops with a KeyError when it reads the set.",
-    remedy="Add the class, or leave its boxes out: jobgen dataset convert SRC DST.zip --fix DS030",
+    remedy="Add the class, or leave its boxes out: " + repair("DS030"),
 )
 def unknown_class(facts: DataFacts, split: Split) -> Iterator[Hit]:
     found = split.unknown_classes
@@ -33,7 +33,7 @@ def unknown_class(facts: DataFacts, split: Split) -> Iterator[Hit]:
     ERROR,
     "categories that differ between splits",
     why="Training ends 0 and swaps the labels at evaluation.",
-    remedy="jobgen dataset convert SRC DST.zip --fix DS031",
+    remedy=repair("DS031"),
 )
 def different_categories(facts: DataFacts) -> Iterator[Hit]:
     first = facts.splits[0] if facts.splits else None

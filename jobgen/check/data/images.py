@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from jobgen.check.facts import DataFacts, images_hit, names_hit, told
-from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, whole_set
-from jobgen.datasets.fix import folded
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, repair, whole_set
+from jobgen.datasets.fix import folded, meant_path
 from jobgen.datasets.headers import ENDINGS
 from jobgen.datasets.record import Split
 
-REPAIR = "jobgen dataset convert SRC DST.zip --fix {}"
 UNUSUAL = ("CMYK", "palette", "unknown")
 # OpenCV turns an image by its EXIF tag; these values mirror it or turn it by half.
 TURNED_BY_HALF = (2, 3, 4)
@@ -22,18 +21,13 @@ TURNED_BY_HALF = (2, 3, 4)
     "DS050",
     ERROR,
     why="PaddleDetection trains on the rest without a word.",
-    remedy="Add the images, or leave their entries out: " + REPAIR.format("DS050"),
+    remedy="Add the images, or leave their entries out: " + repair("DS050"),
 )
 def missing_image(facts: DataFacts, split: Split) -> Iterator[Hit]:
     if facts.has_images:
-        near = _near_names(facts)
-        lacking = [row for row, path in enumerate(split.paths) if path not in facts.files.sizes]
-        lacking = [row for row in lacking if folded(split.paths[row]) not in near]
+        gone = [row for row, path in enumerate(split.paths) if path not in facts.files.sizes]
+        lacking = [row for row in gone if meant_path(facts.files, split, row) is None]
         yield from images_hit(split, lacking, f"of {split.images:,}" if len(lacking) > 1 else "")
-
-
-def _near_names(facts: DataFacts) -> dict[str, str]:
-    return {folded(name): name for name in facts.files.names}
 
 
 @whole_set(
@@ -74,8 +68,7 @@ def name_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
     WARNING,
     "same image in train and val",
     why="Val measures what was trained on: the mAP is too good to be true.",
-    remedy="Take one of the two out, or split the set anew: jobgen dataset split "
-    "keeps the same images together.",
+    remedy="Take one of the two out: train's, if val is to stay comparable.",
 )
 def leak(facts: DataFacts) -> Iterator[Hit]:
     places: dict[str, str] = {}
@@ -92,20 +85,25 @@ def leak(facts: DataFacts) -> Iterator[Hit]:
     ERROR,
     "image whose name is written otherwise",
     why="Windows and macOS find it all the same; AI Studio's Linux does not.",
-    remedy=REPAIR.format("DS054"),
+    remedy=repair("DS054"),
 )
 def other_spelling(facts: DataFacts, split: Split) -> Iterator[Hit]:
     if not facts.has_images:
         return
-    near = _near_names(facts)
-    found = []
-    for path in split.paths:
-        real = near.get(folded(path)) if path not in facts.files.sizes else None
+    found = {}
+    for row, path in enumerate(split.paths):
+        real = meant_path(facts.files, split, row)
         if real:
-            form = "Unicode form" if path.casefold() == real.casefold() else "letter case"
-            form = "letter case" if path.lower() == real.lower() else form
-            found.append(f"{posixpath.basename(path)} is {posixpath.basename(real)} ({form})")
-    yield from names_hit(found, split.place)
+            found[row] = f" is {posixpath.basename(real)} ({_difference(path, real)})"
+    yield from images_hit(split, found, what=found)
+
+
+def _difference(path: str, real: str) -> str:
+    if "\\" in path:
+        return "backslashes"
+    if path.lower() == real.lower():
+        return "letter case"
+    return "Unicode form" if folded(path) == folded(real) else "another machine's path"
 
 
 @each_split(
@@ -148,14 +146,13 @@ def unreadable_header(facts: DataFacts, split: Split) -> Iterator[Hit]:
     "stated size that is not the image's",
     why="The boxes may have been drawn on an image of another size.",
     remedy="Look at them (jobgen dataset preview); where the boxes fit the image: "
-    + REPAIR.format("DS057"),
+    + repair("DS057"),
 )
 def other_size(facts: DataFacts, split: Split) -> Iterator[Hit]:
     found = {}
     for row, header in facts.sound_headers(split):
         stated, real = split.size(row), (header.width, header.height)
-        turned = header.orientation >= 5 and stated == real
-        if 0 not in stated and stated != header.shown and not turned:
+        if 0 not in stated and not header.agrees(stated):
             found[row] = f": {stated[0]} x {stated[1]}, really {real[0]} x {real[1]}"
     return images_hit(split, found, what=found)
 

@@ -49,7 +49,7 @@ def overlap(facts: DataFacts) -> Iterator[Hit]:
     ERROR,
     "split without images",
     why="There is nothing to train on, or nothing to measure.",
-    remedy="Fill the split, or deal the set out anew: jobgen dataset split",
+    remedy="Fill the split, with images that no other split has.",
 )
 def empty_split(facts: DataFacts, split: Split) -> Iterator[Hit]:
     if not split.images and not split.troubles:
@@ -80,7 +80,7 @@ def smaller_than_batch(facts: DataFacts) -> Iterator[Hit]:
     "DS091",
     ERROR,
     why="There is nothing to learn, or nothing to measure.",
-    remedy="Annotate the split, or deal the set out anew: jobgen dataset split",
+    remedy="Annotate its images, or exchange them for others of the set.",
 )
 def no_boxes(facts: DataFacts, split: Split) -> Iterator[Hit]:
     if split.images and not len(split) and not split.troubles:
@@ -92,7 +92,8 @@ def no_boxes(facts: DataFacts, split: Split) -> Iterator[Hit]:
     ERROR,
     "no data set that jobgen knows",
     why="The data stage would find no annotations.",
-    remedy="It reads COCO (JSON), Pascal VOC (XML) and YOLO (txt); look into the archive.",
+    remedy="It reads COCO (JSON), Pascal VOC (XML) and YOLO (txt); from LabelMe or CVAT "
+    "export one of these.",
 )
 def no_data_set(facts: DataFacts) -> Iterator[Hit]:
     if facts.data is None and not facts.refused:
