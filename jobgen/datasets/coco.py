@@ -29,7 +29,6 @@ from jobgen.datasets.record import (
     rows_of,
 )
 from jobgen.errors import DatasetError
-from jobgen.files import sha256
 from jobgen.runtime.voc import coco_box, coco_image, coco_text, empty_record
 
 USUAL_FOLDERS = ("images", "jpegimages", "image", "imgs", "img")
@@ -195,7 +194,7 @@ def _is_annotation_file(files: Contents, name: str) -> bool:
 
 def _no_columns(place: str, message: str) -> Columns:
     values, _ = _Loose(place).columns({})
-    return Columns(place, "", values, [Trouble("DS010", place, message, lost=True)])
+    return Columns(place, values, [Trouble("DS010", place, message, lost=True)])
 
 
 def _is_json(data: bytes) -> bool:
@@ -211,7 +210,6 @@ class Columns:
     """One file: Split's columns by name, and what was wrong with the file."""
 
     place: str
-    sha256: str
     values: dict[str, Any]
     troubles: list[Trouble]
 
@@ -223,7 +221,6 @@ class Columns:
             files=files,
             folder=folder,
             troubles=list(self.troubles),
-            sha256=self.sha256,
             **self.values,
         )
 
@@ -246,12 +243,11 @@ def read_file(files: Contents, name: str) -> Columns:
 
 def read_columns(place: str, data: bytes, progress: Progress = silent) -> Columns:
     """The columns of an annotation file: quickly where all types are right, else item by item."""
-    digest = sha256(data)
     plain = data[3:] if data.startswith(b"\xef\xbb\xbf") else data
     try:
-        return Columns(place, digest, _typed_columns(msgspec.json.decode(plain, type=_File)), [])
+        return Columns(place, _typed_columns(msgspec.json.decode(plain, type=_File)), [])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError):
-        return Columns(place, digest, *_loose_columns(place, plain, progress))
+        return Columns(place, *_loose_columns(place, plain, progress))
 
 
 def _typed_columns(record: _File) -> dict[str, Any]:

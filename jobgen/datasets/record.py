@@ -81,7 +81,6 @@ class Split:
     area: Floats
     crowd: npt.NDArray[np.int8]
     troubles: list[Trouble] = field(default_factory=list)
-    sha256: str = ""
     has_info: bool = True
     unknown_classes: Ints | None = None
     unknown_images: Ints | None = None
