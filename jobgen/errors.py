@@ -12,7 +12,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
+
+from jobgen.findings import Finding
 
 
 class JobgenError(Exception):
@@ -27,9 +30,15 @@ class JobgenError(Exception):
 
 
 class SpecError(JobgenError):
-    """job.yaml or a setting says what can't be meant."""
+    """job.yaml or a setting says what can't be meant; `findings` are its faults one by one."""
 
     exit_code = 3
+
+    def __init__(
+        self, message: str, hint: str | None = None, findings: Iterable[Finding] = ()
+    ) -> None:
+        super().__init__(message, hint)
+        self.findings = list(findings)
 
 
 class DatasetError(JobgenError):

@@ -56,6 +56,9 @@ class Findings:
     def error(self, code: str, message: str, place: str = "", hint: str = "") -> None:
         self.add(Finding(code, Severity.ERROR, message, place, hint))
 
+    def warning(self, code: str, message: str, place: str = "", hint: str = "") -> None:
+        self.add(Finding(code, Severity.WARNING, message, place, hint))
+
     def __iter__(self) -> Iterator[Finding]:
         return iter(self._all)
 

@@ -226,7 +226,7 @@ def faults(findings: Findings) -> SpecError:
     """All errors of a job as one SpecError, each once."""
     lines = list(dict.fromkeys(f"{f.place}: {f.message}" for f in findings.errors))
     count = f"{len(lines)} faults:\n" if len(lines) > 1 else ""
-    return SpecError(count + "\n".join(lines))
+    return SpecError(count + "\n".join(lines), findings=findings.errors)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -58,6 +58,8 @@ class Document:
     value: Any
     lines: dict[YamlPath, int]
     source: str
+    # What a lenient reading took all the same: (line, message).
+    faults: tuple[tuple[int, str], ...] = ()
 
     def line(self, path: Iterable[str | int]) -> int:
         """The line of `path`, or of the nearest thing around it."""
@@ -67,18 +69,19 @@ class Document:
         return self.lines.get(parts, 1)
 
 
-def load(text: str, source: str, dialect: Dialect = "yaml12") -> Document:
+def load(text: str, source: str, dialect: Dialect = "yaml12", lenient: bool = False) -> Document:
     """Read one document. Raises YamlError with the line.
 
     Refused: duplicate keys, keys that are no text, tags that would construct an
-    object (`!!python/...`), aliases that contain themselves.
+    object (`!!python/...`), aliases that contain themselves. `lenient` takes the first two
+    as PyYAML does, the last of equal keys winning, and lists them among the faults.
     """
     loader = None
     try:
         _check_depth(text, source)
         loader = _Loader(text)
         node = loader.get_single_node()
-        reader = _Reader(source, dialect, loader)
+        reader = _Reader(source, dialect, loader, lenient)
         value = None if node is None else reader.value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -89,7 +92,7 @@ def load(text: str, source: str, dialect: Dialect = "yaml12") -> Document:
     finally:
         if loader is not None:
             loader.dispose()
-    return Document(value, reader.lines, source)
+    return Document(value, reader.lines, source, tuple(reader.faults))
 
 
 def _check_depth(text: str, source: str) -> None:
@@ -105,19 +108,23 @@ def _check_depth(text: str, source: str) -> None:
             depth -= 1
 
 
-def load_file(path: Path, dialect: Dialect = "yaml12") -> Document:
+def load_file(path: Path, dialect: Dialect = "yaml12", lenient: bool = False) -> Document:
     """Read a file in UTF-8. Raises YamlError; OSError where it can't be read."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise YamlError(str(path), 1, "it is not in UTF-8") from error
-    return load(text, str(path), dialect)
+    return load(text, str(path), dialect, lenient)
 
 
 class _Reader:
     """Turns the nodes of one document into plain data."""
 
-    def __init__(self, source: str, dialect: Dialect, loader: Any) -> None:
+    def __init__(self, source: str, dialect: Dialect, loader: Any, lenient: bool) -> None:
+        self.lenient = lenient
+        self.faults: list[tuple[int, str]] = []
+        # An alias is the same object as its anchor, as PyYAML makes it.
+        self.made: dict[int, Any] = {}
         self.source = source
         self.dialect = dialect
         self.loader = loader
@@ -135,11 +142,15 @@ class _Reader:
             raise self.fault(node, "the aliases multiply to more than a config can need")
         if node in self.open:
             raise self.fault(node, "an alias contains itself")
+        if self.lenient and id(node) in self.made:
+            return self.made[id(node)]
         self.open.append(node)
         try:
-            return self._tagged(node, path)
+            found = self._tagged(node, path)
         finally:
             self.open.pop()
+        self.made[id(node)] = found
+        return found
 
     def _tagged(self, node: yaml.Node, path: YamlPath) -> Any:
         if node.tag.startswith("!"):
@@ -163,10 +174,13 @@ class _Reader:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self.value(key_node, (*path, "?"))
-            if not isinstance(key, str):
+            if not isinstance(key, str) and not (self.lenient and isinstance(key, (int, float))):
                 raise self.fault(key_node, f"the key {key!r} is not text; put it in quotes")
             if key in found:
-                raise self.fault(key_node, f"the key {key!r} is there twice")
+                fault = self.fault(key_node, f"the key {key!r} is there twice")
+                if not self.lenient:
+                    raise fault
+                self.faults.append((fault.line, f"the key {key!r} is there twice; the last counts"))
             here = (*path, key)
             self.lines[here] = key_node.start_mark.line + 1
             found[key] = self.value(value_node, here)

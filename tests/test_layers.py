@@ -16,7 +16,7 @@ FLOORS = (
     ("catalog", "datasets", "ppconfig", "templates", "notebook"),
     ("plan", "bundle"),
     ("build", "machine"),
-    ("check",),
+    ("check", "explain"),
     ("run",),
     ("report",),
     ("cli",),

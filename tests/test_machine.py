@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from jobgen.catalog import environments
-from jobgen.catalog.picodet import models, plain
+from jobgen.catalog.picodet import config_texts, models, plain
 from jobgen.errors import RunError
 from jobgen.machine.environment import find_python, python_facts
 from jobgen.machine.locks import MARK
-from jobgen.machine.mirror import catalogue_configs, find_mirror
+from jobgen.machine.mirror import find_mirror
 from jobgen.runtime.configure import merge_dicts
 from jobgen.yamlio import load
 from tests.conftest import ROOT, Answer
@@ -105,7 +105,7 @@ def test_a_mirror_is_cloned_once_from_an_address_that_answers(tmp_path: Path) ->
 @pytest.mark.parametrize("name", sorted(models()))
 def test_the_mirrors_configs_resolve_to_the_catalogues(name: str) -> None:
     """As PaddleDetection merges `_BASE_`: later bases over earlier ones, the file over all."""
-    texts = catalogue_configs()
+    texts = config_texts()
     values = load(texts[f"picodet/{name}.yml"], name, "yaml11").value
     merged: dict[str, object] = {}
     for base in values.pop("_BASE_"):

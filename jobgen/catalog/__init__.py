@@ -11,7 +11,16 @@ from jobgen.errors import SpecError
 from jobgen.resources import catalog_file
 from jobgen.yamlio import load_file
 
-__all__ = ["Environment", "Model", "Revision", "environments", "models", "pins"]
+__all__ = [
+    "Environment",
+    "Model",
+    "Platform",
+    "Revision",
+    "environments",
+    "models",
+    "pins",
+    "platform",
+]
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,24 @@ class Environment:
     revision: Revision
     urls: list[str]
     local: str | None
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What a background task may leave behind and take; sizes in bytes."""
+
+    files_left: int
+    bytes_left: int
+    hours: int
+    code_bytes: int
+    datasets: int
+    clone_files: int
+    clone_bytes: int
+
+
+@cache
+def platform() -> Platform:
+    return Platform(**load_file(catalog_file("platform.yml")).value)
 
 
 @cache

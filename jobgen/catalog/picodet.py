@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from jobgen.resources import catalog_file
 from jobgen.runtime.configure import merge_dicts
-from jobgen.yamlio import Tagged, load_file
+from jobgen.yamlio import Tagged, dump_block, dump_scalar, load_file
 
 Values = dict[str, Any]
 
@@ -177,6 +178,25 @@ def _own_values(row: Values) -> Values:
         },
         "TrainReader": {"batch_size": row["batch_size"]},
     }
+
+
+def config_texts() -> dict[str, str]:
+    """Every config of the catalogue as YAML of our own writing, by path below configs/."""
+    texts = {}
+    for name, model in models().items():
+        for path, values in model.layers():
+            texts[path] = _yaml(values)
+        bases = [posixpath.relpath(base, "picodet") for base in model.bases]
+        texts[f"picodet/{name}.yml"] = f"_BASE_: {dump_scalar(bases)}\n" + _yaml(model.own)
+    return texts
+
+
+def _yaml(values: Values) -> str:
+    schedule = values.get("LearningRate", {}).get("schedulers", [])
+    plain = [{"name": s.tag, **s.value} if isinstance(s, Tagged) else s for s in schedule]
+    if plain:
+        values = {**values, "LearningRate": {**values["LearningRate"], "schedulers": plain}}
+    return dump_block(values)
 
 
 def plain(value: Any) -> Any:

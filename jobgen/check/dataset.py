@@ -33,14 +33,14 @@ def check_dataset(
     for path in paths:
         if not path.exists():
             raise DatasetError(f"{path} is not there")
-    facts = _facts(paths, plan, pick, deep, progress)
+    facts = data_facts(paths, plan, pick, deep, progress)
     found = in_order(run_rules(chosen, facts, facts.splits))
     # A command for one source: that of several stays to be filled in.
     source = shown(paths[0]) if len(paths) == 1 else "SRC"
     return Findings(replace(f, hint=f.hint.replace("SRC", source)) for f in found)
 
 
-def _facts(
+def data_facts(
     paths: Sequence[Path], plan: Plan | None, pick: int | None, deep: bool, progress: Progress
 ) -> DataFacts:
     into = [source.into for source in plan.spec.dataset.sources] if plan else []
@@ -66,7 +66,7 @@ def faulty_images(data: DataSet, progress: Progress = silent) -> dict[str, list[
     codes: dict[str, list[str]] = {}
     for split in data:
         for rule in rules().values():
-            if not rule.per_split or rule.severity is Severity.NOTE:
+            if rule.scope != "split" or rule.severity is Severity.NOTE:
                 continue
             for hit in rule.find(facts, split):
                 for row in hit.rows:

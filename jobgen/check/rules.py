@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from jobgen.findings import Finding, Findings, Severity
 from jobgen.runtime.faults import FAULTS
 
 EXAMPLES = 3
-FAMILIES = ("jobgen.check.data",)
+FAMILIES = ("jobgen.check.data", "jobgen.check.job")
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
@@ -33,6 +33,7 @@ class Hit:
     rows: Sequence[int] = ()
 
 
+Scope = Literal["set", "split", "job"]
 Find = Callable[..., Iterable[Hit]]
 Decorator = Callable[[Find], Find]
 
@@ -42,7 +43,8 @@ class Rule:
     """A check with a stable code.
 
     `title` names the fault, `why` says what training would make of it, `remedy` what to do.
-    `per_split` rules are called with the facts and each split, the others with the facts.
+    `scope` says what `find` is called with: the facts of the data set ("set"), these and each
+    split ("split"), or the facts of the job ("job").
     """
 
     code: str
@@ -51,7 +53,7 @@ class Rule:
     why: str
     remedy: str
     name: str
-    per_split: bool
+    scope: Scope
     find: Find
 
 
@@ -64,7 +66,7 @@ REGISTERED: dict[str, Rule] = {}
 
 
 def _register(
-    code: str, severity: Severity, title: str, why: str, remedy: str, per_split: bool
+    code: str, severity: Severity, title: str, why: str, remedy: str, scope: Scope
 ) -> Decorator:
     # What the notebook's data stage stops at has its word from there.
     word = FAULTS.get(code, title)
@@ -73,7 +75,7 @@ def _register(
         if code in REGISTERED or not word or (title and code in FAULTS):
             raise ValueError(f"{code} {find.__name__}: one code, one title")
         name = find.__name__
-        REGISTERED[code] = Rule(code, severity, word, why, remedy, name, per_split, find)
+        REGISTERED[code] = Rule(code, severity, word, why, remedy, name, scope, find)
         return find
 
     return register
@@ -83,14 +85,19 @@ def whole_set(
     code: str, severity: Severity, title: str = "", *, why: str, remedy: str
 ) -> Decorator:
     """A rule about the whole set: `find(facts)`."""
-    return _register(code, severity, title, why, remedy, per_split=False)
+    return _register(code, severity, title, why, remedy, "set")
 
 
 def each_split(
     code: str, severity: Severity, title: str = "", *, why: str, remedy: str
 ) -> Decorator:
     """A rule about a split: `find(facts, split)`."""
-    return _register(code, severity, title, why, remedy, per_split=True)
+    return _register(code, severity, title, why, remedy, "split")
+
+
+def job(code: str, severity: Severity, title: str = "", *, why: str, remedy: str) -> Decorator:
+    """A rule about the job and its files: `find(facts)`."""
+    return _register(code, severity, title, why, remedy, "job")
 
 
 @cache
@@ -116,11 +123,14 @@ def chosen_rules(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> list
     return [rule for rule in wanted if not (ignore and rule.code.startswith(tuple(ignore)))]
 
 
-def run_rules(chosen: Iterable[Rule], facts: Any, splits: Sequence[Any]) -> Findings:
-    """Call every rule; a rule's hits are grouped by the file they are in."""
+def run_rules(chosen: Iterable[Rule], facts: Any, splits: Sequence[Any] | None) -> Findings:
+    """Call the rules of a data set, or those of a job where there are no splits (None); a
+    rule's hits are grouped by the file they are in."""
     found = Findings()
     for rule in chosen:
-        parts = [(facts, split) for split in splits] if rule.per_split else [(facts,)]
+        if (rule.scope == "job") is not (splits is None):
+            continue
+        parts = [(facts, split) for split in splits or ()] if rule.scope == "split" else [(facts,)]
         for arguments in parts:
             with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
                 for hit in rule.find(*arguments):

@@ -15,9 +15,12 @@ from jobgen.cli.console import Console
 COMMANDS = {
     "init": "Look at a data set and write its job.yaml.",
     "dataset": "Look at data sets and make new ones.",
-    "check": "Find the faults of a data set beforehand.",
+    "check": "Find the faults of a job or data set.",
     "build": "Write the three files to upload, or compare them.",
+    "explain": "Show every value of a job and its origin.",
     "run": "Run a bundle's own notebook on this machine, for proof.",
+    "models": "List the models of the catalogue.",
+    "environments": "List AI Studio's environments.",
     "demo": "The whole way, on a small data set it makes.",
 }
 

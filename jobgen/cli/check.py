@@ -14,12 +14,12 @@ from jobgen.cli.console import Console
 if TYPE_CHECKING:
     from jobgen.check.rules import Rule
     from jobgen.findings import Finding
-    from jobgen.plan import Plan
 
 EXAMPLES = """\b
 Examples:
   jobgen check ships.zip
   jobgen check bundles/ships/job.yaml --archive ships.zip
+  jobgen check bundles/ships/upload
   jobgen check ships.zip --deep --ignore DS07 --json
   jobgen check --rules
 """
@@ -40,10 +40,11 @@ def command(
     select: tuple[str, ...], ignore: tuple[str, ...], list_rules: bool, pick: int | None,
     json_output: bool,
 ) -> None:  # fmt: skip
-    """Find the faults of TARGET before they cost a night: a job.yaml, or a data set.
+    """Find the faults of TARGET before they cost a night.
 
-    A data set is an archive, a folder or a lone COCO file; with a job.yaml it is
-    given by --archive. Ends with exit code 1 where there are errors.
+    TARGET is a job.yaml, a folder to upload (also one made by hand), or a data set: an
+    archive, a folder or a lone COCO file. The data of a job is given by --archive.
+    Ends with exit code 1 where there are errors.
     """
     from jobgen.check.rules import chosen_rules
 
@@ -69,34 +70,42 @@ def _check(
     pick: int | None, deep: bool,
 ) -> None:  # fmt: skip
     from jobgen.check.dataset import check_dataset
+    from jobgen.check.job import check_job
+    from jobgen.check.rules import in_order
+    from jobgen.findings import Findings
 
     started = time.monotonic()
-    plan = _plan(target) if target.suffix.lower() in (".yaml", ".yml") else None
-    if plan is not None and not archives:
-        console.data(f"{target}: its values are sound")
+    is_job = _is_job(target)
+    if not is_job and archives:
+        raise click.UsageError("--archive goes with a job; a data set is given alone")
+    findings: list[Finding] = []
+    plan = None
+    if is_job:
+        try:
+            plan, found = check_job(target, chosen, archives)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        findings += found
+    if not is_job or (archives and plan is not None):
+        paths = list(archives) if is_job else [target]
+        findings += check_dataset(paths, chosen, plan, pick, deep, console.progress())
+    checked = (["job"] if is_job else []) + (["data set"] if archives or not is_job else [])
+    whole = in_order(Findings(findings))
+    console.result(findings=[_as_data(finding) for finding in whole], checked=checked)
+    if len(whole):
+        console.data(whole.text())
+    console.data(f"{whole.summary()}, {time.monotonic() - started:.1f} s")
+    if is_job and not archives:
         console.say("The data was not looked at; give it with --archive.")
-        console.result(findings=[], checked=["job"])
-        return
-    if plan is not None and len(archives) != len(plan.spec.dataset.sources):
-        count = len(plan.spec.dataset.sources)
-        raise click.UsageError(f"the job has {count} source(s): give --archive for each, in order")
-    if plan is None and archives:
-        raise click.UsageError("--archive goes with a job.yaml; a data set is given alone")
-    paths = list(archives) if plan else [target]
-    findings = check_dataset(paths, chosen, plan, pick, deep, console.progress())
-    console.result(findings=[_as_data(finding) for finding in findings], checked=["data set"])
-    if len(findings):
-        console.data(findings.text())
-    console.data(f"{findings.summary()}, {time.monotonic() - started:.1f} s")
-    if findings.errors:
+    if whole.errors:
         raise click.exceptions.Exit(1)
 
 
-def _plan(path: Path) -> Plan:
-    from jobgen.plan import make_plan
-    from jobgen.spec import load_spec
-
-    return make_plan(*load_spec(path))
+def _is_job(target: Path) -> bool:
+    """A job.yaml, or an upload folder; anything else is a data set."""
+    if target.is_dir():
+        return any(target.glob("*.ipynb"))
+    return target.suffix.lower() in (".yaml", ".yml")
 
 
 def _as_data(finding: Finding) -> dict[str, object]:

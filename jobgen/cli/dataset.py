@@ -43,6 +43,7 @@ def inspect(
     console: Console, path: Path, html: Path | None, pick: int | None, json_output: bool
 ) -> None:
     """Show what PATH (an archive or a folder) holds, and what it means for training."""
+    from jobgen.cli.table import table
     from jobgen.datasets.contents import shown
     from jobgen.datasets.look import look
     from jobgen.datasets.sources import check_output
@@ -249,14 +250,6 @@ def figure_rows(data: DataSet, splits: Mapping[str, Statistics]) -> list[tuple[s
         *((f"{name}, {spread}", [_spread(v) for v in found]) for name, found in spreads.items()),
         ("small / medium / large", sizes),
     ]
-
-
-def table(rows: list[tuple[str, list[str]]]) -> str:
-    """Rows as lines, in columns."""
-    columns = [[name, *cells] for name, cells in rows]
-    widths = [max(len(row[place]) for row in columns) for place in range(len(columns[0]))]
-    lines = ("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in columns)
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def _spread(values: list[float]) -> str:

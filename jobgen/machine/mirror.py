@@ -11,15 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobgen.catalog import Environment, Revision, models
-from jobgen.catalog.picodet import Values
+from jobgen.catalog import Environment, Revision
+from jobgen.catalog.picodet import config_texts
 from jobgen.errors import RunError
 from jobgen.machine.environment import uv_program
 from jobgen.machine.index import uv_environment
 from jobgen.machine.locks import make_once
 from jobgen.resources import mirror_tools_dir
 from jobgen.runtime.source import COMMIT, ppdet_hash
-from jobgen.yamlio import Tagged, dump_block, dump_scalar
 
 Say = Callable[[str], None]
 ANSWER_TIMEOUT = 20
@@ -145,31 +144,12 @@ def _from_package(revision: Revision, place: Path) -> None:
     shutil.copytree(
         mirror_tools_dir(), tree / "tools", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for path, text in catalogue_configs().items():
+    for path, text in config_texts().items():
         target = tree / "configs" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8", newline="\n")
     _commit(tree, place / "repo.git", revision)
     shutil.rmtree(tree)
-
-
-def catalogue_configs() -> dict[str, str]:
-    """Every config of the catalogue as YAML of our own writing, by path below configs/."""
-    texts = {}
-    for name, model in models().items():
-        for path, values in model.layers():
-            texts[path] = _yaml(values)
-        bases = [os.path.relpath(base, "picodet").replace(os.sep, "/") for base in model.bases]
-        texts[f"picodet/{name}.yml"] = f"_BASE_: {dump_scalar(bases)}\n" + _yaml(model.own)
-    return texts
-
-
-def _yaml(values: Values) -> str:
-    schedule = values.get("LearningRate", {}).get("schedulers", [])
-    plain = [{"name": s.tag, **s.value} if isinstance(s, Tagged) else s for s in schedule]
-    if plain:
-        values = {**values, "LearningRate": {**values["LearningRate"], "schedulers": plain}}
-    return dump_block(values)
 
 
 def _commit(tree: Path, repo: Path, revision: Revision) -> None:

@@ -1,0 +1,206 @@
+"""Rules about the files to upload."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from jobgen import __version__
+from jobgen.build import SECRET
+from jobgen.bundle import NOTEBOOK, SIZE_LIMIT
+from jobgen.catalog import platform
+from jobgen.check.facts import names_hit
+from jobgen.check.rules import ERROR, NOTE, Hit, job
+from jobgen.check.upload import YAML_ENDINGS, JobFacts
+from jobgen.files import sha256
+from jobgen.notebook import PARAMETERS_TAG, cell_tags
+
+AGAIN = "Build it again: jobgen build JOB"
+# IPython's own lines: `!cmd`, `x = !cmd`, `%magic`, `%%magic`.
+SHELL = re.compile(r"^\s*(?:\w+\s*=\s*)?!(?!=)")
+MAGIC = re.compile(r"^\s*%{1,2}[A-Za-z]")
+PYTHON = (3, 7)
+
+
+@job(
+    "BU001",
+    ERROR,
+    "file that is no part of the bundle",
+    why="It would be uploaded too; versions have limits, and a stray YAML confuses.",
+    remedy="Keep the notebook and the two YAML files in the folder, nothing else.",
+)
+def extra_file(facts: JobFacts) -> Iterator[Hit]:
+    ours = facts.metadata.get("files")
+    if isinstance(ours, dict):
+        strangers = set(facts.files) - {NOTEBOOK, *ours}
+    else:
+        strangers = {n for n in facts.files if not n.lower().endswith((".ipynb", *YAML_ENDINGS))}
+    return names_hit(sorted(strangers), facts.place)
+
+
+@job(
+    "BU002",
+    ERROR,
+    "file that was edited after the build",
+    why="What was checked and run is not what would be uploaded; jobgen run refuses it.",
+    remedy="Change job.yaml and build again: jobgen build JOB",
+)
+def edited(facts: JobFacts) -> Iterator[Hit]:
+    ours = facts.metadata.get("files")
+    for name, wanted in ours.items() if isinstance(ours, dict) else ():
+        if name in facts.files and sha256(facts.files[name]) != wanted:
+            yield Hit(1, (name,))
+
+
+@job(
+    "BU003",
+    ERROR,
+    "notebook that is none",
+    why="The background task ends at once.",
+    remedy=AGAIN,
+)
+def no_notebook(facts: JobFacts) -> Iterator[Hit]:
+    if facts.files and facts.notebook is None:
+        yield Hit(1, facts.notebooks)
+
+
+@job(
+    "BU004",
+    ERROR,
+    "notebook without a kernel",
+    why="Nothing says what should execute it.",
+    remedy="Save it once from Jupyter with the Python 3 kernel, or build it again.",
+)
+def no_kernel(facts: JobFacts) -> Iterator[Hit]:
+    if facts.notebook and not facts.notebook["metadata"].get("kernelspec", {}).get("name"):
+        yield Hit(1, ())
+
+
+@job(
+    "BU005",
+    ERROR,
+    "file of the bundle that is missing",
+    why="The notebook stops at its configure stage: a YAML is not there.",
+    remedy=AGAIN,
+)
+def missing_file(facts: JobFacts) -> Iterator[Hit]:
+    ours = facts.metadata.get("files")
+    if isinstance(ours, dict):
+        yield from names_hit(sorted(set(ours) - set(facts.files)), facts.place)
+
+
+@job(
+    "BU006",
+    NOTE,
+    "notebook with output in it",
+    why="Old output is uploaded with it, and looks like the job's own.",
+    remedy="Clear all outputs before the version is saved.",
+)
+def output_left(facts: JobFacts) -> Iterator[Hit]:
+    cells = facts.notebook["cells"] if facts.notebook else []
+    left = [n for n, cell in enumerate(cells) if cell.get("outputs")]
+    yield from names_hit([f"cell {n}" for n in left])
+
+
+@job(
+    "BU007",
+    ERROR,
+    "shell step that can't fail",
+    why="The notebook goes on after a failed `!` command, and ends well with nothing trained.",
+    remedy="jobgen's notebooks check every step; or subprocess.run([...], check=True).",
+)
+def shell_step(facts: JobFacts) -> Iterator[Hit]:
+    lines = [
+        line.strip()
+        for source in facts.code
+        if not is_python(source)
+        for line in source.splitlines()
+        if SHELL.match(line)
+    ]
+    yield from names_hit([line if len(line) <= 50 else line[:47] + "..." for line in lines])
+
+
+def is_python(source: str) -> bool:
+    """Whether a cell is plain Python 3.7, without IPython's own lines."""
+    try:
+        ast.parse(source, feature_version=PYTHON)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+@job(
+    "BU008",
+    ERROR,
+    "code that Python 3.7 can't read",
+    why="The environment paddle2.4_py3.7 stops at it with a SyntaxError.",
+    remedy="Write it for Python 3.7.",
+)
+def new_syntax(facts: JobFacts) -> Iterator[Hit]:
+    for number, source in enumerate(facts.code, 1):
+        plain = "\n".join(
+            re.match(r"\s*", line)[0] + "pass" if SHELL.match(line) or MAGIC.match(line) else line  # type: ignore[index]
+            for line in source.splitlines()
+        )
+        whole_cell_magic = source.lstrip().startswith("%%")
+        if not (is_python(source) or whole_cell_magic or is_python(plain)):
+            yield Hit(1, (), "", f"code cell {number}")
+
+
+@job(
+    "BU009",
+    ERROR,
+    "token, password or key",
+    why="Whoever sees the project sees it.",
+    remedy="Take it out, and make it invalid: it may have been uploaded already.",
+)
+def secret(facts: JobFacts) -> Iterator[Hit]:
+    found = [name for name, data in facts.files.items()
+             if SECRET.search(data.decode("utf-8", "replace"))]  # fmt: skip
+    yield from names_hit(found)
+
+
+@job(
+    "BU010",
+    ERROR,
+    "files that are too large to submit",
+    why="A job's own files may have 50 MB in all; a version of 1 GB does not load.",
+    remedy="Data and weights belong into a data set that is mounted.",
+)
+def too_large(facts: JobFacts) -> Iterator[Hit]:
+    size = sum(map(len, facts.files.values()))
+    limit = SIZE_LIMIT if facts.metadata else platform().code_bytes
+    if size > limit:
+        yield Hit(1, (), facts.place, f"{size:,} bytes, at most {limit:,}")
+
+
+@job(
+    "BU011",
+    NOTE,
+    "bundle of another version of jobgen",
+    why="Its notebook has that version's code, with its faults.",
+    remedy=AGAIN,
+)
+def other_version(facts: JobFacts) -> Iterator[Hit]:
+    version = facts.metadata.get("version") or facts.metadata.get("jobgen")
+    if version and version != __version__:
+        yield Hit(1, (), facts.place, f"{version}, this is {__version__}")
+
+
+@job(
+    "BU012",
+    ERROR,
+    "notebook whose cells are not in their places",
+    why="jobgen run and papermill find the parameters by the tag of their cell.",
+    remedy=AGAIN,
+)
+def cells_moved(facts: JobFacts) -> Iterator[Hit]:
+    if not facts.metadata or facts.notebook is None:
+        return
+    tags = [tag for cell in facts.notebook["cells"] for tag in cell_tags(cell)]
+    if tags.count(PARAMETERS_TAG) != 1:
+        yield Hit(1, (), "", f"{tags.count(PARAMETERS_TAG)} cells are tagged {PARAMETERS_TAG}")
+    stages = [tag for tag in tags if tag.startswith("stage:")]
+    if not stages or len(set(stages)) != len(stages):
+        yield Hit(1, (), "", f"the stages are {', '.join(stages) or 'none'}")

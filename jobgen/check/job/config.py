@@ -1,0 +1,250 @@
+"""Rules about the resolved config: what PaddleDetection takes without a word and should not."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from jobgen.catalog.picodet import config_texts, models
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job
+from jobgen.check.upload import JobFacts
+from jobgen.explain import dotted, flat
+from jobgen.runtime.rules import BASE_LR_PER_IMAGE
+from jobgen.spec import DOWNLOADED_NAMES, nearest
+from jobgen.yamlio import YamlPath, load
+
+NUMBER_AS_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+|[-+]?\d+(\.\d+)?")
+# Further from the linear rule than this, one of the two is a mistake.
+LR_FACTOR = 2.0
+# Keys that PaddleDetection reads beside those of the catalogue's configs.
+MORE_KEYS = frozenset(
+    ("amp", "amp_level", "clip_grad_by_norm", "cycle_epoch", "early_stop", "ema_decay",
+     "ema_decay_type", "ema_filter_no_grad", "fleet", "fuse_conv_bn", "master_grad", "norm_type",
+     "print_mem_info", "proposals_path", "save_prediction_only", "save_proposals", "slim",
+     "slim_config", "sync_bn", "to_static", "uniform_output_enabled", "unstructured_prune",
+     "use_vdl", "use_wandb", "vdl_log_dir", "wandb")
+)  # fmt: skip
+
+
+@job(
+    "CF020",
+    WARNING,
+    "learning rate that is not scaled to the batch",
+    why="The published rates are for 4 cards: on one card the loss becomes NaN or never falls.",
+    remedy="Use 0.00125 x batch size x cards, or leave base_lr: auto.",
+)
+def unscaled_rate(facts: JobFacts) -> Iterator[Hit]:
+    rate, batch = facts.value("LearningRate", "base_lr"), facts.value("TrainReader", "batch_size")
+    if isinstance(rate, (int, float)) and isinstance(batch, int) and batch > 0 and rate > 0:
+        gpus = facts.plan.spec.train.gpus if facts.plan else 1
+        linear = BASE_LR_PER_IMAGE * batch * gpus
+        if not 1 / LR_FACTOR <= rate / linear <= LR_FACTOR:
+            detail = f"{rate:g}; the linear rule gives {linear:g} for {batch} images a step"
+            yield from facts.hit(("LearningRate", "base_lr"), detail)
+
+
+@job(
+    "CF021",
+    WARNING,
+    "cosine that does not end with the training",
+    why="The learning rate is still high when training ends, or is 0 long before.",
+    remedy="Set CosineDecay.max_epochs to the epochs.",
+)
+def cosine_end(facts: JobFacts) -> Iterator[Hit]:
+    epoch = facts.value("epoch")
+    end = facts.scheduler.get("CosineDecay", {}).get("max_epochs")
+    if isinstance(epoch, int) and isinstance(end, int) and epoch != end:
+        yield from facts.hit(("LearningRate", "schedulers"), f"{end} epochs, training has {epoch}")
+
+
+@job(
+    "CF022",
+    WARNING,
+    "warm-up of more than a tenth of the training",
+    why="The learning rate is hardly ever the one that was set; a short run never reaches it.",
+    remedy="Set LinearWarmup.steps to a tenth of the steps.",
+)
+def long_warmup(facts: JobFacts) -> Iterator[Hit]:
+    steps = facts.scheduler.get("LinearWarmup", {}).get("steps")
+    if facts.plan is not None and isinstance(steps, int):
+        values = facts.plan.values
+        whole = values["steps_per_epoch"].value * values["epochs"].value
+        if whole and steps > max(1, whole // 10):
+            detail = f"{steps} of {whole} steps"
+            yield from facts.hit(("LearningRate", "schedulers"), detail)
+
+
+@job(
+    "CF023",
+    WARNING,
+    "assigner that is never switched",
+    why="TaskAligned never takes over from ATSS: what was published was trained with both.",
+    remedy="Set static_assigner_epoch to a third of the epochs.",
+)
+def one_assigner(facts: JobFacts) -> Iterator[Hit]:
+    epoch, switch = facts.value("epoch"), facts.value("PicoHeadV2", "static_assigner_epoch")
+    if isinstance(epoch, int) and isinstance(switch, int) and epoch <= switch:
+        path = ("PicoHeadV2", "static_assigner_epoch")
+        yield from facts.hit(path, f"at epoch {switch} of {epoch}")
+
+
+@job(
+    "CF024",
+    WARNING,
+    "one evaluation in the whole training",
+    why="A checkpoint and an mAP are made at the very end only: a stop before loses all.",
+    remedy="Set snapshot_epoch to a tenth of the epochs.",
+)
+def one_evaluation(facts: JobFacts) -> Iterator[Hit]:
+    epoch, every = facts.value("epoch"), facts.value("snapshot_epoch")
+    if isinstance(epoch, int) and isinstance(every, int) and 1 < epoch <= every:
+        yield from facts.hit(("snapshot_epoch",), f"every {every} of {epoch} epochs")
+
+
+@job(
+    "CF025",
+    ERROR,
+    "num_classes that is not the number of classes",
+    why="On a GPU an assertion of CUDA, on a CPU nothing: labels are lost in silence.",
+    remedy="Set num_classes to the number of classes of the data set.",
+)
+def class_count(facts: JobFacts) -> Iterator[Hit]:
+    count = facts.value("num_classes")
+    if facts.plan is not None and count is not None:
+        wanted = len(facts.plan.spec.dataset.classes)
+        if count != wanted:
+            yield from facts.hit(("num_classes",), f"{count}, the job has {wanted}")
+
+
+@job(
+    "CF026",
+    ERROR,
+    "input sizes that differ",
+    why="Evaluation and the exported model see other images than training does.",
+    remedy="Set model.input_size, which moves all places together.",
+)
+def sizes_differ(facts: JobFacts) -> Iterator[Hit]:
+    sizes: dict[str, Any] = {}
+    for reader in ("EvalReader", "TestReader"):
+        for step in facts.value(reader, "sample_transforms") or []:
+            if isinstance(step, dict) and isinstance(step.get("Resize"), dict):
+                sizes[f"{reader} {step['Resize'].get('target_size')}"] = step["Resize"]
+    shape = facts.value("TestReader", "inputs_def", "image_shape")
+    targets = [tuple(s["target_size"]) for s in sizes.values()
+               if isinstance(s.get("target_size"), list)]  # fmt: skip
+    if isinstance(shape, list) and len(shape) >= 2:
+        targets.append(tuple(shape[-2:]))
+    if len(set(targets)) > 1:
+        detail = ", ".join(f"{h} x {w}" for h, w in dict.fromkeys(targets))
+        yield from facts.hit(("TestReader", "inputs_def"), detail)
+
+
+@job(
+    "CF027",
+    ERROR,
+    "input size that is no multiple of 32",
+    why="The levels of the neck do not fit together, and training stops at the first step.",
+    remedy="Take multiples of 32.",
+)
+def odd_size(facts: JobFacts) -> Iterator[Hit]:
+    for number, step in enumerate(facts.value("TrainReader", "batch_transforms") or []):
+        resize = step.get("BatchRandomResize") if isinstance(step, dict) else None
+        sizes = resize.get("target_size") if isinstance(resize, dict) else None
+        odd = [s for s in sizes or [] if isinstance(s, int) and s % 32] if sizes else []
+        if odd:
+            path = ("TrainReader", "batch_transforms", number)
+            yield from facts.hit(path, ", ".join(map(str, odd)))
+
+
+@job(
+    "CF028",
+    WARNING,
+    "data loader on shared memory",
+    why="Where /dev/shm is small it dies with a bus error, at random.",
+    remedy="Leave use_shared_memory out.",
+)
+def shared_memory(facts: JobFacts) -> Iterator[Hit]:
+    if facts.value("TrainReader", "use_shared_memory") is True:
+        yield from facts.hit(("TrainReader", "use_shared_memory"), "true")
+
+
+@job(
+    "CF030",
+    ERROR,
+    "data folder that PaddleDetection would download",
+    why="It knows this folder's name, and fetches its own data set where something is missing.",
+    remedy="Rename the folder, such as ships_coco.",
+)
+def downloaded_folder(facts: JobFacts) -> Iterator[Hit]:
+    for split in ("TrainDataset", "EvalDataset"):
+        folder = facts.value(split, "dataset_dir")
+        # A slash at the end makes the base name empty, and the download does not begin.
+        if isinstance(folder, str) and posixpath.basename(folder) in DOWNLOADED_NAMES:
+            yield from facts.hit((split, "dataset_dir"), folder)
+
+
+@job(
+    "CF031",
+    ERROR,
+    "number that is text",
+    why="In YAML 1.1 a number as 1e-3 is text: training stops, or computes with a word.",
+    remedy="Write 0.001 or 1.0e-3, without quotes.",
+)
+def number_as_text(facts: JobFacts) -> Iterator[Hit]:
+    for path, value in flat(facts.config.config if facts.config else {}):
+        if isinstance(value, str) and NUMBER_AS_TEXT.fullmatch(value):
+            yield from facts.hit(path, f"{dotted(path)} is {value!r}")
+
+
+@job(
+    "CF032",
+    WARNING,
+    "key that no config of PicoDet has",
+    why="PaddleDetection takes any key without a word, and a typing error does nothing.",
+    remedy="Correct it, or take it out.",
+)
+def unknown_key(facts: JobFacts) -> Iterator[Hit]:
+    known = known_keys()
+    for key in facts.config.config if facts.config else {}:
+        path: YamlPath = (key,)
+        if key not in known and not facts.line(key).startswith("picodet_v2"):
+            yield from facts.hit(path, f"{key}{nearest(str(key), sorted(known))}")
+
+
+def known_keys() -> set[str]:
+    """The keys of the catalogue's configs, and those that PaddleDetection reads beside them."""
+    found = set(MORE_KEYS)
+    for text in config_texts().values():
+        found |= set(load(text, "config", "yaml11", lenient=True).value)
+    for model in models().values():
+        found |= set(model.config())
+    return found
+
+
+@job(
+    "CF035",
+    ERROR,
+    "annotation file that is no .json",
+    why="COCODataSet stops with an assertion at any other ending.",
+    remedy="Name the COCO file train.json.",
+)
+def not_json(facts: JobFacts) -> Iterator[Hit]:
+    for split in ("TrainDataset", "EvalDataset"):
+        name = facts.value(split, "anno_path")
+        kind = facts.value(split, "name") or getattr(facts.value(split), "tag", "")
+        if kind == "COCODataSet" and isinstance(name, str) and not name.endswith(".json"):
+            yield from facts.hit((split, "anno_path"), name)
+
+
+@job(
+    "CF036",
+    NOTE,
+    "training from scratch",
+    why="Without pretrained weights a detector needs many more epochs.",
+    remedy="Set model.pretrained: coco, unless that is what you want.",
+)
+def from_scratch(facts: JobFacts) -> Iterator[Hit]:
+    if facts.config is not None and not facts.value("pretrain_weights"):
+        yield from facts.hit(("pretrain_weights",), "no weights to begin with")

@@ -1,0 +1,154 @@
+"""Rules about notebooks that were written by hand: what the tutorials' steps do in silence."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from jobgen.catalog import environments
+from jobgen.check.facts import names_hit
+from jobgen.check.rules import ERROR, WARNING, Hit, job
+from jobgen.check.upload import JobFacts
+from jobgen.plan import HOME
+
+CLONE = re.compile(r"git\s+clone\s+(?P<rest>[^\n;&|]*)")
+WEIGHTS = re.compile(r"weights=(?P<path>[^\s'\"]+)")
+# Branches that write straight into save_dir; those up to 2.6 add the config's name.
+FLAT_OUTPUT = ("", "release/2.6.1", "release/2.7", "release/2.7.1", "develop")
+ALWAYS_THERE = ("data", "work", "PaddleDetection", "output", "datasets", "")
+
+
+def commands(facts: JobFacts) -> Iterator[list[str]]:
+    """The words of every shell command in the notebook's cells: `!` lines and %%bash cells."""
+    for source in facts.code:
+        lines = source.splitlines()
+        whole = bool(lines) and lines[0].startswith(("%%bash", "%%sh"))
+        for line in lines:
+            text = line.strip()
+            if whole or text.startswith("!"):
+                for part in re.split(r"&&|;|\|", text.lstrip("!")):
+                    try:
+                        words = shlex.split(part)
+                    except ValueError:
+                        continue
+                    if words:
+                        yield words
+
+
+def by_hand(facts: JobFacts) -> bool:
+    return facts.notebook is not None and not facts.metadata
+
+
+@job(
+    "HM001",
+    ERROR,
+    "copy to a folder that is not there",
+    why="cp fails, the notebook goes on, and training uses the stock config, or none.",
+    remedy="Copy into the clone: PaddleDetection/configs/...",
+)
+def copy_nowhere(facts: JobFacts) -> Iterator[Hit]:
+    if by_hand(facts):
+        made = {words[-1].rstrip("/") for words in commands(facts) if words[0] == "mkdir"}
+        targets = [words[-1] for words in commands(facts)
+                   if words[0] in ("cp", "mv") and len(words) > 2]  # fmt: skip
+        yield from names_hit([target for target in targets if not _is_there(target, made)])
+
+
+def _is_there(target: str, made: set[str]) -> bool:
+    """Whether a folder below the home is one that a clone, a mount or mkdir leaves there."""
+    path = PurePosixPath(posixpath.normpath(target))
+    if str(path) in {posixpath.normpath(folder) for folder in made}:
+        return True
+    if not path.is_absolute():
+        return True
+    home = PurePosixPath(HOME)
+    if home not in (path, *path.parents):
+        return path.parts[1] in ("tmp", "root", "opt", "mnt") if len(path.parts) > 1 else True
+    inside = path.relative_to(home).parts
+    return not inside or len(inside) == 1 or inside[0] in ALWAYS_THERE
+
+
+@job(
+    "HM002",
+    ERROR,
+    "weights at a path that training does not write",
+    why="A path that differs by version: evaluation stops, or measures an untrained net.",
+    remedy="Set save_dir yourself and give the same path to weights=.",
+)
+def other_weights(facts: JobFacts) -> Iterator[Hit]:
+    if by_hand(facts) and facts.model_file:
+        branch = _branch(facts)
+        name = facts.model_file.rpartition(".")[0]
+        folder = "output" if branch in FLAT_OUTPUT else f"output/{name}"
+        paths = [found for source in facts.code for found in WEIGHTS.findall(source)]
+        wrong = [p for p in paths if p.startswith("output/") and posixpath.dirname(p) != folder]
+        yield from names_hit(wrong, "", f"{branch or 'the default branch'} writes {folder}/")
+
+
+def _branch(facts: JobFacts) -> str:
+    """The branch or tag that the notebook clones; empty for the default one."""
+    for words in commands(facts):
+        if words[:2] == ["git", "clone"]:
+            for flag in ("-b", "--branch"):
+                if flag in words[:-1]:
+                    return words[words.index(flag) + 1]
+    return ""
+
+
+@job(
+    "HM003",
+    WARNING,
+    "clone of whatever branch is the default",
+    why="It moves: what trained last month may not even import with this Paddle today.",
+    remedy="Clone a tag or branch that suits the environment: git clone -b v2.6.0 --depth 1 ...",
+)
+def unpinned_clone(facts: JobFacts) -> Iterator[Hit]:
+    if by_hand(facts):
+        clones = [words for words in commands(facts) if words[:2] == ["git", "clone"]]
+        loose = [" ".join(words) for words in clones if not {"-b", "--branch"} & set(words)]
+        yield from names_hit(loose)
+
+
+@job(
+    "HM004",
+    WARNING,
+    "known defect of PaddleDetection that nothing fixes",
+    why="On one card a batch without a positive sample divides by zero: the loss becomes NaN.",
+    remedy="jobgen's notebooks apply the fix; jobgen environments shows it.",
+)
+def unfixed_defect(facts: JobFacts) -> Iterator[Hit]:
+    if by_hand(facts) and any(words[:2] == ["git", "clone"] for words in commands(facts)):
+        fixes = {fix["id"]: fix for env in environments().values() for fix in env.revision.fixes}
+        text = "\n".join(facts.code)
+        yield from names_hit([name for name, fix in fixes.items() if fix["new"] not in text])
+
+
+@job(
+    "HM005",
+    WARNING,
+    "option that replaces another",
+    why="Of several -o only the last counts in PaddleDetection's tools.",
+    remedy="Give all of them after one -o: -o epoch=5 use_gpu=true",
+)
+def several_options(facts: JobFacts) -> Iterator[Hit]:
+    if by_hand(facts):
+        twice = [" ".join(words[:3]) for words in commands(facts)
+                 if sum(word in ("-o", "--opt") for word in words) > 1]  # fmt: skip
+        yield from names_hit(twice)
+
+
+@job(
+    "HM006",
+    ERROR,
+    "option whose number is text",
+    why="-o reads YAML 1.1: 1e-3 is text there, and training stops or computes with a word.",
+    remedy="Write 0.001.",
+)
+def option_as_text(facts: JobFacts) -> Iterator[Hit]:
+    if by_hand(facts):
+        words = [word for found in commands(facts) for word in found]
+        number = re.compile(r"[\w.]+=[-+]?\d+[eE][-+]?\d+")
+        yield from names_hit([word for word in words if number.fullmatch(word)])

@@ -1,0 +1,43 @@
+"""Rules about what a job leaves behind, beside what the platform allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jobgen.catalog import platform
+from jobgen.check.rules import WARNING, Hit, job
+from jobgen.check.upload import JobFacts
+
+# A checkpoint: weights, their averaged copy and the optimizer's state, of 4 bytes each.
+BYTES_PER_PARAMETER = 4 * 3
+FILES_PER_SNAPSHOT = 4
+
+
+@job(
+    "OU001",
+    WARNING,
+    "more than a background task may leave behind",
+    why="A task that leaves 10,000 files or 20 GB behind fails at its very end.",
+    remedy="Set CLEANUP = True, which removes the unpacked data, or a larger snapshot_epoch.",
+)
+def left_behind(facts: JobFacts) -> Iterator[Hit]:
+    if facts.plan is None:
+        return
+    files, size = expected_output(facts)
+    limits = platform()
+    if files > limits.files_left or size > limits.bytes_left:
+        detail = f"about {files:,} files and {size / 2**30:.1f} GB"
+        yield Hit(1, (), facts.place, detail)
+
+
+def expected_output(facts: JobFacts) -> tuple[int, int]:
+    """Files and bytes that the job leaves: the clone, the unpacked data where its archive was
+    given (else its images), and the checkpoints."""
+    assert facts.plan is not None
+    values = facts.plan.values
+    snapshots = max(1, values["epochs"].value // max(1, values["snapshot_epoch"].value)) + 2
+    weights = int(facts.plan.model.parameters * 1e6 * BYTES_PER_PARAMETER)
+    expect = facts.plan.spec.dataset.expect
+    images = expect.train.images + expect.eval.images if expect else 0
+    files = platform().clone_files + (facts.data_files or images) + snapshots * FILES_PER_SNAPSHOT
+    return files, platform().clone_bytes + facts.data_bytes + snapshots * weights

@@ -1,0 +1,165 @@
+"""What reading job.yaml finds, as rules: the spec and the plan tell, the table explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jobgen.check.rules import ERROR, WARNING, Hit, job
+from jobgen.check.upload import JobFacts
+
+SEE = "docs/job.md says what may stand in job.yaml."
+
+
+def _told(facts: JobFacts, code: str) -> Iterator[Hit]:
+    findings = list(facts.said)
+    if facts.config is not None:
+        findings += facts.config.findings
+    for finding in findings:
+        if finding.code == code:
+            yield Hit(1, (), finding.place, finding.message)
+
+
+@job(
+    "SP001",
+    ERROR,
+    "value that job.yaml can't have",
+    why="It can't be meant so.",
+    remedy=SEE,
+)
+def spec_shape(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "SP001")
+
+
+@job(
+    "SP002",
+    ERROR,
+    "name that the catalogue does not know",
+    why="Nothing can be built of it.",
+    remedy="jobgen models and jobgen environments list what there is.",
+)
+def unknown_name(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "SP002")
+
+
+@job(
+    "PL001",
+    ERROR,
+    "counts of the data set that are missing",
+    why="Batch size and warm-up follow from them, and the mounted data is compared with them.",
+    remedy="jobgen init counts the data set.",
+)
+def no_counts(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "PL001")
+
+
+@job(
+    "PL002",
+    ERROR,
+    "more cards than images",
+    why="A card without an image waits for ever.",
+    remedy="Set a smaller train.gpus.",
+)
+def many_cards(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "PL002")
+
+
+@job(
+    "PL003",
+    ERROR,
+    "batch larger than the data set",
+    why="PaddleDetection trains nothing at all, saves an untrained net, and ends 0.",
+    remedy="Set a smaller train.batch_size.",
+)
+def large_batch(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "PL003")
+
+
+@job(
+    "CF001",
+    ERROR,
+    "override that is no key of the config",
+    why="PaddleDetection takes any key without a word, and trains without it.",
+    remedy="jobgen explain JOB --full lists the keys.",
+)
+def unknown_override(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "CF001")
+
+
+@job(
+    "CF002",
+    ERROR,
+    "override of another type",
+    why="Training stops at it, or takes it as text.",
+    remedy="Give a value like the config's own: jobgen explain JOB --full",
+)
+def override_type(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "CF002")
+
+
+@job(
+    "CF003",
+    ERROR,
+    "override of what job.yaml decides elsewhere",
+    why="Two places for one value: the rules that follow from it would go by the other.",
+    remedy="Set it where the message says.",
+)
+def owned_override(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "CF003")
+
+
+@job(
+    "CF004",
+    ERROR,
+    "override that is too small",
+    why="Training stops after an epoch, or sooner.",
+    remedy="Give the least that the message names, or more.",
+)
+def small_override(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "CF004")
+
+
+@job(
+    "CF010",
+    WARNING,
+    "key that is there twice",
+    why="The last one counts, without a word.",
+    remedy="Take one of them out.",
+)
+def key_twice(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "CF010")
+
+
+@job(
+    "CF011",
+    ERROR,
+    "config that can't be read",
+    why="Training stops before its first step.",
+    remedy="Correct the YAML at this line.",
+)
+def unreadable_config(facts: JobFacts) -> Iterator[Hit]:
+    yield from _told(facts, "CF011")
+    for name in facts.files:
+        if name.lower().endswith((".yml", ".yaml")) and name not in facts.yamls:
+            yield Hit(1, (name,))
+
+
+@job(
+    "CF012",
+    ERROR,
+    "_BASE_ that leads back to itself",
+    why="PaddleDetection recurses to its end.",
+    remedy="Take the file out of its own chain.",
+)
+def base_cycle(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "CF012")
+
+
+@job(
+    "CF013",
+    ERROR,
+    "_BASE_ that is not there",
+    why="Training stops with FileNotFoundError.",
+    remedy="Paths are as seen from the YAML's own folder, configs/picodet/.",
+)
+def missing_base(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "CF013")

@@ -1,0 +1,174 @@
+"""What the rules of jobs look at: job.yaml or an upload folder, and the config it resolves to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jobgen.build import render
+from jobgen.bundle import NOTEBOOK, TOLERATED
+from jobgen.catalog.picodet import config_texts
+from jobgen.check.rules import Hit
+from jobgen.errors import BundleError, JobgenError, SpecError
+from jobgen.findings import Findings
+from jobgen.notebook import cell_source, parse_notebook
+from jobgen.plan import Plan, make_plan
+from jobgen.ppconfig import Resolved, resolve
+from jobgen.spec import load_spec, parse_spec
+from jobgen.templates import find_pack, load_pack
+from jobgen.yamlio import Tagged, YamlError, YamlPath, load
+
+YAML_ENDINGS = (".yml", ".yaml")
+
+
+@dataclass(frozen=True, eq=False)
+class JobFacts:
+    """A job before it is uploaded.
+
+    `files` are the files to upload by name, empty where job.yaml can't be built. `said` is what
+    reading job.yaml found. `plan` is there for jobgen's own, None for an upload made by hand.
+    """
+
+    place: str
+    files: dict[str, bytes]
+    plan: Plan | None = None
+    said: Findings = field(default_factory=Findings)
+    # What the archive unpacks to, where it was given.
+    data_files: int = 0
+    data_bytes: int = 0
+
+    @property
+    def notebooks(self) -> list[str]:
+        return sorted(name for name in self.files if name.endswith(".ipynb"))
+
+    @cached_property
+    def notebook(self) -> dict[str, Any] | None:
+        """The notebook, or None where it is none or there are several."""
+        names = [NOTEBOOK] if NOTEBOOK in self.files else self.notebooks
+        if len(names) != 1:
+            return None
+        try:
+            return parse_notebook(self.files[names[0]], names[0])
+        except BundleError:
+            return None
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a notebook of jobgen says of itself; empty for one made by hand."""
+        found = self.notebook["metadata"].get("jobgen") if self.notebook else None
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def code(self) -> list[str]:
+        """The sources of the code cells."""
+        cells = self.notebook["cells"] if self.notebook else []
+        return [cell_source(cell) for cell in cells if cell.get("cell_type") == "code"]
+
+    @cached_property
+    def yamls(self) -> dict[str, Any]:
+        """The YAML files that can be read, as plain data."""
+        found = {}
+        for name, data in sorted(self.files.items()):
+            if name.lower().endswith(YAML_ENDINGS):
+                try:
+                    found[name] = load(data.decode(), name, "yaml11", lenient=True).value
+                except (YamlError, UnicodeDecodeError):
+                    continue
+        return {name: value for name, value in found.items() if isinstance(value, dict)}
+
+    @cached_property
+    def model_file(self) -> str | None:
+        """The YAML of the model: the one that names bases."""
+        named = [name for name, value in self.yamls.items() if "_BASE_" in value]
+        return named[0] if len(named) == 1 else None
+
+    @cached_property
+    def config(self) -> Resolved | None:
+        """What training reads: the upload's YAML files over the catalogue's bases."""
+        if self.model_file is None:
+            return None
+        texts = {f"configs/{path}": text for path, text in config_texts().items()}
+        for name in self.yamls:
+            folder = "picodet" if name == self.model_file else "datasets"
+            texts[f"configs/{folder}/{name}"] = self.files[name].decode()
+        return resolve(Path(f"configs/picodet/{self.model_file}"), texts)
+
+    def value(self, *path: str | int) -> Any:
+        """A value of the config; None where there is none."""
+        found: Any = self.config.config if self.config else None
+        for key in path:
+            found = found.value if isinstance(found, Tagged) else found
+            try:
+                found = found[key]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return found
+
+    def line(self, *path: str | int) -> str:
+        """Where a value was set: `file:line`."""
+        origin = self.config.origin(path) if self.config else None
+        return f"{Path(origin.file).name}:{origin.line}" if origin else ""
+
+    def hit(self, path: YamlPath, detail: str) -> Iterator[Hit]:
+        """One hit about a value of the config."""
+        yield Hit(1, (), self.line(*path), detail)
+
+    @property
+    def scheduler(self) -> dict[str, dict[str, Any]]:
+        """The learning rate's schedulers by name."""
+        found = {}
+        schedulers = self.value("LearningRate", "schedulers")
+        for item in schedulers if isinstance(schedulers, list) else []:
+            name = item.tag if isinstance(item, Tagged) else None
+            values = item.value if isinstance(item, Tagged) else item
+            if isinstance(values, dict):
+                found[str(name or values.get("name"))] = values
+        return found
+
+
+def facts_of(target: Path) -> JobFacts:
+    """A job.yaml or an upload folder. Raises OSError and BundleError where there is neither."""
+    return _of_folder(target) if target.is_dir() else _of_job(target)
+
+
+def _of_job(path: Path) -> JobFacts:
+    try:
+        spec, document = load_spec(path)
+        plan = make_plan(spec, document)
+        bundle = render(plan, load_pack(find_pack(spec.template, path.parent)))
+    except SpecError as error:
+        if not error.findings:
+            raise
+        return JobFacts(str(path), {}, None, Findings(error.findings))
+    return JobFacts(str(path), bundle.files, plan)
+
+
+def _of_folder(folder: Path) -> JobFacts:
+    names = [path for path in sorted(folder.iterdir()) if path.name not in TOLERATED]
+    files = {path.name: path.read_bytes() for path in names if path.is_file()}
+    facts = JobFacts(str(folder), files)
+    if not facts.notebooks:
+        raise BundleError(f"{folder} holds no notebook", "Give an upload folder, or a job.yaml.")
+    return JobFacts(str(folder), files, _plan_of(facts))
+
+
+def _plan_of(facts: JobFacts) -> Plan | None:
+    """The plan of the job that a notebook carries in its metadata."""
+    spec = facts.metadata.get("spec")
+    if not isinstance(spec, dict):
+        return None
+    text = json.dumps(_without_none(spec))
+    try:
+        return make_plan(*parse_spec(load(text, NOTEBOOK)))
+    except JobgenError:
+        return None
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list) else value

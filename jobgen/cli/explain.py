@@ -1,0 +1,114 @@
+"""`jobgen explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobgen.cli import options
+from jobgen.cli.console import Console
+
+if TYPE_CHECKING:
+    from jobgen.bundle import Bundle
+    from jobgen.plan import Plan
+    from jobgen.ppconfig import Resolved
+    from jobgen.yamlio import Document
+
+EXAMPLES = """\b
+Examples:
+  jobgen explain bundles/ssdd/job.yaml
+  jobgen explain bundles/ssdd/job.yaml --full
+  jobgen explain bundles/ssdd/job.yaml --diff bundles/bccd/job.yaml
+  jobgen explain PaddleDetection/configs/picodet/picodet_s_416_coco_lcnet.yml --full
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("job", type=click.Path(path_type=Path))
+@click.option("--full", is_flag=True, help="The whole resolved config, each value with its file "
+              "and line; also of any YAML of PaddleDetection.")  # fmt: skip
+@click.option(
+    "--diff", "other", type=click.Path(path_type=Path), help="What differs from this job."
+)
+@options.json_output
+@click.pass_obj
+def command(console: Console, job: Path, full: bool, other: Path | None, json_output: bool) -> None:
+    """Show every value of JOB (a job.yaml) with its origin and the rule behind it."""
+    console.json_output = json_output
+    if other is not None:
+        _differences(console, job, other)
+    elif full:
+        _full(console, job)
+    else:
+        _values(console, job)
+
+
+def _read(path: Path) -> tuple[Plan, Document]:
+    from jobgen.plan import make_plan
+    from jobgen.spec import load_spec
+
+    spec, document = load_spec(path)
+    return make_plan(spec, document), document
+
+
+def _values(console: Console, job: Path) -> None:
+    from jobgen.cli.table import table
+    from jobgen.explain import explain
+
+    found = explain(*_read(job))
+    console.result(values=[{"name": f.name, "value": f.value, "origin": f.origin} for f in found])
+    console.data(table([(f.name, [_shown(f.value), f.origin]) for f in found]))
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _resolved(path: Path) -> tuple[Resolved, Bundle | None]:
+    """The config of a job, or of a YAML that is PaddleDetection's. Raises SpecError, OSError."""
+    from jobgen.cli.build import build_bundle
+    from jobgen.explain import job_config
+    from jobgen.ppconfig import is_config, resolve
+
+    if is_config(path):
+        return resolve(path), None
+    bundle = build_bundle(path)
+    return job_config(bundle, _read(path)[0]), bundle
+
+
+def _full(console: Console, path: Path) -> None:
+    from jobgen.catalog.picodet import plain
+    from jobgen.errors import SpecError
+    from jobgen.explain import dotted, flat, origin_text
+
+    found, bundle = _resolved(path)
+    if found.findings.errors:
+        raise SpecError(found.findings.text())
+    values = list(flat(found.config))
+    origins = {dotted(at): origin_text(found.origin(at), bundle) for at, _ in values}
+    console.result(
+        config=plain(found.config),
+        origins=origins,
+        files=[file.as_posix() for file in found.files],
+        findings=[finding.text() for finding in found.findings],
+    )
+    for at, value in values:
+        console.data(f"{dotted(at)} = {value!r}    {origins[dotted(at)]}")
+    for finding in found.findings:
+        console.say(finding.text())
+
+
+def _differences(console: Console, first: Path, second: Path) -> None:
+    from jobgen.explain import differences
+
+    configs = [_resolved(path)[0].config for path in (first, second)]
+    found = differences(*configs)
+    console.result(
+        differences=[{"name": d.name, "first": d.first, "second": d.second} for d in found]
+    )
+    for difference in found:
+        console.data(f"{difference.name}: {difference.first!r} -> {difference.second!r}")
+    if not found:
+        console.data("no difference")

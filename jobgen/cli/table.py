@@ -1,0 +1,15 @@
+"""Rows as lines of text, in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Row = tuple[str, Sequence[str]]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows in columns as wide as their widest cell; the first row is the head."""
+    columns = [[name, *cells] for name, cells in rows]
+    widths = [max(len(row[place]) for row in columns) for place in range(len(columns[0]))]
+    lines = ("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in columns)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,140 @@
+"""Every value of a job with its origin, and two jobs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobgen.bundle import Bundle
+from jobgen.catalog.picodet import config_texts, plain
+from jobgen.plan import OVERRIDES, Plan, Value
+from jobgen.ppconfig import Origin, Resolved, resolve
+from jobgen.yamlio import Document, Tagged, YamlPath
+
+MISSING = "(none)"
+# Where a value of the plan stands in job.yaml, if it does.
+IN_THE_JOB: dict[str, YamlPath] = {
+    "epochs": ("train", "epochs"),
+    "batch_size": ("train", "batch_size"),
+    "base_lr": ("train", "base_lr"),
+    "gpus": ("train", "gpus"),
+    "train_images": ("dataset", "expect", "train", "images"),
+    "snapshot_epoch": ("overrides", "snapshot_epoch"),
+    "log_iter": ("overrides", "log_iter"),
+    "worker_num": ("overrides", "worker_num"),
+    "static_assigner_epoch": ("overrides", "PicoHeadV2", "static_assigner_epoch"),
+}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A value, and in words where it comes from."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+def explain(plan: Plan, document: Document) -> list[Explained]:
+    """Every value that matters for the job, the choices first, then what follows from them."""
+    spec, revision = plan.spec, plan.environment.revision
+    found = [
+        _chosen(document, "environment", spec.environment, ("environment",)),
+        Explained("PaddleDetection", revision.name, f"catalogue: {revision.commit[:12]}"),
+        _chosen(document, "model", spec.model.config, ("model", "config")),
+        _size(plan, document),
+        Explained(
+            "num_classes", len(spec.dataset.classes), _line(document, ("dataset", "classes"))
+        ),
+        _pretrained(plan, document),
+    ]
+    for name, value in plan.values.items():
+        found.append(Explained(name, value.value, _origin(document, name, value)))
+    steps = plan.values["steps_per_epoch"].value * plan.values["epochs"].value
+    found.append(Explained("steps", steps, "epochs x steps_per_epoch"))
+    return found
+
+
+def _line(document: Document, path: YamlPath) -> str:
+    """`job.yaml:12`, or that the default is taken."""
+    if path in document.lines:
+        return f"{Path(document.source).name}:{document.lines[path]}"
+    return "default"
+
+
+def _chosen(document: Document, name: str, value: Any, path: YamlPath) -> Explained:
+    return Explained(name, value, _line(document, path))
+
+
+def _size(plan: Plan, document: Document) -> Explained:
+    own = plan.spec.model.input_size != "auto"
+    origin = _line(document, ("model", "input_size")) if own else "the model's"
+    return Explained("input_size", plan.input_size, origin)
+
+
+def _pretrained(plan: Plan, document: Document) -> Explained:
+    choice = plan.spec.model.pretrained
+    where = _line(document, ("model", "pretrained"))
+    return Explained("pretrained", plan.pretrained or MISSING, f"{where}: {choice}")
+
+
+def _origin(document: Document, name: str, value: Value) -> str:
+    if value.origin in ("job.yaml", "dataset.expect", OVERRIDES):
+        return _line(document, IN_THE_JOB[name])
+    return value.origin
+
+
+def job_config(bundle: Bundle, plan: Plan) -> Resolved:
+    """The config that training reads, from the bundle's own files over the catalogue's bases."""
+    texts = {f"configs/{path}": text for path, text in config_texts().items()}
+    texts[f"configs/datasets/{plan.dataset_file}"] = bundle.files[plan.dataset_file].decode()
+    model = f"configs/picodet/{plan.model_file}"
+    texts[model] = bundle.files[plan.model_file].decode()
+    return resolve(Path(model), texts)
+
+
+def origin_text(origin: Origin | None, bundle: Bundle | None = None) -> str:
+    """Where a value was set; a base of the catalogue has no line, since its text is jobgen's."""
+    if origin is None:
+        return ""
+    name = Path(origin.file).name
+    if bundle is None or name in bundle.files:
+        return str(origin)
+    return f"{origin.file} (catalogue)"
+
+
+def flat(config: Any, path: YamlPath = ()) -> Iterator[tuple[YamlPath, Any]]:
+    """Every value of a config that holds no others, with its path; a tagged one is one value."""
+    if isinstance(config, dict) and config:
+        for key, value in config.items():
+            yield from flat(value, (*path, key))
+    elif isinstance(config, list) and any(isinstance(item, dict) for item in config):
+        for number, item in enumerate(config):
+            yield from flat(item, (*path, number))
+    else:
+        yield path, plain(config) if isinstance(config, Tagged) else config
+
+
+def dotted(path: YamlPath) -> str:
+    return ".".join(map(str, path))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that two jobs have otherwise; MISSING where one has none."""
+
+    name: str
+    first: Any
+    second: Any
+
+
+def differences(first: Any, second: Any) -> list[Difference]:
+    """What differs between two resolved configs, value by value."""
+    one, other = (
+        {dotted(path): value for path, value in flat(config)} for config in (first, second)
+    )
+    names = list(dict.fromkeys([*one, *other]))
+    pairs = ((name, one.get(name, MISSING), other.get(name, MISSING)) for name in names)
+    return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]

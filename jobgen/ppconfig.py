@@ -1,0 +1,163 @@
+"""PaddleDetection's configs: a YAML and its `_BASE_` chain, resolved as PaddleDetection does it.
+
+What `ppdet/core/workspace.py` (v2.6.0 to develop) does, found by reading and by comparing with
+it: every file is merged into one dict in the order in which the chain is read, bases before the
+file that names them; dicts merge key by key, anything else replaces; an alias is the same dict
+as its anchor. Nothing is constructed: a tagged value such as `!CosineDecay` stays data.
+"""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jobgen.errors import SpecError
+from jobgen.findings import Findings
+from jobgen.yamlio import Document, Tagged, YamlError, YamlPath, load, load_file
+
+BASE_KEY = "_BASE_"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value was set: a file, and a line from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass
+class Resolved:
+    """A config: its values, the origin of each by its path, and the files in their order.
+
+    `findings` are what PaddleDetection takes without a word: a key that is there twice. What it
+    would stop at is an error among them: a missing base, a cycle, a tag that constructs.
+    """
+
+    config: dict[str, Any] = field(default_factory=dict)
+    origins: dict[YamlPath, Origin] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
+
+    def origin(self, path: Iterable[str | int]) -> Origin | None:
+        """The origin of a value, or of the nearest thing around it."""
+        parts = tuple(path)
+        while parts and parts not in self.origins:
+            parts = parts[:-1]
+        return self.origins.get(parts)
+
+
+def resolve(path: Path, texts: Mapping[str, str] | None = None) -> Resolved:
+    """Resolve a config. Faults are among its findings; only an unreadable `path` itself raises.
+
+    With `texts` the files are those, by their posix path, and no disk is read.
+    Raises OSError and SpecError.
+    """
+    found = Resolved()
+    _read(_Chain(found, texts), path, ())
+    return found
+
+
+@dataclass
+class _Chain:
+    """Reads a file after the files that it names."""
+
+    found: Resolved
+    texts: Mapping[str, str] | None
+
+    def document(self, path: Path) -> Document:
+        if self.texts is None:
+            return load_file(path, "yaml11", lenient=True)
+        name = posixpath.normpath(path.as_posix())
+        if name not in self.texts:
+            raise FileNotFoundError(errno.ENOENT, "it is not there", name)
+        return load(self.texts[name], name, "yaml11", lenient=True)
+
+    def key(self, path: Path) -> str:
+        """The same for one file, however it is named."""
+        if self.texts is None:
+            return str(path.resolve())
+        return posixpath.normpath(path.as_posix())
+
+
+def _read(files: _Chain, path: Path, chain: tuple[str, ...]) -> None:
+    found = files.found
+    document = files.document(path)
+    found.files.append(path)
+    for line, message in document.faults:
+        found.findings.warning("CF010", message, f"{path}:{line}")
+    own = document.value
+    if not isinstance(own, dict):
+        found.findings.error("CF011", "the file holds no keys and values", f"{path}:1")
+        return
+    for number, base in enumerate(_bases(own, document, found)):
+        place = f"{path}:{document.line((BASE_KEY, number))}"
+        target = _base_path(path, base)
+        if files.key(target) in (*chain, files.key(path)):
+            found.findings.error("CF012", f"{base} leads back to a file that is being read", place)
+            continue
+        try:
+            _read(files, target, (*chain, files.key(path)))
+        except YamlError as error:
+            found.findings.error("CF011", error.message, place)
+        except OSError as error:
+            found.findings.error("CF013", f"the base {base} can't be read: {error.strerror}", place)
+    own.pop(BASE_KEY, None)
+    _merge(found, found.config, own, (), document)
+
+
+def _bases(own: dict[str, Any], document: Document, found: Resolved) -> list[str]:
+    bases = own.get(BASE_KEY, [])
+    if isinstance(bases, list) and all(isinstance(base, str) for base in bases):
+        return bases
+    place = f"{document.source}:{document.line((BASE_KEY,))}"
+    found.findings.error("CF011", f"{BASE_KEY} is a list of file names, got {bases!r}", place)
+    return []
+
+
+def _base_path(path: Path, base: str) -> Path:
+    return path.parent / Path(base).expanduser() if base.startswith("~") else path.parent / base
+
+
+def _merge(
+    found: Resolved, into: dict[str, Any], values: dict[str, Any], path: YamlPath, source: Document
+) -> None:
+    for key, value in values.items():
+        here = (*path, key)
+        if isinstance(into.get(key), dict) and isinstance(value, dict):
+            _merge(found, into[key], value, here, source)
+            continue
+        into[key] = value
+        for old in [known for known in found.origins if known[: len(here)] == here]:
+            del found.origins[old]
+        found.origins.update(_origins(value, here, source))
+
+
+def _origins(value: Any, path: YamlPath, source: Document) -> dict[YamlPath, Origin]:
+    """The origin of a value and of everything in it."""
+    found = {path: Origin(source.source, source.line(path))}
+    inner = value.value if isinstance(value, Tagged) else value
+    items: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(inner, dict):
+        items = inner.items()
+    elif isinstance(inner, list):
+        items = enumerate(inner)
+    for key, item in items:
+        found.update(_origins(item, (*path, key), source))
+    return found
+
+
+def is_config(path: Path) -> bool:
+    """Whether a YAML is a config of PaddleDetection by itself, not job.yaml."""
+    try:
+        value = load_file(path, "yaml11", lenient=True).value
+    except (OSError, SpecError):
+        return False
+    return isinstance(value, dict) and "dataset" not in value

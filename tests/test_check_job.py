@@ -1,0 +1,275 @@
+"""Every rule of jobs on one job or upload with that one fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jobgen.check.rules import rules
+from tests.conftest import JOB, ROOT, Answer
+from tests.sets import Coco, write_zip
+
+Codes = set[str]
+MODEL = "picodet_xs_320_ships_lcnet.yml"
+DATA = "coco_detection_ships.yml"
+CONFIG = '"TrainReader":'
+
+# What job.yaml says otherwise: the old text, the new one.
+JOBS: dict[str, tuple[str, str]] = {
+    "SP001": ("epochs: 40", "epochs: many"),
+    "SP002": ("picodet_xs_320_coco_lcnet", "picodet_xs_320"),
+    "PL001": ("  expect:\n    train: {images: 160, boxes: 300}\n    eval: {images: 48, boxes: 90}\n", ""),
+    "PL002": ("epochs: 40", "epochs: 40\n  gpus: 8"),
+    "PL003": ("epochs: 40", "epochs: 40\n  batch_size: 161"),
+    "CF001": ("train:\n  epochs", "overrides: {PicoHeadV2: {nms: {nms_treshold: 0.5}}}\ntrain:\n  epochs"),
+    "CF002": ("train:\n  epochs", "overrides: {log_iter: often}\ntrain:\n  epochs"),
+    "CF003": ("train:\n  epochs", "overrides: {epoch: 5}\ntrain:\n  epochs"),
+    "CF004": ("train:\n  epochs", "overrides: {snapshot_epoch: 0}\ntrain:\n  epochs"),
+    "CF024": ("train:\n  epochs", "overrides: {snapshot_epoch: 99}\ntrain:\n  epochs"),
+    "CF023": ("train:\n  epochs", "overrides: {PicoHeadV2: {static_assigner_epoch: 40}}\ntrain:\n  epochs"),
+    "CF020": ("epochs: 40", "epochs: 40\n  base_lr: 0.32"),
+    "CF036": ("lcnet\n", "lcnet\n  pretrained: none\n"),
+    "OU001": ("images: 160,", "images: 9000,"),
+}  # fmt: skip
+
+
+def change(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        path = folder / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text, text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return edit
+
+
+def notebook(edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        path = folder / "main.ipynb"
+        found = json.loads(path.read_text(encoding="utf-8"))
+        edit(found)
+        path.write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    return apply
+
+
+def cell(source: str) -> dict[str, Any]:
+    return {"cell_type": "code", "metadata": {}, "source": source, "outputs": [],
+            "execution_count": None, "id": "added"}  # fmt: skip
+
+
+def run(code: str) -> Callable[[Path], None]:
+    """A notebook made by hand that runs a shell command where a failure is seen."""
+    return notebook(lambda n: n.update(cells=[cell(f"%%bash\n{code}")]))
+
+
+# An upload made by hand (the built files, their notebook without jobgen's mark), edited.
+BY_HAND: dict[str, Callable[[Path], object]] = {
+    "CF010": change(MODEL, "epoch: 40", "epoch: 50\nepoch: 40"),
+    "CF011": change(DATA, "metric: COCO", "metric: [COCO"),
+    "CF012": change(MODEL, '"../runtime.yml"', f'"../runtime.yml", "{MODEL}"'),
+    "CF013": change(MODEL, "../runtime.yml", "../runtimes.yml"),
+    "CF021": change(MODEL, '"max_epochs": 40', '"max_epochs": 300'),
+    "CF026": change(MODEL, "epoch: 40", "epoch: 40\nTestReader: {inputs_def: {image_shape: [1, 3, 416, 416]}}"),
+    "CF027": change(MODEL, "TrainReader:\n", "TrainReader:\n  batch_transforms: [{BatchRandomResize: {target_size: [320, 350]}}]\n"),
+    "CF028": change(MODEL, "TrainReader:\n", "TrainReader:\n  use_shared_memory: true\n"),
+    "CF030": change(DATA, "/home/aistudio/datasets/ships/", "/home/aistudio/datasets/coco"),
+    "CF031": change(MODEL, "use_ema: true", "use_ema: true\nema_decay: 1e-3"),
+    "CF032": change(MODEL, "use_ema: true", "use_ema: true\nsnapshot_epochs: 5"),
+    "CF035": change(DATA, '"train.json"', '"train.txt"'),
+    "BU003": lambda folder: (folder / "main.ipynb").write_text("{}"),
+    "BU004": notebook(lambda n: n["metadata"].pop("kernelspec")),
+    "BU006": notebook(lambda n: n["cells"].append({**cell("x = 1"), "outputs": [{"output_type": "stream", "name": "stdout", "text": "1"}]})),
+    "BU007": notebook(lambda n: n["cells"].append(cell("!python tools/train.py"))),
+    "BU008": notebook(lambda n: n["cells"].append(cell("if (n := 5) > 3:\n    print(n)"))),
+    "BU009": change(DATA, "metric: COCO", "metric: COCO\n# token: 'abcdefgh12345678'"),
+    "BU010": lambda folder: (folder / DATA).write_bytes((folder / DATA).read_bytes() + b"#" * 60_000_000),
+    "HM001": run("cp a.yml /home/aistudio//configs/datasets/"),
+    "HM002": notebook(lambda n: n["cells"].append(cell(f"W = 'weights=output/{MODEL[:-4]}/model_final.pdparams'"))),
+    "HM003": run("git clone https://gitee.com/paddlepaddle/PaddleDetection.git"),
+    "HM004": run("git clone -b v2.6.0 https://gitee.com/paddlepaddle/PaddleDetection.git"),
+    "HM005": run("python tools/eval.py -c a.yml -o epoch=1 -o use_gpu=true"),
+    "HM006": run("python tools/eval.py -c a.yml -o LearningRate.base_lr=1e-3"),
+}  # fmt: skip
+# An upload of jobgen's, edited after the build.
+BUILT: dict[str, Callable[[Path], object]] = {
+    "BU001": lambda folder: (folder / "notes.txt").write_text("x"),
+    "BU002": change(MODEL, "use_ema: true", "use_ema: true # yes"),
+    "BU005": lambda folder: (folder / DATA).unlink(),
+    "BU011": notebook(lambda n: n["metadata"]["jobgen"].update(version="0.0.1")),
+    "BU012": notebook(lambda n: n["cells"].append({**cell("x = 1"), "metadata": {"tags": ["parameters"]}})),
+    "CF022": change(MODEL, '"steps": 40', '"steps": 300'),
+    "CF025": change(DATA, "num_classes: 1", "num_classes: 80"),
+}  # fmt: skip
+# Faults that can't be alone.
+BESIDE: dict[str, Codes] = {
+    "PL002": {"PL003"},
+    "CF011": {"CF013"},
+    "HM003": {"HM004"},
+    "BU005": {"CF013"},
+    "CF022": {"BU002"},
+    "CF025": {"BU002"},
+}
+
+
+def found(answer: Answer) -> Codes:
+    return {finding["code"] for finding in answer.json["findings"]}
+
+
+@pytest.fixture
+def upload(jobgen: Callable[..., Answer], job: Path) -> Path:
+    assert jobgen("build", job).code == 0
+    return job.parent / "upload"
+
+
+def unmarked(folder: Path) -> None:
+    notebook(lambda n: n["metadata"].pop("jobgen"))(folder)
+
+
+def test_every_rule_has_its_job() -> None:
+    known = {code for code, rule in rules().items() if rule.scope == "job"}
+    assert {*JOBS, *BY_HAND, *BUILT} == known
+
+
+def test_a_sound_job_has_no_findings(
+    jobgen: Callable[..., Answer], job: Path, upload: Path
+) -> None:
+    for target in (job, upload):
+        answer = jobgen("check", target)
+        assert answer.code == 0, answer.out
+        assert answer.out.startswith("nothing found, ")
+    unmarked(upload)
+    assert jobgen("check", upload).out.startswith("nothing found, ")
+
+
+@pytest.mark.parametrize("code", sorted(JOBS))
+def test_one_fault_of_a_job(code: str, jobgen: Callable[..., Answer], job: Path) -> None:
+    text = job.read_text(encoding="utf-8")
+    if code == "PL002":
+        text = text.replace("images: 160, boxes: 300", "images: 5, boxes: 300")
+    assert JOBS[code][0] in text
+    job.write_text(text.replace(*JOBS[code], 1), encoding="utf-8")
+    answer = jobgen("check", job, "--json")
+    assert found(answer) - BESIDE.get(code, set()) == {code}, answer.out
+    assert answer.code == int(rules()[code].severity.value == "error")
+
+
+@pytest.mark.parametrize("code", sorted(BY_HAND))
+def test_one_fault_of_an_upload_made_by_hand(
+    code: str, jobgen: Callable[..., Answer], upload: Path
+) -> None:
+    unmarked(upload)
+    BY_HAND[code](upload)
+    answer = jobgen("check", upload, "--json")
+    assert found(answer) - BESIDE.get(code, set()) == {code}, answer.out
+
+
+@pytest.mark.parametrize("code", sorted(BUILT))
+def test_one_fault_of_a_bundle(code: str, jobgen: Callable[..., Answer], upload: Path) -> None:
+    BUILT[code](upload)
+    if code in ("BU011", "BU012"):  # the notebook is not among the files whose hash it holds
+        assert "BU002" not in found(jobgen("check", upload, "--json"))
+    answer = jobgen("check", upload, "--json")
+    assert found(answer) - BESIDE.get(code, set()) == {code}, answer.out
+
+
+def test_the_tutorials_upload(jobgen: Callable[..., Answer]) -> None:
+    """What the tutorial's own three files do in silence is all said."""
+    answer = jobgen("check", ROOT / "tests" / "data" / "tutorial", "--json")
+    assert answer.code == 1
+    assert found(answer) == {
+        *("BU007", "HM001", "HM002", "HM003", "HM004", "HM005", "CF020", "CF021", "CF023"),
+    }
+    by_code = {f["code"]: f for f in answer.json["findings"]}
+    assert by_code["HM001"]["examples"] == ["/home/aistudio//configs/datasets/"]
+    assert by_code["CF020"]["place"] == "picodet_l_640_ships_lcnet.yml:36"
+    assert by_code["BU007"]["count"] == 8
+
+
+def test_a_job_with_its_data(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    text = JOB.replace("images: JPEGImages", "images: images").replace("[ship]", "[ship, boat]")
+    text = text.replace("images: 160, boxes: 300", "images: 4, boxes: 8")
+    text = text.replace("images: 48, boxes: 90", "images: 2, boxes: 4")
+    (tmp_path / "job.yaml").write_text(text, encoding="utf-8")
+    made = Coco()
+    del made.val["annotations"][0]["area"]
+    path = write_zip(tmp_path / "ships.zip", made.all_files())
+    answer = jobgen("check", tmp_path / "job.yaml", "--archive", path, "--json")
+    assert answer.json["checked"] == ["job", "data set"]
+    assert found(answer) == {"DS014"}
+
+
+def test_explain_names_value_origin_and_rule(jobgen: Callable[..., Answer], job: Path) -> None:
+    answer = jobgen("explain", job)
+    assert answer.code == 0, answer.err
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in answer.out.splitlines()}
+    assert rows["epochs"] == "40 job.yaml:17"
+    assert rows["base_lr"].startswith(
+        "0.02 rule: 0.00125 x 16 x 1; the config's 0.32 is for 4 cards"
+    )
+    assert rows["batch_size"].startswith("16 rule: ")
+    assert rows["gpus"] == "1 default"
+    values = {v["name"]: v for v in jobgen("explain", job, "--json").json["values"]}
+    assert values["steps"]["value"] == 400
+    assert values["num_classes"]["origin"] == "job.yaml:10"
+
+
+def test_the_whole_config_with_file_and_line(
+    jobgen: Callable[..., Answer], job: Path, upload: Path
+) -> None:
+    found = jobgen("explain", job, "--full", "--json").json
+    assert found["config"]["num_classes"] == 1
+    assert found["origins"]["num_classes"] == f"configs/datasets/{DATA}:3"
+    assert found["origins"]["PicoHeadV2.fpn_stride"].endswith("picodet_v2.yml (catalogue)")
+    line = int(found["origins"]["epoch"].rpartition(":")[2])
+    text = (upload / MODEL).read_text(encoding="utf-8").splitlines()
+    assert text[line - 1] == "epoch: 40"
+    assert "epoch = 40    " in jobgen("explain", job, "--full").out
+
+
+def test_two_jobs_side_by_side(jobgen: Callable[..., Answer], job: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "job.yaml"
+    other.parent.mkdir()
+    other.write_text(
+        job.read_text(encoding="utf-8").replace("epochs: 40", "epochs: 80"), encoding="utf-8"
+    )
+    answer = jobgen("explain", job, "--diff", other)
+    assert "epoch: 40 -> 80\n" in answer.out
+    assert "LearningRate.schedulers.0.max_epochs: 40 -> 80\n" in answer.out
+    assert jobgen("explain", job, "--diff", job).out == "no difference\n"
+
+
+def test_a_config_of_paddledetection_in_place_of_a_job(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    (tmp_path / "_base_").mkdir()
+    (tmp_path / "_base_" / "a.yml").write_text("epoch: 1\nX: {a: 1, b: [1, 2]}\n")
+    path = tmp_path / "m.yml"
+    path.write_text("_BASE_: ['_base_/a.yml']\nX: {b: [3]}\nL: [!CosineDecay {max_epochs: 3}]\n")
+    found = jobgen("explain", path, "--full", "--json").json
+    assert found["config"] == {
+        "epoch": 1, "X": {"a": 1, "b": [3]}, "L": [{"!CosineDecay": {"max_epochs": 3}}],
+    }  # fmt: skip
+    assert found["origins"]["X.a"] == f"{tmp_path}/_base_/a.yml:2"
+    assert found["origins"]["X.b"] == f"{path}:2"
+
+
+def test_models_and_environments_are_listed(jobgen: Callable[..., Answer]) -> None:
+    assert "picodet_l_640_coco_lcnet   640 px  5.8 M       42.6  59.2" in jobgen("models").out
+    (one,) = jobgen("models", "l_640", "--json").json["models"]
+    assert one["coco_weights"].endswith("picodet_l_640_coco_lcnet.pdparams")
+    assert jobgen("models", "yolo").code == 2
+    found = jobgen("environments", "--json").json["environments"]
+    assert [e["revision"] for e in found] == ["release/2.6", "release/2.7", "v2.6.0", "develop"]
+    assert "one-card-nan  ppdet/modeling/heads/pico_head.py" in jobgen("environments", "2.6").out
+    assert jobgen("environments", "paddle9").code == 2
+
+
+def test_the_tutorial_is_plain_yaml() -> None:
+    for path in (ROOT / "tests" / "data" / "tutorial").glob("*.yml"):
+        assert yaml.safe_load(path.read_text(encoding="utf-8"))
