@@ -13,9 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
-
-from jobgen.findings import Finding
+from typing import Any, ClassVar
 
 
 class JobgenError(Exception):
@@ -30,13 +28,11 @@ class JobgenError(Exception):
 
 
 class SpecError(JobgenError):
-    """job.yaml or a setting says what can't be meant; `findings` are its faults one by one."""
+    """job.yaml or a setting says what can't be meant; `findings` are its faults as Finding."""
 
     exit_code = 3
 
-    def __init__(
-        self, message: str, hint: str | None = None, findings: Iterable[Finding] = ()
-    ) -> None:
+    def __init__(self, message: str, hint: str | None = None, findings: Iterable[Any] = ()) -> None:
         super().__init__(message, hint)
         self.findings = list(findings)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jobgen.bundle import Bundle
-from jobgen.catalog.picodet import config_texts, plain
+from jobgen.catalog.picodet import layer_texts
 from jobgen.plan import OVERRIDES, Plan, Value
-from jobgen.ppconfig import Origin, Resolved, resolve
-from jobgen.yamlio import Document, Tagged, YamlPath
+from jobgen.ppconfig import Origin, Resolved, dotted, flat, resolve
+from jobgen.yamlio import Document, YamlPath
 
 MISSING = "(none)"
 # Where a value of the plan stands in job.yaml, if it does.
@@ -88,7 +87,7 @@ def _origin(document: Document, name: str, value: Value) -> str:
 
 def job_config(bundle: Bundle, plan: Plan) -> Resolved:
     """The config that training reads, from the bundle's own files over the catalogue's bases."""
-    texts = {f"configs/{path}": text for path, text in config_texts().items()}
+    texts = {f"configs/{path}": text for path, text in layer_texts().items()}
     texts[f"configs/datasets/{plan.dataset_file}"] = bundle.files[plan.dataset_file].decode()
     model = f"configs/picodet/{plan.model_file}"
     texts[model] = bundle.files[plan.model_file].decode()
@@ -103,22 +102,6 @@ def origin_text(origin: Origin | None, bundle: Bundle | None = None) -> str:
     if bundle is None or name in bundle.files:
         return str(origin)
     return f"{origin.file} (catalogue)"
-
-
-def flat(config: Any, path: YamlPath = ()) -> Iterator[tuple[YamlPath, Any]]:
-    """Every value of a config that holds no others, with its path; a tagged one is one value."""
-    if isinstance(config, dict) and config:
-        for key, value in config.items():
-            yield from flat(value, (*path, key))
-    elif isinstance(config, list) and any(isinstance(item, dict) for item in config):
-        for number, item in enumerate(config):
-            yield from flat(item, (*path, number))
-    else:
-        yield path, plain(config) if isinstance(config, Tagged) else config
-
-
-def dotted(path: YamlPath) -> str:
-    return ".".join(map(str, path))
 
 
 @dataclass(frozen=True)

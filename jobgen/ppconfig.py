@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import errno
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jobgen.errors import SpecError
 from jobgen.findings import Findings
-from jobgen.yamlio import Document, Tagged, YamlError, YamlPath, load, load_file
+from jobgen.yamlio import Document, Tagged, YamlError, YamlPath, load, load_file, plain
 
 BASE_KEY = "_BASE_"
 
@@ -152,6 +152,22 @@ def _origins(value: Any, path: YamlPath, source: Document) -> dict[YamlPath, Ori
     for key, item in items:
         found.update(_origins(item, (*path, key), source))
     return found
+
+
+def flat(config: Any, path: YamlPath = ()) -> Iterator[tuple[YamlPath, Any]]:
+    """Every value of a config that holds no others, with its path; a tagged one is one value."""
+    if isinstance(config, dict) and config:
+        for key, value in config.items():
+            yield from flat(value, (*path, key))
+    elif isinstance(config, list) and any(isinstance(item, dict) for item in config):
+        for number, item in enumerate(config):
+            yield from flat(item, (*path, number))
+    else:
+        yield path, plain(config) if isinstance(config, Tagged) else config
+
+
+def dotted(path: YamlPath) -> str:
+    return ".".join(map(str, path))
 
 
 def is_config(path: Path) -> bool:

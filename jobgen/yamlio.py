@@ -214,6 +214,17 @@ class _Reader:
             raise self.fault(node, f"{text!r} can't be read: {error}") from error
 
 
+def plain(value: Any) -> Any:
+    """A config as JSON has it: a tagged value becomes `{"!Name": {...}}`."""
+    if isinstance(value, Tagged):
+        return {f"!{value.tag}": plain(value.value)}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
 def dump_scalar(value: Any) -> str:
     """A value in flow style, the same for PyYAML and for this module."""
     return yaml_scalar(value)

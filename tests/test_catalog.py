@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from jobgen.catalog import environments, models, pins
-from jobgen.catalog.picodet import config_sha256, known_sha256, plain, scale_sizes
+from jobgen.catalog.picodet import config_sha256, known_sha256, scale_sizes
 from jobgen.errors import SpecError
 from jobgen.runtime.rules import linear_base_lr
+from jobgen.yamlio import plain
 from tests.conftest import real_data
 
 NAMES = sorted(models())

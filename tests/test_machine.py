@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from jobgen.catalog import environments
-from jobgen.catalog.picodet import config_texts, models, plain
+from jobgen.catalog.picodet import config_texts, models
 from jobgen.errors import RunError
 from jobgen.machine.environment import find_python, python_facts
 from jobgen.machine.locks import MARK
 from jobgen.machine.mirror import find_mirror
 from jobgen.runtime.configure import merge_dicts
-from jobgen.yamlio import load
+from jobgen.yamlio import load, plain
 from tests.conftest import ROOT, Answer
 from tests.runtime.conftest import git_repository
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jobgen.resources import catalog_file
 from jobgen.runtime.configure import merge_dicts
-from jobgen.yamlio import Tagged, dump_block, dump_scalar, load_file
+from jobgen.yamlio import Tagged, dump_block, dump_scalar, load_file, plain
 
 Values = dict[str, Any]
 
@@ -180,12 +180,16 @@ def _own_values(row: Values) -> Values:
     }
 
 
+def layer_texts() -> dict[str, str]:
+    """The bases of the catalogue's configs as YAML of our own writing, by path below configs/."""
+    layers = {path: values for model in models().values() for path, values in model.layers()}
+    return {path: _yaml(values) for path, values in layers.items()}
+
+
 def config_texts() -> dict[str, str]:
     """Every config of the catalogue as YAML of our own writing, by path below configs/."""
-    texts = {}
+    texts = layer_texts()
     for name, model in models().items():
-        for path, values in model.layers():
-            texts[path] = _yaml(values)
         bases = [posixpath.relpath(base, "picodet") for base in model.bases]
         texts[f"picodet/{name}.yml"] = f"_BASE_: {dump_scalar(bases)}\n" + _yaml(model.own)
     return texts
@@ -197,17 +201,6 @@ def _yaml(values: Values) -> str:
     if plain:
         values = {**values, "LearningRate": {**values["LearningRate"], "schedulers": plain}}
     return dump_block(values)
-
-
-def plain(value: Any) -> Any:
-    """A config as JSON has it: a tagged value becomes `{"!Name": {...}}`."""
-    if isinstance(value, Tagged):
-        return {f"!{value.tag}": plain(value.value)}
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value
 
 
 def config_sha256(config: Values) -> str:

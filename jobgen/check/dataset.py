@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from jobgen.check.facts import DataFacts
 from jobgen.check.rules import Rule, in_order, rules, run_rules
-from jobgen.datasets.contents import Contents, Progress, shown, silent
+from jobgen.datasets.contents import Contents, Progress, silent
 from jobgen.datasets.look import candidates, choose, layout_of_job, read_layout
 from jobgen.datasets.record import DataSet
 from jobgen.datasets.sources import open_sources
 from jobgen.errors import DatasetError
+from jobgen.files import shown
 from jobgen.findings import Findings, Severity
 from jobgen.plan import Plan
 
@@ -34,7 +37,8 @@ def check_dataset(
         if not path.exists():
             raise DatasetError(f"{path} is not there")
     facts = data_facts(paths, plan, pick, deep, progress)
-    found = in_order(run_rules(chosen, facts, facts.splits))
+    with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
+        found = in_order(run_rules(chosen, facts, facts.splits))
     # A command for one source: that of several stays to be filled in.
     source = shown(paths[0]) if len(paths) == 1 else "SRC"
     return Findings(replace(f, hint=f.hint.replace("SRC", source)) for f in found)

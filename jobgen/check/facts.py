@@ -13,14 +13,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from jobgen.check.rules import Hit
+from jobgen.check.rules import SHOWN, Hit, names_hit
 from jobgen.datasets.contents import Contents, LoneFile, Progress, silent
 from jobgen.datasets.headers import Header, is_image, read_headers
 from jobgen.datasets.record import DataSet, Split
 from jobgen.errors import DatasetError
 from jobgen.plan import Plan
-
-SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,13 +150,6 @@ def images_hit(
         said = {row: (what or {}).get(row, "") for row in found[:SHOWN]}
         examples = [f"{split.image_names[row]}{text}" for row, text in said.items()]
         yield Hit(len(found), examples, split.place, detail, found)
-
-
-def names_hit(names: Iterable[str], place: str = "", detail: str = "") -> Iterator[Hit]:
-    """One hit for things with names; nothing for none."""
-    found = list(names)
-    if found:
-        yield Hit(len(found), found[:SHOWN], place, detail)
 
 
 def told(split: Split, code: str) -> Iterator[Hit]:

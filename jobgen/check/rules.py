@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
-
-import numpy as np
 
 from jobgen.findings import Finding, Findings, Severity
 from jobgen.runtime.faults import FAULTS
 
 EXAMPLES = 3
-FAMILIES = ("jobgen.check.data", "jobgen.check.job")
+SHOWN = 5
+DATA, JOB = "jobgen.check.data", "jobgen.check.job"
+FAMILIES = (DATA, JOB)
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
@@ -34,6 +34,15 @@ class Hit:
 
 
 Scope = Literal["set", "split", "job"]
+
+
+def names_hit(names: Iterable[str], place: str = "", detail: str = "") -> Iterator[Hit]:
+    """One hit for things with names; nothing for none."""
+    found = list(names)
+    if found:
+        yield Hit(len(found), found[:SHOWN], place, detail)
+
+
 Find = Callable[..., Iterable[Hit]]
 Decorator = Callable[[Find], Find]
 
@@ -101,21 +110,27 @@ def job(code: str, severity: Severity, title: str = "", *, why: str, remedy: str
 
 
 @cache
-def rules() -> dict[str, Rule]:
-    """Every rule by its code, in the order of the codes."""
-    for family in FAMILIES:
-        package = importlib.import_module(family)
+def rules(family: str | None = None) -> dict[str, Rule]:
+    """Every rule by its code, in the order of the codes; of one family only, if it is named,
+    since those of data sets take NumPy with them."""
+    for name in FAMILIES if family is None else (family,):
+        package = importlib.import_module(name)
         for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{family}.{module.name}")
-    return dict(sorted(REGISTERED.items()))
+            importlib.import_module(f"{name}.{module.name}")
+    wanted = (
+        r for r in REGISTERED.values() if family is None or (r.scope == "job") == (family == JOB)
+    )
+    return {rule.code: rule for rule in sorted(wanted, key=lambda rule: rule.code)}
 
 
-def chosen_rules(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> list[Rule]:
+def chosen_rules(
+    select: Sequence[str] = (), ignore: Sequence[str] = (), family: str | None = None
+) -> list[Rule]:
     """The rules whose code begins with one of `select`, less those of `ignore`.
 
     Raises ValueError for a beginning that no code has.
     """
-    known = rules()
+    known = rules(family)
     for prefix in (*select, *ignore):
         if not prefix or not any(code.startswith(prefix) for code in known):
             raise ValueError(f"no rule begins with {prefix!r}; jobgen check --rules lists them")
@@ -132,9 +147,8 @@ def run_rules(chosen: Iterable[Rule], facts: Any, splits: Sequence[Any] | None) 
             continue
         parts = [(facts, split) for split in splits or ()] if rule.scope == "split" else [(facts,)]
         for arguments in parts:
-            with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
-                for hit in rule.find(*arguments):
-                    found.add(finding(rule, hit))
+            for hit in rule.find(*arguments):
+                found.add(finding(rule, hit))
     return found
 
 

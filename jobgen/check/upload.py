@@ -11,7 +11,7 @@ from typing import Any
 
 from jobgen.build import render
 from jobgen.bundle import NOTEBOOK, TOLERATED
-from jobgen.catalog.picodet import config_texts
+from jobgen.catalog.picodet import layer_texts
 from jobgen.check.rules import Hit
 from jobgen.errors import BundleError, JobgenError, SpecError
 from jobgen.findings import Findings
@@ -40,6 +40,8 @@ class JobFacts:
     # What the archive unpacks to, where it was given.
     data_files: int = 0
     data_bytes: int = 0
+    # Rendered just now: `render` has compiled every cell and looked for secrets itself.
+    fresh: bool = False
 
     @property
     def notebooks(self) -> list[str]:
@@ -64,7 +66,9 @@ class JobFacts:
 
     @cached_property
     def code(self) -> list[str]:
-        """The sources of the code cells."""
+        """The sources of the code cells, unless they were rendered just now."""
+        if self.fresh:
+            return []
         cells = self.notebook["cells"] if self.notebook else []
         return [cell_source(cell) for cell in cells if cell.get("cell_type") == "code"]
 
@@ -91,7 +95,7 @@ class JobFacts:
         """What training reads: the upload's YAML files over the catalogue's bases."""
         if self.model_file is None:
             return None
-        texts = {f"configs/{path}": text for path, text in config_texts().items()}
+        texts = {f"configs/{path}": text for path, text in layer_texts().items()}
         for name in self.yamls:
             folder = "picodet" if name == self.model_file else "datasets"
             texts[f"configs/{folder}/{name}"] = self.files[name].decode()
@@ -144,7 +148,7 @@ def _of_job(path: Path) -> JobFacts:
         if not error.findings:
             raise
         return JobFacts(str(path), {}, None, Findings(error.findings))
-    return JobFacts(str(path), bundle.files, plan)
+    return JobFacts(str(path), bundle.files, plan, fresh=True)
 
 
 def _of_folder(folder: Path) -> JobFacts:

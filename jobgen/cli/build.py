@@ -13,6 +13,7 @@ from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
     from jobgen.bundle import Bundle
+    from jobgen.plan import Plan
 
 EXAMPLES = """\b
 Examples:
@@ -30,17 +31,23 @@ Examples:
     help="Folder for the three files [default: upload/ beside the job].",
 )
 @click.option("--check", is_flag=True, help="Compare only; exit 1 if the files are not current.")
+@click.option("--no-check", is_flag=True, help="Write the files even where the job has errors.")
 @options.json_output
 @click.pass_obj
 def command(
-    console: Console, job: Path, output: Path | None, check: bool, json_output: bool
+    console: Console, job: Path, output: Path | None, check: bool, no_check: bool, json_output: bool
 ) -> None:
-    """Render JOB (a job.yaml) into the three files of a background job."""
+    """Render JOB (a job.yaml) into the three files of a background job.
+
+    The job is checked first (see jobgen check): nothing is written where it has errors.
+    """
     from jobgen.bundle import compare_bundle, write_bundle
 
     console.json_output = json_output
-    bundle = build_bundle(job)
+    plan, bundle = render_job(job)
     folder = output or job.parent / "upload"
+    if not (check or no_check):
+        refuse_errors(console, job, plan, bundle)
     if check:
         differences = compare_bundle(bundle, folder)
         console.result(current=not differences, folder=str(folder), differences=differences)
@@ -59,15 +66,28 @@ def command(
     console.say(_next_steps(folder, bundle))
 
 
-def build_bundle(job: Path) -> Bundle:
-    """The bundle of a job.yaml, in memory."""
+def refuse_errors(console: Console, job: Path, plan: Plan, bundle: Bundle) -> None:
+    """Say what the rules of jobs find, and end with exit code 1 at an error."""
+    from jobgen.check.job import check_rendered
+
+    findings = check_rendered(job, plan, bundle)
+    if len(findings):
+        console.say(findings.text())
+    if findings.errors:
+        console.say("Nothing was written; to write it all the same: --no-check")
+        raise click.exceptions.Exit(1)
+
+
+def render_job(job: Path) -> tuple[Plan, Bundle]:
+    """The plan and the bundle of a job.yaml, in memory."""
     from jobgen.build import render
     from jobgen.plan import make_plan
     from jobgen.spec import load_spec
     from jobgen.templates import find_pack, load_pack
 
     spec, document = load_spec(job)
-    return render(make_plan(spec, document), load_pack(find_pack(spec.template, job.parent)))
+    plan = make_plan(spec, document)
+    return plan, render(plan, load_pack(find_pack(spec.template, job.parent)))
 
 
 def trust(bundle: Bundle) -> None:

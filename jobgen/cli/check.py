@@ -46,11 +46,12 @@ def command(
     archive, a folder or a lone COCO file. The data of a job is given by --archive.
     Ends with exit code 1 where there are errors.
     """
-    from jobgen.check.rules import chosen_rules
+    from jobgen.check.rules import JOB, chosen_rules
 
     console.json_output = json_output
     try:
-        chosen = chosen_rules(_codes(select), _codes(ignore))
+        family = JOB if target and _is_job(target) and not archives else None
+        chosen = chosen_rules(_codes(select), _codes(ignore), family)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if list_rules:
@@ -69,7 +70,6 @@ def _check(
     console: Console, target: Path, archives: tuple[Path, ...], chosen: list[Rule],
     pick: int | None, deep: bool,
 ) -> None:  # fmt: skip
-    from jobgen.check.dataset import check_dataset
     from jobgen.check.job import check_job
     from jobgen.check.rules import in_order
     from jobgen.findings import Findings
@@ -87,6 +87,8 @@ def _check(
             raise click.UsageError(str(error)) from error
         findings += found
     if not is_job or (archives and plan is not None):
+        from jobgen.check.dataset import check_dataset
+
         paths = list(archives) if is_job else [target]
         findings += check_dataset(paths, chosen, plan, pick, deep, console.progress())
     checked = (["job"] if is_job else []) + (["data set"] if archives or not is_job else [])

@@ -44,10 +44,10 @@ def inspect(
 ) -> None:
     """Show what PATH (an archive or a folder) holds, and what it means for training."""
     from jobgen.cli.table import table
-    from jobgen.datasets.contents import shown
     from jobgen.datasets.look import look
     from jobgen.datasets.sources import check_output
     from jobgen.datasets.statistics import statistics, suggest_model
+    from jobgen.files import shown
 
     console.json_output = json_output
     if html is not None:
@@ -145,10 +145,10 @@ def split(
     For a set without splits, or with one. Images of the same bytes stay
     together, so that nothing of val is trained on.
     """
-    from jobgen.datasets.contents import shown
     from jobgen.datasets.look import look
     from jobgen.datasets.split import class_counts
     from jobgen.datasets.split import split as split_set
+    from jobgen.files import shown
 
     console.json_output = json_output
     progress = console.progress()
@@ -194,10 +194,10 @@ def convert(
 
     Nothing is repaired unasked, and every repair is listed.
     """
-    from jobgen.datasets.contents import shown
     from jobgen.datasets.convert import convert as convert_set
     from jobgen.datasets.fix import FIXES
     from jobgen.datasets.look import look
+    from jobgen.files import shown
 
     console.json_output = json_output
     progress = console.progress()

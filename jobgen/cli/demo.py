@@ -35,7 +35,7 @@ def command(
     Takes a few minutes on two cores; the first time also fetches Paddle.
     """
     from jobgen.bundle import write_bundle
-    from jobgen.cli.build import build_bundle, trust
+    from jobgen.cli.build import render_job, trust
     from jobgen.cli.run import show_run
     from jobgen.datasets.job import job_text
     from jobgen.datasets.look import look
@@ -52,7 +52,7 @@ def command(
         text = job_text("ships", ENVIRONMENT, sources, look(archive), MODEL, train, language)
         write_atomically(job, text.encode())
     console.say(f"data set  {archive}\njob       {job}")
-    bundle = build_bundle(job)
+    _, bundle = render_job(job)
     write_bundle(bundle, upload)
     trust(bundle)
     console.say(f"bundle    {upload}: {', '.join(bundle.files)}")

@@ -68,20 +68,21 @@ def _shown(value: Any) -> str:
 
 def _resolved(path: Path) -> tuple[Resolved, Bundle | None]:
     """The config of a job, or of a YAML that is PaddleDetection's. Raises SpecError, OSError."""
-    from jobgen.cli.build import build_bundle
+    from jobgen.cli.build import render_job
     from jobgen.explain import job_config
     from jobgen.ppconfig import is_config, resolve
 
     if is_config(path):
         return resolve(path), None
-    bundle = build_bundle(path)
-    return job_config(bundle, _read(path)[0]), bundle
+    plan, bundle = render_job(path)
+    return job_config(bundle, plan), bundle
 
 
 def _full(console: Console, path: Path) -> None:
-    from jobgen.catalog.picodet import plain
     from jobgen.errors import SpecError
-    from jobgen.explain import dotted, flat, origin_text
+    from jobgen.explain import origin_text
+    from jobgen.ppconfig import dotted, flat
+    from jobgen.yamlio import plain
 
     found, bundle = _resolved(path)
     if found.findings.errors:

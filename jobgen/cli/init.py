@@ -45,13 +45,12 @@ def command(
     pick: int | None, json_output: bool,
 ) -> None:  # fmt: skip
     """Look at a data set and write NAME's job.yaml: splits, classes, counts, hashes."""
-    from jobgen.datasets.contents import shown
     from jobgen.datasets.job import job_text, need_trainable
     from jobgen.datasets.look import choose, read_layout
     from jobgen.datasets.sources import open_sources, refuse_mount, source_of, the_mounted_source
     from jobgen.datasets.statistics import suggest_model
     from jobgen.errors import SpecError
-    from jobgen.files import write_atomically
+    from jobgen.files import shown, write_atomically
     from jobgen.plan import make_plan
     from jobgen.spec import parse_spec
     from jobgen.yamlio import load

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import struct
 import tarfile
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from jobgen.errors import DatasetError
+from jobgen.files import shown
 from jobgen.runtime.archives import DAMAGE, is_litter, list_archive, name_clash, open_member
 from jobgen.runtime.outcome import StageError
 
@@ -124,12 +124,6 @@ def _open(given: Path) -> Contents:
         raise DatasetError(error.message, error.remedy) from error
     kind = Zip if isinstance(archive, zipfile.ZipFile) else Tar
     return kind(path, archive, members)
-
-
-def shown(path: Path) -> str:
-    """A path as it can be pasted into a shell, of Windows too."""
-    text = str(path)
-    return text if re.fullmatch(r"[\w./\\:+-]+", text) else f'"{text}"'
 
 
 def decoded(data: bytes) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from jobgen.datasets.coco import record_of
-from jobgen.datasets.contents import LoneFile, shown
+from jobgen.datasets.contents import LoneFile
 from jobgen.datasets.look import need_sound
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Split
 from jobgen.datasets.sources import ARCHIVES
 from jobgen.errors import DatasetError
-from jobgen.files import sha256
+from jobgen.files import sha256, shown
 from jobgen.runtime.faults import fault_text
 from jobgen.runtime.voc import coco_text
 from jobgen.yamlio import dump_block, dump_scalar

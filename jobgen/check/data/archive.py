@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from jobgen.check.facts import DataFacts, names_hit
-from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, whole_set
+from jobgen.check.facts import DataFacts
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, names_hit, whole_set
 from jobgen.runtime.dataset import PLATFORM_BYTES, PLATFORM_FILES
 from jobgen.spec import DOWNLOADED_NAMES
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jobgen.check.facts import DataFacts, names_hit
-from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, repair, whole_set
+from jobgen.check.facts import DataFacts
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, repair, whole_set
 from jobgen.datasets.record import Split
 
 # The rarest class beside the commonest one: below this, LVIS too speaks of a long tail.

@@ -6,8 +6,8 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from jobgen.check.facts import DataFacts, images_hit, names_hit, told
-from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, repair, whole_set
+from jobgen.check.facts import DataFacts, images_hit, told
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, repair, whole_set
 from jobgen.datasets.fix import folded, meant_path
 from jobgen.datasets.headers import ENDINGS
 from jobgen.datasets.record import Split

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from jobgen.check.facts import DataFacts, images_hit, names_hit
-from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, whole_set
+from jobgen.check.facts import DataFacts, images_hit
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, whole_set
 from jobgen.datasets.job import expected
 from jobgen.datasets.record import EVAL, TRAIN, Split
 

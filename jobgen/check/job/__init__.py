@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jobgen.check.rules import Rule, in_order, run_rules
+from jobgen.bundle import Bundle
+from jobgen.check.rules import JOB, Rule, chosen_rules, in_order, run_rules
 from jobgen.check.upload import JobFacts, facts_of
-from jobgen.datasets.contents import shown
-from jobgen.datasets.sources import open_sources
 from jobgen.errors import DatasetError
+from jobgen.files import shown
 from jobgen.findings import Findings
 from jobgen.plan import Plan
 
@@ -32,6 +32,12 @@ def check_job(
     return facts.plan, job_findings(facts, chosen, shown(target))
 
 
+def check_rendered(job: Path, plan: Plan, bundle: Bundle) -> Findings:
+    """What the rules find in a bundle that was rendered of `job` just now."""
+    facts = JobFacts(str(job), bundle.files, plan, fresh=True)
+    return job_findings(facts, chosen_rules(family=JOB), shown(job))
+
+
 def job_findings(facts: JobFacts, chosen: Sequence[Rule], target: str = "JOB") -> Findings:
     """What the rules find in the facts of a job."""
     found = in_order(run_rules(chosen, facts, None))
@@ -39,6 +45,8 @@ def job_findings(facts: JobFacts, chosen: Sequence[Rule], target: str = "JOB") -
 
 
 def _with_data(facts: JobFacts, archives: Sequence[Path]) -> JobFacts:
+    from jobgen.datasets.sources import open_sources
+
     try:
         files = open_sources(archives)
     except DatasetError:  # the data set's own rules tell it

@@ -5,21 +5,21 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from jobgen import __version__
 from jobgen.build import SECRET
 from jobgen.bundle import NOTEBOOK, SIZE_LIMIT
 from jobgen.catalog import platform
-from jobgen.check.facts import names_hit
-from jobgen.check.rules import ERROR, NOTE, Hit, job
+from jobgen.check.rules import ERROR, NOTE, Hit, job, names_hit
 from jobgen.check.upload import YAML_ENDINGS, JobFacts
 from jobgen.files import sha256
 from jobgen.notebook import PARAMETERS_TAG, cell_tags
 
 AGAIN = "Build it again: jobgen build JOB"
 # IPython's own lines: `!cmd`, `x = !cmd`, `%magic`, `%%magic`.
-SHELL = re.compile(r"^\s*(?:\w+\s*=\s*)?!(?!=)")
-MAGIC = re.compile(r"^\s*%{1,2}[A-Za-z]")
+SHELL = re.compile(r"^\s*(?:\w+\s*=\s*)?!(?!=)", re.MULTILINE)
+MAGIC = re.compile(r"^\s*%{1,2}[A-Za-z]", re.MULTILINE)
 PYTHON = (3, 7)
 
 
@@ -103,6 +103,16 @@ def output_left(facts: JobFacts) -> Iterator[Hit]:
     yield from names_hit([f"cell {n}" for n in left])
 
 
+@cache
+def is_python(source: str) -> bool:
+    """Whether a cell is plain Python 3.7, without IPython's own lines."""
+    try:
+        ast.parse(source, feature_version=PYTHON)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
 @job(
     "BU007",
     ERROR,
@@ -114,20 +124,11 @@ def shell_step(facts: JobFacts) -> Iterator[Hit]:
     lines = [
         line.strip()
         for source in facts.code
-        if not is_python(source)
+        if SHELL.search(source) and not is_python(source)
         for line in source.splitlines()
         if SHELL.match(line)
     ]
     yield from names_hit([line if len(line) <= 50 else line[:47] + "..." for line in lines])
-
-
-def is_python(source: str) -> bool:
-    """Whether a cell is plain Python 3.7, without IPython's own lines."""
-    try:
-        ast.parse(source, feature_version=PYTHON)
-    except (SyntaxError, ValueError):
-        return False
-    return True
 
 
 @job(
@@ -156,9 +157,9 @@ def new_syntax(facts: JobFacts) -> Iterator[Hit]:
     remedy="Take it out, and make it invalid: it may have been uploaded already.",
 )
 def secret(facts: JobFacts) -> Iterator[Hit]:
-    found = [name for name, data in facts.files.items()
-             if SECRET.search(data.decode("utf-8", "replace"))]  # fmt: skip
-    yield from names_hit(found)
+    files = {} if facts.fresh else facts.files
+    texts = {name: data.decode("utf-8", "replace") for name, data in files.items()}
+    yield from names_hit([name for name, text in texts.items() if SECRET.search(text)])
 
 
 @job(

@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from jobgen.catalog.picodet import config_texts, models
+from jobgen.catalog.picodet import models
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job
 from jobgen.check.upload import JobFacts
-from jobgen.explain import dotted, flat
+from jobgen.ppconfig import dotted, flat
 from jobgen.runtime.rules import BASE_LR_PER_IMAGE
 from jobgen.spec import DOWNLOADED_NAMES, nearest
-from jobgen.yamlio import YamlPath, load
+from jobgen.yamlio import YamlPath
 
 NUMBER_AS_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+|[-+]?\d+(\.\d+)?")
 # Further from the linear rule than this, one of the two is a mistake.
@@ -213,14 +213,9 @@ def unknown_key(facts: JobFacts) -> Iterator[Hit]:
             yield from facts.hit(path, f"{key}{nearest(str(key), sorted(known))}")
 
 
-def known_keys() -> set[str]:
+def known_keys() -> frozenset[str]:
     """The keys of the catalogue's configs, and those that PaddleDetection reads beside them."""
-    found = set(MORE_KEYS)
-    for text in config_texts().values():
-        found |= set(load(text, "config", "yaml11", lenient=True).value)
-    for model in models().values():
-        found |= set(model.config())
-    return found
+    return MORE_KEYS.union(*(model.config() for model in models().values()))
 
 
 @job(

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from jobgen.catalog import environments
-from jobgen.check.facts import names_hit
-from jobgen.check.rules import ERROR, WARNING, Hit, job
+from jobgen.check.rules import ERROR, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
 from jobgen.plan import HOME
 
