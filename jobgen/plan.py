@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobgen.catalog import Environment, Model, environments, models
-from jobgen.catalog.picodet import size_values
+from jobgen.catalog.picodet import class_parameters, size_values, trainer_keys
 from jobgen.findings import Findings
 from jobgen.runtime.configure import merge_dicts, schedulers
 from jobgen.runtime.rules import (
@@ -152,8 +152,13 @@ def check_overrides(
             continue
         dotted, place = ".".join(here), f"{document.source}:{document.line(here)}"
         if key not in config:
-            close = nearest(key, [name for name in config if isinstance(name, str)])
-            findings.error("CF001", f"{dotted} is no key of PaddleDetection's config{close}", place)
+            known = [name for name in config if isinstance(name, str)] + parameters(here, config)
+            if key not in known:
+                close = nearest(key, known)
+                message = f"{dotted} is no key of PaddleDetection's config{close}"
+                findings.error("CF001", message, place)
+            elif has_tag(value):
+                findings.error("CF002", f"{dotted}: write `name: X` instead of the tag `!X`", place)
             continue
         if isinstance(value, dict) and isinstance(config[key], dict):
             check_overrides(findings, document, value, config[key], here)
@@ -166,6 +171,17 @@ def check_overrides(
             findings.error(
                 "CF002", f"{dotted} is {value!r}, but the config has {config[key]!r} there", place
             )
+
+
+def parameters(path: tuple[str, ...], config: Any) -> list[str]:
+    """What the class around a key takes beside what its config names; at the top, the trainer.
+
+    `path` is that of the key, from `overrides`; `config` the dict in which it would stand.
+    """
+    if len(path) == 2:
+        return sorted(trainer_keys())
+    name = config.get("name", path[-2])
+    return class_parameters().get(name, []) if isinstance(name, str) else []
 
 
 def value_below(dotted: str, value: Any) -> bool:

@@ -158,10 +158,12 @@ def main() -> int:
         papermill = [sys.executable, "-m", "papermill", "--prepare-only", "--no-progress-bar"]
         papermill += [str(SSDD / "upload" / "main.ipynb"), str(folder / "out.ipynb")]
         build = [*JOBGEN, "build", str(SSDD / "job.yaml"), "-o", str(folder / "upload")]
+        check = [*JOBGEN, "check", str(SSDD / "job.yaml")]
         click = [sys.executable, "-c", "import click"]
         rows = [
             process_row("jobgen --help / import click", [*JOBGEN, "--help"], click, 3.0, folder),
             process_row("jobgen build / papermill --prepare-only", build, papermill, 1.0, folder),
+            process_row("jobgen check of a job / the same", check, papermill, 1.5, folder),
             *rules_rows(folder),
             headers_row(folder),
             output_row(folder),

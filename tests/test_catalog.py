@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 
 from jobgen.catalog import environments, models, pins
-from jobgen.catalog.picodet import config_sha256, known_sha256, scale_sizes
+from jobgen.catalog.picodet import (
+    class_parameters,
+    config_sha256,
+    known_sha256,
+    scale_sizes,
+    trainer_keys,
+)
 from jobgen.errors import SpecError
 from jobgen.runtime.rules import linear_base_lr
 from jobgen.yamlio import plain
+from tests.class_parameters import shared_parameters
+from tests.class_parameters import trainer_keys as read_by_the_trainer
 from tests.conftest import real_data
 
 NAMES = sorted(models())
@@ -89,3 +97,15 @@ def test_the_fix_is_found_once_in_every_revision() -> None:
         pytest.skip("JOBGEN_PADDLEDETECTION names no checkout")
     for fix in environments()["paddle2.6_py3.10"].revision.fixes:
         assert Path(checkout, fix["file"]).read_text(encoding="utf-8").count(fix["old"]) == 1
+
+
+def test_the_parameters_are_those_of_the_source() -> None:
+    import os
+
+    checkout = os.environ.get("JOBGEN_PADDLEDETECTION")
+    if not checkout:
+        pytest.skip("JOBGEN_PADDLEDETECTION names no checkout")
+    theirs, keys = shared_parameters([Path(checkout)]), read_by_the_trainer(Path(checkout))
+    for name, parameters in class_parameters().items():
+        assert set(parameters) <= set(theirs[name])
+    assert trainer_keys() <= keys

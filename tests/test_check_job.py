@@ -93,6 +93,7 @@ BY_HAND: dict[str, Callable[[Path], object]] = {
     "HM002": notebook(lambda n: n["cells"].append(cell(f"W = 'weights=output/{MODEL[:-4]}/model_final.pdparams'"))),
     "HM003": run("git clone https://gitee.com/paddlepaddle/PaddleDetection.git"),
     "HM004": run("git clone -b v2.6.0 https://gitee.com/paddlepaddle/PaddleDetection.git"),
+    "HM007": run("git clone -b release/2.7 https://gitee.com/paddlepaddle/PaddleDetection.git"),
     "HM005": run("python tools/eval.py -c a.yml -o epoch=1 -o use_gpu=true"),
     "HM006": run("python tools/eval.py -c a.yml -o LearningRate.base_lr=1e-3"),
 }  # fmt: skip
@@ -111,6 +112,8 @@ BESIDE: dict[str, Codes] = {
     "PL002": {"PL003"},
     "CF011": {"CF013"},
     "HM003": {"HM004"},
+    "HM004": {"HM007"},
+    "HM007": {"HM004"},
     "BU005": {"CF013"},
     "CF022": {"BU002"},
     "CF025": {"BU002"},

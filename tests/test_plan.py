@@ -3,7 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from jobgen.catalog import models
+from jobgen.errors import SpecError
 from jobgen.plan import Plan, make_plan
 from jobgen.runtime.configure import merge_dicts
 from jobgen.spec import load_spec
@@ -104,3 +107,32 @@ def test_overrides_are_last(tmp_path: Path) -> None:
     assert plan.values["snapshot_epoch"].origin == "overrides"
     assert resolved(plan)["TrainReader"]["shuffle"] is False
     assert resolved(plan)["TrainReader"]["batch_size"] == 16
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "{ema_decay: 0.999}",
+        "{PicoHeadV2: {nms: {nms_eta: 0.9}}}",
+        "{PicoHeadV2: {nms_pre: 500}}",
+        "{OptimizerBuilder: {clip_grad_by_norm: 35.0}}",
+    ],
+)
+def test_what_a_class_takes_and_no_config_names_may_be_set(tmp_path: Path, override: str) -> None:
+    plan = plan_of(tmp_path, ("train:\n", f"overrides: {override}\ntrain:\n"))
+    assert merge_dicts(plan.config, plan.spec.overrides) == plan.config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("{PicoHeadV2: {nms: {nms_etta: 0.9}}}", "nms_etta is no key .*did you mean nms_eta"),
+        ("{ema_dekay: 0.9}", "ema_dekay is no key .*did you mean ema_decay"),
+        ("{OptimizerBuilder: {clip_grad_by_norms: 3}}", "did you mean clip_grad_by_norm"),
+    ],
+)
+def test_a_typing_error_of_a_parameter_is_caught(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        plan_of(tmp_path, ("train:\n", f"overrides: {override}\ntrain:\n"))

@@ -120,6 +120,21 @@ def _data() -> Values:
 
 
 @cache
+def trainer_keys(newer: bool = False) -> frozenset[str]:
+    """The top-level keys that PaddleDetection reads beside those of its configs: in every known
+    revision, or with `newer` in any."""
+    table = load_file(catalog_file("classes.yml")).value
+    return frozenset(table["trainer"] + (table["trainer_newer"] if newer else []))
+
+
+@cache
+def class_parameters() -> dict[str, list[str]]:
+    """The parameters of PaddleDetection's classes by class name, in every known revision."""
+    found: dict[str, list[str]] = load_file(catalog_file("classes.yml")).value["classes"]
+    return found
+
+
+@cache
 def models() -> dict[str, Model]:
     return {name: _model(name, row) for name, row in _data()["models"].items()}
 

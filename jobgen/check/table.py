@@ -14,6 +14,9 @@ Made from the rules themselves by `make docs`. An **error** stops the job or spo
 **warning** costs quality, a **note** is worth knowing. SRC is your data set, DST.zip a new one:
 nothing is ever changed in place. The notebook's data stage uses the same codes and words.
 
+DS: data sets. SP, PL: job.yaml and what follows from it. CF: the config that training reads. BU:
+the files to upload. HM: notebooks made by hand. OU: what a job leaves behind.
+
 | code | weight | what | what training would make of it | what to do | `--fix` |
 | --- | --- | --- | --- | --- | --- |
 """

@@ -65,6 +65,7 @@ def parameter_value(text: str) -> Any:
     help="Folder for runs.",
 )
 @click.option("--new", "fresh", is_flag=True, help="Start afresh beside an unfinished run.")
+@click.option("--no-check", is_flag=True, help="Run even where jobgen check finds errors.")
 @click.option("--yes", is_flag=True, help="Run a bundle that was not built here without asking.")
 @options.json_output
 @click.pass_obj
@@ -79,13 +80,15 @@ def command(
     mirror: str | None,
     runs: Path,
     fresh: bool,
+    no_check: bool,
     yes: bool,
     json_output: bool,
 ) -> None:
     """Execute the notebook in UPLOAD, unchanged, in an emulated AI Studio home.
 
-    Ends with exit code 7 unless the run is ok. Run again to go on with a run
-    that was stopped.
+    What jobgen check finds is said first; an error ends it there, with exit code 1.
+    A run that is not ok ends with exit code 7. Run again to go on with a run that
+    was stopped.
     """
     from jobgen.bundle import read_bundle
     from jobgen.run.local import RunRequest
@@ -95,6 +98,8 @@ def command(
     bundle = read_bundle(upload)
     settings = load_settings(mirror=mirror)
     allow(console, bundle, settings.cache, yes)
+    if not no_check:
+        refuse_errors(console, upload, archives)
     request = RunRequest(
         bundle,
         list(archives),
@@ -125,6 +130,27 @@ def allow(console: Console, bundle: Any, cache: Path, yes: bool) -> None:
         if not agreed:
             raise RunError("the bundle was not run", "To agree without being asked: --yes")
     write_atomically(known, b"")
+
+
+def refuse_errors(console: Console, upload: Path, archives: tuple[Path, ...]) -> None:
+    """Say what the rules find in the bundle and its data; exit code 1 at an error."""
+    from jobgen.check.dataset import check_dataset
+    from jobgen.check.job import check_job
+    from jobgen.check.rules import chosen_rules, in_order
+    from jobgen.findings import Findings
+
+    rules = chosen_rules()
+    # How many archives there must be is the run's own to say.
+    plan, found = check_job(upload, rules)
+    findings = list(found)
+    if plan is not None and len(archives) == len(plan.spec.dataset.sources):
+        findings += check_dataset(archives, rules, plan, progress=console.progress())
+    whole = in_order(Findings(findings))
+    if len(whole):
+        console.say(whole.text())
+    if whole.errors:
+        console.say("Nothing was run; to run it all the same: --no-check")
+        raise click.exceptions.Exit(1)
 
 
 def show_run(console: Console, request: Any, settings: Any) -> None:

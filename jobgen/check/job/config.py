@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from jobgen.catalog.picodet import models
+from jobgen.catalog.picodet import models, trainer_keys
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job
 from jobgen.check.upload import JobFacts
 from jobgen.ppconfig import dotted, flat
@@ -18,14 +18,6 @@ from jobgen.yamlio import YamlPath
 NUMBER_AS_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+|[-+]?\d+(\.\d+)?")
 # Further from the linear rule than this, one of the two is a mistake.
 LR_FACTOR = 2.0
-# Keys that PaddleDetection reads beside those of the catalogue's configs.
-MORE_KEYS = frozenset(
-    ("amp", "amp_level", "clip_grad_by_norm", "cycle_epoch", "early_stop", "ema_decay",
-     "ema_decay_type", "ema_filter_no_grad", "fleet", "fuse_conv_bn", "master_grad", "norm_type",
-     "print_mem_info", "proposals_path", "save_prediction_only", "save_proposals", "slim",
-     "slim_config", "sync_bn", "to_static", "uniform_output_enabled", "unstructured_prune",
-     "use_vdl", "use_wandb", "vdl_log_dir", "wandb")
-)  # fmt: skip
 
 
 @job(
@@ -145,7 +137,7 @@ def sizes_differ(facts: JobFacts) -> Iterator[Hit]:
     "CF027",
     ERROR,
     "input size that is no multiple of 32",
-    why="The levels of the neck do not fit together, and training stops at the first step.",
+    why="The levels of the neck need not fit together: training can stop at its first step.",
     remedy="Take multiples of 32.",
 )
 def odd_size(facts: JobFacts) -> Iterator[Hit]:
@@ -215,7 +207,7 @@ def unknown_key(facts: JobFacts) -> Iterator[Hit]:
 
 def known_keys() -> frozenset[str]:
     """The keys of the catalogue's configs, and those that PaddleDetection reads beside them."""
-    return MORE_KEYS.union(*(model.config() for model in models().values()))
+    return trainer_keys(newer=True).union(*(model.config() for model in models().values()))
 
 
 @job(

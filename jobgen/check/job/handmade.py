@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from jobgen.catalog import environments
-from jobgen.check.rules import ERROR, WARNING, Hit, job, names_hit
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
 from jobgen.plan import HOME
 
@@ -17,6 +17,17 @@ CLONE = re.compile(r"git\s+clone\s+(?P<rest>[^\n;&|]*)")
 WEIGHTS = re.compile(r"weights=(?P<path>[^\s'\"]+)")
 # Branches that write straight into save_dir; those up to 2.6 add the config's name.
 FLAT_OUTPUT = ("", "release/2.6.1", "release/2.7", "release/2.7.1", "develop")
+# Measured: test_architectures, train, eval, infer and export of every branch on Paddle 2.6.2 and
+# 3.0.0; for 2.4 and 2.5 PaddleDetection issues 8034, 8272, 9040 and 8919 (2026-11).
+PADDLE_OF = {
+    "release/2.5": "2.4 to 2.6, without export",
+    "release/2.6": "2.4 to 2.6",
+    "v2.6.0": "2.4 to 2.6",
+    "release/2.6.1": "2.6 and 3.0",
+    "release/2.7": "2.5 to 2.6",
+    "release/2.7.1": "2.6 and 3.0",
+    "develop": "2.6 and 3.0",
+}
 ALWAYS_THERE = ("data", "work", "PaddleDetection", "output", "datasets", "")
 
 
@@ -151,3 +162,16 @@ def option_as_text(facts: JobFacts) -> Iterator[Hit]:
         words = [word for found in commands(facts) for word in found]
         number = re.compile(r"[\w.]+=[-+]?\d+[eE][-+]?\d+")
         yield from names_hit([word for word in words if number.fullmatch(word)])
+
+
+@job(
+    "HM007",
+    NOTE,
+    "branch that suits some versions of Paddle only",
+    why="On another one it does not import, or stops at the first step.",
+    remedy="Choose the project's environment by it; jobgen environments has the pairs.",
+)
+def paired_branch(facts: JobFacts) -> Iterator[Hit]:
+    branch = _branch(facts) if by_hand(facts) else ""
+    if branch in PADDLE_OF:
+        yield Hit(1, (f"{branch}: Paddle {PADDLE_OF[branch]}",))
