@@ -93,6 +93,10 @@ BY_HAND: dict[str, Callable[[Path], object]] = {
     "HM002": notebook(lambda n: n["cells"].append(cell(f"W = 'weights=output/{MODEL[:-4]}/model_final.pdparams'"))),
     "HM003": run("git clone https://gitee.com/paddlepaddle/PaddleDetection.git"),
     "HM004": run("git clone -b v2.6.0 https://gitee.com/paddlepaddle/PaddleDetection.git"),
+    "HM008": run("python tools/eval.py -c a.yml -o PicoHeadV2.nms.keep_top_k=9 PicoHeadV2.nms.nms_eta=1"),
+    "HM009": run("python tools/eval.py -c a.yml -o LearningRate.schedulers.0.max_epochs=10"),
+    "HM010": run("python tools/train.py -c a.yml --use_vdl=False"),
+    "HM011": run("python tools/train.py -c a.yml | tee log.txt"),
     "HM007": run("git clone -b release/2.7 https://gitee.com/paddlepaddle/PaddleDetection.git"),
     "HM005": run("python tools/eval.py -c a.yml -o epoch=1 -o use_gpu=true"),
     "HM006": run("python tools/eval.py -c a.yml -o LearningRate.base_lr=1e-3"),
@@ -136,7 +140,7 @@ def unmarked(folder: Path) -> None:
 
 def test_every_rule_has_its_job() -> None:
     known = {code for code, rule in rules().items() if rule.scope == "job"}
-    assert {*JOBS, *BY_HAND, *BUILT} == known
+    assert {*JOBS, *BY_HAND, *BUILT, "OU002", "CF033"} == known
 
 
 def test_a_sound_job_has_no_findings(
@@ -192,6 +196,46 @@ def test_the_tutorials_upload(jobgen: Callable[..., Answer]) -> None:
     assert by_code["HM001"]["examples"] == ["/home/aistudio//configs/datasets/"]
     assert by_code["CF020"]["place"] == "picodet_l_640_ships_lcnet.yml:36"
     assert by_code["BU007"]["count"] == 8
+
+
+def output(folder: Path, device: str, speeds: list[float]) -> Path:
+    """What a run leaves, as far as its speed goes."""
+    folder.mkdir(exist_ok=True)
+    result = {"device": device, "plan": {"gpus": 2}}
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    rows = "".join(f"0,{n},{speed}\n" for n, speed in enumerate(speeds))
+    (folder / "metrics.csv").write_text("epoch,step,ips\n" + rows, encoding="utf-8")
+    return folder
+
+
+def test_a_job_that_takes_longer_than_a_task_may(
+    jobgen: Callable[..., Answer], job: Path, tmp_path: Path
+) -> None:
+    text = job.read_text(encoding="utf-8")
+    text = text.replace("images: 160,", "images: 5000,").replace("epochs: 40", "epochs: 300")
+    job.write_text(text, encoding="utf-8")
+    slow = output(tmp_path / "out", "gpu", [2.0, 2.5, 9.0])
+    answer = jobgen("check", job, "--measured", slow)
+    # 300 epochs of 78 steps of 64 images, at 2.5 images/s on each of two cards.
+    assert "OU002" in answer.out
+    assert "about 83 hours at 5 images/s" in answer.out
+    for device, speed in (("gpu", 100.0), ("cpu", 2.0)):
+        fine = output(tmp_path / "out", device, [speed])
+        assert jobgen("check", job, "--measured", fine).out.startswith("nothing found")
+    assert jobgen("check", job, "--measured", tmp_path).code == 7
+
+
+def test_an_upload_made_by_hand_with_its_data(
+    jobgen: Callable[..., Answer], upload: Path, tmp_path: Path
+) -> None:
+    unmarked(upload)
+    path = write_zip(tmp_path / "ships.zip", Coco().all_files())
+    answer = jobgen("check", upload, "--archive", path, "--json")
+    # Four images: the built batch of 16 is too large for them, and so is the warm-up.
+    assert found(answer) == {"CF025", "CF033"}
+    messages = [finding["message"] for finding in answer.json["findings"]]
+    assert messages[0].endswith("1, the data has 2")
+    assert messages[1].endswith("16 images, the set has 4")
 
 
 def test_a_job_with_its_data(jobgen: Callable[..., Answer], tmp_path: Path) -> None:

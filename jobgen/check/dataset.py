@@ -38,7 +38,7 @@ def check_dataset(
             raise DatasetError(f"{path} is not there")
     facts = data_facts(paths, plan, pick, deep, progress)
     with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
-        found = in_order(run_rules(chosen, facts, facts.splits))
+        found = in_order(run_rules(chosen, facts, facts.splits, "set", "split"))
     # A command for one source: that of several stays to be filled in.
     source = shown(paths[0]) if len(paths) == 1 else "SRC"
     return Findings(replace(f, hint=f.hint.replace("SRC", source)) for f in found)

@@ -14,8 +14,8 @@ from jobgen.runtime.faults import FAULTS
 
 EXAMPLES = 3
 SHOWN = 5
-DATA, JOB = "jobgen.check.data", "jobgen.check.job"
-FAMILIES = (DATA, JOB)
+DATA, JOB, MACHINE = "jobgen.check.data", "jobgen.check.job", "jobgen.check.machine"
+FAMILIES = (DATA, JOB, MACHINE)
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
@@ -33,7 +33,7 @@ class Hit:
     rows: Sequence[int] = ()
 
 
-Scope = Literal["set", "split", "job"]
+Scope = Literal["set", "split", "job", "machine"]
 
 
 def names_hit(names: Iterable[str], place: str = "", detail: str = "") -> Iterator[Hit]:
@@ -53,7 +53,7 @@ class Rule:
 
     `title` names the fault, `why` says what training would make of it, `remedy` what to do.
     `scope` says what `find` is called with: the facts of the data set ("set"), these and each
-    split ("split"), or the facts of the job ("job").
+    split ("split"), the facts of the job ("job"), or those of this computer ("machine").
     """
 
     code: str
@@ -71,6 +71,11 @@ def repair(code: str) -> str:
     return f"jobgen dataset convert SRC DST.zip --fix {code}"
 
 
+SCOPES: dict[str | None, tuple[Scope, ...]] = {
+    DATA: ("set", "split"),
+    JOB: ("job",),
+    MACHINE: ("machine",),
+}
 REGISTERED: dict[str, Rule] = {}
 
 
@@ -109,6 +114,11 @@ def job(code: str, severity: Severity, title: str = "", *, why: str, remedy: str
     return _register(code, severity, title, why, remedy, "job")
 
 
+def machine(code: str, severity: Severity, title: str = "", *, why: str, remedy: str) -> Decorator:
+    """A rule about this computer: `find(facts)`."""
+    return _register(code, severity, title, why, remedy, "machine")
+
+
 @cache
 def rules(family: str | None = None) -> dict[str, Rule]:
     """Every rule by its code, in the order of the codes; of one family only, if it is named,
@@ -117,9 +127,8 @@ def rules(family: str | None = None) -> dict[str, Rule]:
         package = importlib.import_module(name)
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{name}.{module.name}")
-    wanted = (
-        r for r in REGISTERED.values() if family is None or (r.scope == "job") == (family == JOB)
-    )
+    scopes = SCOPES.get(family, tuple(scope for part in SCOPES.values() for scope in part))
+    wanted = (rule for rule in REGISTERED.values() if rule.scope in scopes)
     return {rule.code: rule for rule in sorted(wanted, key=lambda rule: rule.code)}
 
 
@@ -138,17 +147,17 @@ def chosen_rules(
     return [rule for rule in wanted if not (ignore and rule.code.startswith(tuple(ignore)))]
 
 
-def run_rules(chosen: Iterable[Rule], facts: Any, splits: Sequence[Any] | None) -> Findings:
-    """Call the rules of a data set, or those of a job where there are no splits (None); a
-    rule's hits are grouped by the file they are in."""
+def run_rules(
+    chosen: Iterable[Rule], facts: Any, splits: Sequence[Any], *scopes: Scope
+) -> Findings:
+    """Call the rules of some scopes; a rule's hits are grouped by the file they are in."""
     found = Findings()
     for rule in chosen:
-        if (rule.scope == "job") is not (splits is None):
-            continue
-        parts = [(facts, split) for split in splits or ()] if rule.scope == "split" else [(facts,)]
-        for arguments in parts:
-            for hit in rule.find(*arguments):
-                found.add(finding(rule, hit))
+        if rule.scope in scopes:
+            parts = [(facts, s) for s in splits] if rule.scope == "split" else [(facts,)]
+            for arguments in parts:
+                for hit in rule.find(*arguments):
+                    found.add(finding(rule, hit))
     return found
 
 

@@ -40,6 +40,11 @@ class JobFacts:
     # What the archive unpacks to, where it was given.
     data_files: int = 0
     data_bytes: int = 0
+    # Classes and training images in the data of an upload made by hand, where it was given.
+    classes: int | None = None
+    train_images: int | None = None
+    # Images a second of a measured run on a GPU, over all its cards.
+    images_per_second: float | None = None
     # Rendered just now: `render` has compiled every cell and looked for secrets itself.
     fresh: bool = False
 

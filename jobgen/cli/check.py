@@ -21,6 +21,7 @@ Examples:
   jobgen check bundles/ships/job.yaml --archive ships.zip
   jobgen check bundles/ships/upload
   jobgen check ships.zip --deep --ignore DS07 --json
+  jobgen check --machine
   jobgen check --rules
 """
 
@@ -28,17 +29,23 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("target", required=False, type=click.Path(path_type=Path))
 @options.archives
+@click.option(
+    "--measured",
+    type=click.Path(path_type=Path),
+    help="The output folder of a run on a GPU: tells how long the job will take.",
+)
 @click.option("--deep", is_flag=True, help="Decode every image, to find damaged ones.")
 @click.option("--select", multiple=True, metavar="CODE", help="Only rules that begin so (DS04).")
 @click.option("--ignore", multiple=True, metavar="CODE", help="Not the rules that begin so.")
+@click.option("--machine", is_flag=True, help="Check this computer too: can it run jobs?")
 @click.option("--rules", "list_rules", is_flag=True, help="List all rules, and check nothing.")
 @options.pick
 @options.json_output
 @click.pass_obj
 def command(
-    console: Console, target: Path | None, archives: tuple[Path, ...], deep: bool,
-    select: tuple[str, ...], ignore: tuple[str, ...], list_rules: bool, pick: int | None,
-    json_output: bool,
+    console: Console, target: Path | None, archives: tuple[Path, ...], measured: Path | None,
+    deep: bool, select: tuple[str, ...], ignore: tuple[str, ...], machine: bool, list_rules: bool,
+    pick: int | None, json_output: bool,
 ) -> None:  # fmt: skip
     """Find the faults of TARGET before they cost a night.
 
@@ -50,16 +57,17 @@ def command(
 
     console.json_output = json_output
     try:
-        family = JOB if target and _is_job(target) and not archives else None
+        alone = target and _is_job(target) and not archives and not (machine or list_rules)
+        family = JOB if alone else None
         chosen = chosen_rules(_codes(select), _codes(ignore), family)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if list_rules:
         _show_rules(console, chosen)
         return
-    if target is None:
+    if target is None and not machine:
         raise click.UsageError("give a job.yaml or a data set")
-    _check(console, target, archives, chosen, pick, deep)
+    _check(console, target, archives, chosen, pick, deep, measured, machine)
 
 
 def _codes(values: tuple[str, ...]) -> list[str]:
@@ -67,31 +75,40 @@ def _codes(values: tuple[str, ...]) -> list[str]:
 
 
 def _check(
-    console: Console, target: Path, archives: tuple[Path, ...], chosen: list[Rule],
-    pick: int | None, deep: bool,
+    console: Console, target: Path | None, archives: tuple[Path, ...], chosen: list[Rule],
+    pick: int | None, deep: bool, measured: Path | None, machine: bool,
 ) -> None:  # fmt: skip
     from jobgen.check.job import check_job
+    from jobgen.check.machine import check_machine
     from jobgen.check.rules import in_order
     from jobgen.findings import Findings
+    from jobgen.settings import load_settings
 
     started = time.monotonic()
-    is_job = _is_job(target)
+    is_job = target is not None and _is_job(target)
     if not is_job and archives:
         raise click.UsageError("--archive goes with a job; a data set is given alone")
     findings: list[Finding] = []
+    checked = []
     plan = None
-    if is_job:
+    if machine:
+        checked.append("machine")
+        findings += check_machine(load_settings(), chosen)
+    if target is not None and is_job:
+        checked.append("job")
         try:
-            plan, found = check_job(target, chosen, archives)
+            plan, found = check_job(target, chosen, archives, measured)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         findings += found
-    if not is_job or (archives and plan is not None):
+    # A job.yaml with errors says of no data set where it lies; an upload made by hand need not.
+    placed = plan is not None or (target is not None and target.is_dir())
+    if target is not None and (not is_job or (archives and placed)):
         from jobgen.check.dataset import check_dataset
 
+        checked.append("data set")
         paths = list(archives) if is_job else [target]
         findings += check_dataset(paths, chosen, plan, pick, deep, console.progress())
-    checked = (["job"] if is_job else []) + (["data set"] if archives or not is_job else [])
     whole = in_order(Findings(findings))
     console.result(findings=[_as_data(finding) for finding in whole], checked=checked)
     if len(whole):

@@ -99,7 +99,7 @@ def command(
     settings = load_settings(mirror=mirror)
     allow(console, bundle, settings.cache, yes)
     if not no_check:
-        refuse_errors(console, upload, archives)
+        refuse_errors(console, upload, archives, own_python=python is not None)
     request = RunRequest(
         bundle,
         list(archives),
@@ -132,17 +132,22 @@ def allow(console: Console, bundle: Any, cache: Path, yes: bool) -> None:
     write_atomically(known, b"")
 
 
-def refuse_errors(console: Console, upload: Path, archives: tuple[Path, ...]) -> None:
+def refuse_errors(
+    console: Console, upload: Path, archives: tuple[Path, ...], own_python: bool
+) -> None:
     """Say what the rules find in the bundle and its data; exit code 1 at an error."""
     from jobgen.check.dataset import check_dataset
     from jobgen.check.job import check_job
+    from jobgen.check.machine import check_machine
     from jobgen.check.rules import chosen_rules, in_order
     from jobgen.findings import Findings
+    from jobgen.settings import load_settings
 
-    rules = chosen_rules()
+    # Whoever brings a Python needs none for the managed environment.
+    rules = chosen_rules(ignore=["MA004"] if own_python else [])
     # How many archives there must be is the run's own to say.
     plan, found = check_job(upload, rules)
-    findings = list(found)
+    findings = [*found, *check_machine(load_settings(), rules)]
     if plan is not None and len(archives) == len(plan.spec.dataset.sources):
         findings += check_dataset(archives, rules, plan, progress=console.progress())
     whole = in_order(Findings(findings))

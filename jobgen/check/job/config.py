@@ -60,12 +60,34 @@ def cosine_end(facts: JobFacts) -> Iterator[Hit]:
 )
 def long_warmup(facts: JobFacts) -> Iterator[Hit]:
     steps = facts.scheduler.get("LinearWarmup", {}).get("steps")
-    if facts.plan is not None and isinstance(steps, int):
+    whole = whole_steps(facts)
+    if whole is not None and isinstance(steps, int) and whole and steps > max(1, whole // 10):
+        detail = f"{steps} of {whole} steps"
+        yield from facts.hit(("LearningRate", "schedulers"), detail)
+
+
+def whole_steps(facts: JobFacts) -> int | None:
+    """The steps of the whole training; None where the number of images is not known."""
+    if facts.plan is not None:
         values = facts.plan.values
-        whole = values["steps_per_epoch"].value * values["epochs"].value
-        if whole and steps > max(1, whole // 10):
-            detail = f"{steps} of {whole} steps"
-            yield from facts.hit(("LearningRate", "schedulers"), detail)
+        return int(values["steps_per_epoch"].value * values["epochs"].value)
+    epoch, batch = facts.value("epoch"), facts.value("TrainReader", "batch_size")
+    if facts.train_images is None or not isinstance(epoch, int) or not isinstance(batch, int):
+        return None
+    return epoch * (facts.train_images // max(1, batch))
+
+
+@job(
+    "CF033",
+    ERROR,
+    "batch larger than the data",
+    why="PaddleDetection trains nothing at all, saves an untrained net, and ends 0.",
+    remedy="Set TrainReader.batch_size to a tenth of the images or less.",
+)
+def batch_over_data(facts: JobFacts) -> Iterator[Hit]:
+    batch, images = facts.value("TrainReader", "batch_size"), facts.train_images
+    if facts.plan is None and images is not None and isinstance(batch, int) and batch > images:
+        yield from facts.hit(("TrainReader", "batch_size"), f"{batch} images, the set has {images}")
 
 
 @job(
@@ -104,10 +126,10 @@ def one_evaluation(facts: JobFacts) -> Iterator[Hit]:
 )
 def class_count(facts: JobFacts) -> Iterator[Hit]:
     count = facts.value("num_classes")
-    if facts.plan is not None and count is not None:
-        wanted = len(facts.plan.spec.dataset.classes)
-        if count != wanted:
-            yield from facts.hit(("num_classes",), f"{count}, the job has {wanted}")
+    wanted = len(facts.plan.spec.dataset.classes) if facts.plan else facts.classes
+    if count is not None and wanted is not None and count != wanted:
+        whose = "the job" if facts.plan else "the data"
+        yield from facts.hit(("num_classes",), f"{count}, {whose} has {wanted}")
 
 
 @job(

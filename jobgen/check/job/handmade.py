@@ -15,6 +15,11 @@ from jobgen.plan import HOME
 
 CLONE = re.compile(r"git\s+clone\s+(?P<rest>[^\n;&|]*)")
 WEIGHTS = re.compile(r"weights=(?P<path>[^\s'\"]+)")
+FALSE_FLAG = re.compile(
+    r"--(?:enable_ce|use_vdl|use_wandb|export_serving_model|save_results|rtn_im_file)"
+    r"[= ](?:False|false|0)\b"
+)
+PIPED = re.compile(r"python\S*\s+\S*tools/\w+\.py[^|]*\|")
 # Branches that write straight into save_dir; those up to 2.6 add the config's name.
 FLAT_OUTPUT = ("", "release/2.6.1", "release/2.7", "release/2.7.1", "develop")
 # Measured: test_architectures, train, eval, infer and export of every branch on Paddle 2.6.2 and
@@ -175,3 +180,70 @@ def paired_branch(facts: JobFacts) -> Iterator[Hit]:
     branch = _branch(facts) if by_hand(facts) else ""
     if branch in PADDLE_OF:
         yield Hit(1, (f"{branch}: Paddle {PADDLE_OF[branch]}",))
+
+
+def options(facts: JobFacts) -> Iterator[list[str]]:
+    """What follows each -o of PaddleDetection's tools: words as `epoch=5`."""
+    for words in commands(facts) if by_hand(facts) else ():
+        places = [n for n, word in enumerate(words) if word in ("-o", "--opt")]
+        for place in places:
+            found = []
+            for word in words[place + 1 :]:
+                if word.startswith("-"):
+                    break
+                found.append(word)
+            yield found
+
+
+@job(
+    "HM008",
+    ERROR,
+    "options of which only the last counts",
+    why="Of two options below one key of a key, as A.b.x=1 A.b.y=2, -o keeps the last.",
+    remedy="Write them into the model YAML instead.",
+)
+def lost_options(facts: JobFacts) -> Iterator[Hit]:
+    for found in options(facts):
+        deep = [word.partition("=")[0] for word in found if word.partition("=")[0].count(".") > 1]
+        prefixes = [name.rpartition(".")[0] for name in deep]
+        twice = [name for name in deep if prefixes.count(name.rpartition(".")[0]) > 1]
+        yield from names_hit(twice)
+
+
+@job(
+    "HM009",
+    ERROR,
+    "option for an item of a list",
+    why="-o makes a dict of it, as {'0': ...}, and training stops or goes on without it.",
+    remedy="Give the whole list, in quotes, or write it into the model YAML.",
+)
+def list_option(facts: JobFacts) -> Iterator[Hit]:
+    for found in options(facts):
+        yield from names_hit([word for word in found if re.search(r"\.\d+(\.|=)", word)])
+
+
+@job(
+    "HM010",
+    ERROR,
+    "flag that False turns on",
+    why="The tools read any text as true: --use_vdl=False turns it on.",
+    remedy="Leave the flag out.",
+)
+def false_flag(facts: JobFacts) -> Iterator[Hit]:
+    if by_hand(facts):
+        text = "\n".join(facts.code)
+        yield from names_hit(FALSE_FLAG.findall(text))
+
+
+@job(
+    "HM011",
+    WARNING,
+    "pipe that hides a failure",
+    why="The exit status is the last command's: after `| tee log` it is always 0.",
+    remedy="Write `set -o pipefail` first, or to a file: python ... > log 2>&1",
+)
+def hidden_status(facts: JobFacts) -> Iterator[Hit]:
+    if by_hand(facts):
+        lines = [line.strip() for source in facts.code if "pipefail" not in source
+                 for line in source.splitlines()]  # fmt: skip
+        yield from names_hit([line[:60] for line in lines if PIPED.search(line)])

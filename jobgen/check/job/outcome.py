@@ -30,6 +30,30 @@ def left_behind(facts: JobFacts) -> Iterator[Hit]:
         yield Hit(1, (), facts.place, detail)
 
 
+@job(
+    "OU002",
+    WARNING,
+    "longer than a background task may run",
+    why="A task is stopped after 72 hours of running; what it has by then is all there is.",
+    remedy="Take fewer epochs or a smaller model; a stopped job is gone on with by another.",
+)
+def too_long(facts: JobFacts) -> Iterator[Hit]:
+    hours = expected_hours(facts)
+    if hours is not None and hours > platform().hours:
+        detail = f"about {hours:.0f} hours at {facts.images_per_second:.0f} images/s"
+        yield Hit(1, (), facts.place, detail)
+
+
+def expected_hours(facts: JobFacts) -> float | None:
+    """Hours of training at the speed of a measured run; None where none was measured."""
+    if facts.plan is None or not facts.images_per_second:
+        return None
+    values = {name: value.value for name, value in facts.plan.values.items()}
+    step = values["batch_size"] * values["gpus"]
+    images = values["epochs"] * values["steps_per_epoch"] * step
+    return float(images / facts.images_per_second / 3600)
+
+
 def expected_output(facts: JobFacts) -> tuple[int, int]:
     """Files and bytes that the job leaves: the clone, the unpacked data where its archive was
     given (else its images), and the checkpoints."""

@@ -1,0 +1,87 @@
+"""Rules about what a run needs of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jobgen.check.machine_facts import MachineFacts
+from jobgen.check.rules import ERROR, WARNING, Hit, machine, names_hit
+
+# Measured: the managed environment of Paddle 2.6.2 has 1.2 GB, its wheels and the mirror 0.6 GB;
+# a smoke run of PicoDet-L 640 on the CPU takes 1.6 GB of memory.
+ENVIRONMENT_BYTES = 3 * 2**30
+RUN_BYTES = 2**30
+MEMORY_BYTES = 2 * 2**30
+
+
+@machine(
+    "MA001",
+    ERROR,
+    "system that can't run jobs",
+    why="Kernels and trainings are watched by means that only Linux has.",
+    remedy="Build here, and run under Linux, such as in WSL 2 or AI Studio's terminal.",
+)
+def other_system(facts: MachineFacts) -> Iterator[Hit]:
+    if facts.system != "Linux":
+        yield Hit(1, (facts.system,))
+
+
+@machine(
+    "MA002",
+    ERROR,
+    "missing git",
+    why="The notebook clones PaddleDetection, here from a mirror.",
+    remedy="Install git, such as with: apt-get install git",
+)
+def no_git(facts: MachineFacts) -> Iterator[Hit]:
+    if not facts.git:
+        yield Hit(1, ())
+
+
+@machine(
+    "MA003",
+    ERROR,
+    "missing part of jobgen",
+    why="Building needs less than running: these packages start and watch the kernel.",
+    remedy='pip install "jobgen[run]"',
+)
+def no_runner(facts: MachineFacts) -> Iterator[Hit]:
+    return names_hit(facts.lacking)
+
+
+@machine(
+    "MA004",
+    ERROR,
+    "no Python for the managed environment",
+    why="Paddle 2.6.2 and 3.3 have wheels for Python 3.10 to 3.12.",
+    remedy="Install one of them, or give a Python that has Paddle: jobgen run --python PATH",
+)
+def no_python(facts: MachineFacts) -> Iterator[Hit]:
+    if facts.python:
+        yield Hit(1, (), "", facts.python)
+
+
+@machine(
+    "MA005",
+    ERROR,
+    "too little space on the disk",
+    why="The environment, the clone and the data are unpacked here.",
+    remedy="Free some, or set another cache: JOBGEN_CACHE, or cache: in the settings.",
+)
+def little_space(facts: MachineFacts) -> Iterator[Hit]:
+    needed = RUN_BYTES if facts.environment_made else ENVIRONMENT_BYTES
+    if facts.disk_free < needed:
+        free, wanted = facts.disk_free / 2**30, needed / 2**30
+        yield Hit(1, (), str(facts.cache), f"{free:.1f} GB are free, {wanted:.0f} GB are needed")
+
+
+@machine(
+    "MA006",
+    WARNING,
+    "little memory",
+    why="A training that runs out of memory is killed, without a word of its own.",
+    remedy="Close something, or run a smaller model or batch: -p BATCH_SIZE 2",
+)
+def little_memory(facts: MachineFacts) -> Iterator[Hit]:
+    if facts.memory is not None and facts.memory < MEMORY_BYTES:
+        yield Hit(1, (), "", f"{facts.memory / 2**30:.1f} GB are free")

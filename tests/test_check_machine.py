@@ -1,0 +1,59 @@
+"""The rules of this computer, each on the facts of one that has that one fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobgen.check.machine import machine_findings
+from jobgen.check.machine_facts import MachineFacts, machine_facts
+from jobgen.check.rules import MACHINE, chosen_rules, rules
+from jobgen.settings import load_settings
+from tests.conftest import Answer
+
+GIB = 2**30
+SOUND = MachineFacts("Linux", True, (), "", Path("cache"), 20 * GIB, 8 * GIB, False)
+FAULTS: dict[str, dict[str, Any]] = {
+    "MA001": {"system": "Windows"},
+    "MA002": {"git": False},
+    "MA003": {"lacking": ("nbclient",)},
+    "MA004": {"python": "no Python 3.10 to 3.12 was found"},
+    "MA005": {"disk_free": 2 * GIB},
+    "MA006": {"memory": GIB},
+}
+
+
+def codes(facts: MachineFacts) -> list[str]:
+    return [f.code for f in machine_findings(facts, chosen_rules(family=MACHINE))]
+
+
+def test_every_rule_has_its_machine() -> None:
+    assert set(FAULTS) == set(rules(MACHINE))
+    assert codes(SOUND) == []
+
+
+@pytest.mark.parametrize("code", FAULTS)
+def test_one_fault_one_finding(code: str) -> None:
+    assert codes(replace(SOUND, **FAULTS[code])) == [code]
+
+
+def test_a_made_environment_needs_less_space() -> None:
+    assert codes(replace(SOUND, disk_free=2 * GIB, environment_made=True)) == []
+
+
+def test_the_facts_are_this_machines(tmp_path: Path) -> None:
+    facts = machine_facts(load_settings(tmp_path / "not" / "yet"))
+    assert facts.disk_free > 0
+    assert not facts.environment_made
+    assert facts.memory is None or facts.memory > 0
+    assert "nbclient" not in facts.lacking
+
+
+def test_the_machine_is_checked_on_its_own(jobgen: Callable[..., Answer]) -> None:
+    answer = jobgen("check", "--machine", "--json")
+    assert answer.json["checked"] == ["machine"]
+    assert jobgen("check", "--machine", "--select", "MA002", "--json").json["findings"] == []
