@@ -90,3 +90,13 @@ def test_every_document_for_users_is_there_in_both_languages() -> None:
         other = page.with_suffix(".zh-CN.md")
         headings = [p.read_text(encoding="utf-8").count("\n## ") for p in (page, other)]
         assert headings[0] == headings[1], page.name
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    """As in `jobgen check --rules | head`: no message, no traceback."""
+    argv = [sys.executable, "-m", "jobgen", "check", "--rules"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""

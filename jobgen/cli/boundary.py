@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -35,6 +36,10 @@ class Boundary(click.Group):
             click.echo("stopped", err=True)
             ctx.exit(130)
         except OSError as error:
+            if (
+                error.errno == errno.EPIPE
+            ):  # the reader has gone, as `head` does: click ends quietly
+                raise
             if ctx.params.get("debug"):
                 raise
             place = f"{error.filename}: " if error.filename else ""
