@@ -76,8 +76,9 @@ def cell_source(cell: dict[str, Any]) -> str:
 
 
 def cell_tags(cell: dict[str, Any]) -> list[str]:
-    tags = cell.get("metadata", {}).get("tags", [])
-    return list(tags)
+    metadata = cell.get("metadata")
+    tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    return list(tags) if isinstance(tags, list) else []
 
 
 def tagged_cell(notebook: dict[str, Any], tag: str) -> int:

@@ -36,6 +36,9 @@ OWNED = {
     "EvalDataset": "set dataset.eval",
     "TestDataset": "set dataset.eval",
 }
+# Their keys depend on the type that they name: AdamW takes weight_decay, Momentum momentum;
+# `regularizer: null` turns it off.
+OPEN = frozenset(("OptimizerBuilder.optimizer", "OptimizerBuilder.regularizer"))
 # A snapshot_epoch of 0 divides by zero after the first epoch; the others fail as late.
 LEAST = {
     "snapshot_epoch": 1,
@@ -149,6 +152,8 @@ def check_overrides(
                 f"{'.'.join(here)} is not for overrides: {owner}",
                 f"{document.source}:{document.line(here)}",
             )
+            continue
+        if ".".join(here[1:]) in OPEN:
             continue
         dotted, place = ".".join(here), f"{document.source}:{document.line(here)}"
         if key not in config:

@@ -176,4 +176,7 @@ def is_config(path: Path) -> bool:
         value = load_file(path, "yaml11", lenient=True).value
     except (OSError, SpecError):
         return False
-    return isinstance(value, dict) and "dataset" not in value
+    keys = [str(key) for key in value] if isinstance(value, dict) else []
+    ours = {"environment", "dataset", "model"} & set(keys)
+    theirs = {BASE_KEY, "architecture", "metric"} & set(keys)
+    return bool(theirs or not ours) and bool(keys)

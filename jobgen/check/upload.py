@@ -89,11 +89,27 @@ class JobFacts:
                     continue
         return {name: value for name, value in found.items() if isinstance(value, dict)}
 
+    @property
+    def unreadable(self) -> list[str]:
+        """The YAML files that are none."""
+        found = []
+        for name, data in sorted(self.files.items()):
+            if name.lower().endswith(YAML_ENDINGS):
+                try:
+                    load(data.decode(), name, "yaml11", lenient=True)
+                except (YamlError, UnicodeDecodeError):
+                    found.append(name)
+        return found
+
+    @property
+    def model_files(self) -> list[str]:
+        """The YAML files that name bases."""
+        return [name for name, value in self.yamls.items() if "_BASE_" in value]
+
     @cached_property
     def model_file(self) -> str | None:
         """The YAML of the model: the one that names bases."""
-        named = [name for name, value in self.yamls.items() if "_BASE_" in value]
-        return named[0] if len(named) == 1 else None
+        return self.model_files[0] if len(self.model_files) == 1 else None
 
     @cached_property
     def config(self) -> Resolved | None:
@@ -104,7 +120,15 @@ class JobFacts:
         for name in self.yamls:
             folder = "picodet" if name == self.model_file else "datasets"
             texts[f"configs/{folder}/{name}"] = self.files[name].decode()
-        return resolve(Path(f"configs/picodet/{self.model_file}"), texts)
+        found = resolve(Path(f"configs/picodet/{self.model_file}"), texts)
+        # The catalogue has the bases of PicoDet alone.
+        known = self.plan is not None or found.config.get("architecture") == "PicoDet"
+        return found if known else None
+
+    def items(self, *path: str | int) -> list[Any]:
+        """A list of the config; empty where there is none."""
+        found = self.value(*path)
+        return found if isinstance(found, list) else []
 
     def value(self, *path: str | int) -> Any:
         """A value of the config; None where there is none."""

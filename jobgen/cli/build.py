@@ -74,6 +74,7 @@ def refuse_errors(console: Console, job: Path, plan: Plan, bundle: Bundle) -> No
     if len(findings):
         console.say(findings.text())
     if findings.errors:
+        console.result(written=False, findings=[finding.text() for finding in findings])
         console.say("Nothing was written; to write it all the same: --no-check")
         raise click.exceptions.Exit(1)
 
@@ -102,11 +103,14 @@ def trust(bundle: Bundle) -> None:
 
 
 def _next_steps(folder: Path, bundle: Bundle) -> str:
+    from jobgen.files import shown
+
     sources = bundle.facts["spec"]["dataset"]["sources"]
-    archives = " ".join(f"--archive {s['archive'] or s['folder']}" for s in sources)
+    names = [shown(Path(s["archive"] or s["folder"])) for s in sources]
+    archives = " ".join(f"--archive {name}" for name in names)
     return (
         "Next: try it here with\n"
-        f"  jobgen run {folder} {archives} --device cpu --smoke\n"
+        f"  jobgen run {shown(folder)} {archives} --device cpu --smoke\n"
         "then upload the three files to the project's top folder on AI Studio, save a version, "
         "and start\na background task of that version with main.ipynb."
     )

@@ -88,6 +88,8 @@ def _check(
     is_job = target is not None and _is_job(target)
     if not is_job and archives:
         raise click.UsageError("--archive goes with a job; a data set is given alone")
+    if measured and not is_job:
+        raise click.UsageError("--measured goes with a job")
     findings: list[Finding] = []
     checked = []
     plan = None

@@ -55,8 +55,12 @@ def _read(path: Path) -> tuple[Plan, Document]:
 
 def _values(console: Console, job: Path) -> None:
     from jobgen.cli.table import table
+    from jobgen.errors import SpecError
     from jobgen.explain import explain
+    from jobgen.ppconfig import is_config
 
+    if job.is_dir() or is_config(job):
+        raise SpecError(f"{job} is no job.yaml", "For its whole config: add --full")
     found = explain(*_read(job))
     console.result(values=[{"name": f.name, "value": f.value, "origin": f.origin} for f in found])
     console.data(table([(f.name, [_shown(f.value), f.origin]) for f in found]))
@@ -68,10 +72,17 @@ def _shown(value: Any) -> str:
 
 def _resolved(path: Path) -> tuple[Resolved, Bundle | None]:
     """The config of a job, or of a YAML that is PaddleDetection's. Raises SpecError, OSError."""
+    from jobgen.check.upload import facts_of
     from jobgen.cli.build import render_job
+    from jobgen.errors import BundleError
     from jobgen.explain import job_config
     from jobgen.ppconfig import is_config, resolve
 
+    if path.is_dir():
+        found = facts_of(path).config
+        if found is None:
+            raise BundleError(f"{path} has no one model YAML of PicoDet")
+        return found, None
     if is_config(path):
         return resolve(path), None
     plan, bundle = render_job(path)

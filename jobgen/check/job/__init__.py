@@ -39,7 +39,8 @@ def check_job(
         facts = _with_data(facts, archives)
     if measured is not None:
         facts = replace(facts, images_per_second=measured_speed(measured))
-    return facts.plan, job_findings(facts, chosen, shown(target))
+    # A folder can't be built: the job.yaml stays to be filled in.
+    return facts.plan, job_findings(facts, chosen, "JOB" if target.is_dir() else shown(target))
 
 
 def measured_speed(output: Path) -> float | None:

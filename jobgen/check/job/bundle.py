@@ -12,15 +12,19 @@ from jobgen.build import SECRET
 from jobgen.bundle import NOTEBOOK, SIZE_LIMIT
 from jobgen.catalog import platform
 from jobgen.check.rules import ERROR, NOTE, Hit, job, names_hit
-from jobgen.check.upload import YAML_ENDINGS, JobFacts
+from jobgen.check.upload import JobFacts
 from jobgen.files import sha256
 from jobgen.notebook import PARAMETERS_TAG, cell_tags
 
 AGAIN = "Build it again: jobgen build JOB"
-# IPython's own lines: `!cmd`, `x = !cmd`, `%magic`, `%%magic`.
+# IPython's shell lines: `!cmd`, `x = !cmd`.
 SHELL = re.compile(r"^\s*(?:\w+\s*=\s*)?!(?!=)", re.MULTILINE)
-MAGIC = re.compile(r"^\s*%{1,2}[A-Za-z]", re.MULTILINE)
-PYTHON = (3, 7)
+# Commands that only show something.
+HARMLESS = re.compile(
+    r"^\s*!\s*(?:nvidia-smi|ls|ll|pwd|cat|head|tail|df|du|free|echo|which|find|wc|tree|date|env|grep"
+    r"|python\S*\s+-V|python\S*\s+--version|pip\S*\s+(?:list|show|freeze))\b"
+)
+SYSTEM_CALLS = ("os.system(", "get_ipython().system(", "%system ", "%sx ")
 
 
 @job(
@@ -34,8 +38,8 @@ def extra_file(facts: JobFacts) -> Iterator[Hit]:
     ours = facts.metadata.get("files")
     if isinstance(ours, dict):
         strangers = set(facts.files) - {NOTEBOOK, *ours}
-    else:
-        strangers = {n for n in facts.files if not n.lower().endswith((".ipynb", *YAML_ENDINGS))}
+    else:  # made by hand: nobody knows what belongs to it
+        strangers = set()
     return names_hit(sorted(strangers), facts.place)
 
 
@@ -61,7 +65,7 @@ def edited(facts: JobFacts) -> Iterator[Hit]:
     remedy=AGAIN,
 )
 def no_notebook(facts: JobFacts) -> Iterator[Hit]:
-    if facts.files and facts.notebook is None:
+    if facts.notebook is None and len(facts.notebooks) == 1:
         yield Hit(1, facts.notebooks)
 
 
@@ -73,7 +77,8 @@ def no_notebook(facts: JobFacts) -> Iterator[Hit]:
     remedy="Save it once from Jupyter with the Python 3 kernel, or build it again.",
 )
 def no_kernel(facts: JobFacts) -> Iterator[Hit]:
-    if facts.notebook and not facts.notebook["metadata"].get("kernelspec", {}).get("name"):
+    kernel = facts.notebook["metadata"].get("kernelspec") if facts.notebook else None
+    if facts.notebook and not (isinstance(kernel, dict) and kernel.get("name")):
         yield Hit(1, ())
 
 
@@ -105,9 +110,9 @@ def output_left(facts: JobFacts) -> Iterator[Hit]:
 
 @cache
 def is_python(source: str) -> bool:
-    """Whether a cell is plain Python 3.7, without IPython's own lines."""
+    """Whether a cell is plain Python, without IPython's own lines."""
     try:
-        ast.parse(source, feature_version=PYTHON)
+        ast.parse(source)
     except (SyntaxError, ValueError):
         return False
     return True
@@ -121,32 +126,38 @@ def is_python(source: str) -> bool:
     remedy="jobgen's notebooks check every step; or subprocess.run([...], check=True).",
 )
 def shell_step(facts: JobFacts) -> Iterator[Hit]:
-    lines = [
-        line.strip()
-        for source in facts.code
-        if SHELL.search(source) and not is_python(source)
-        for line in source.splitlines()
-        if SHELL.match(line)
-    ]
-    yield from names_hit([line if len(line) <= 50 else line[:47] + "..." for line in lines])
+    found = [line for source in facts.code for line in unchecked_lines(source)]
+    yield from names_hit([line if len(line) <= 50 else line[:47] + "..." for line in found])
+
+
+def unchecked_lines(source: str) -> list[str]:
+    """The `!` lines and os.system calls of a cell that matter, and whose exit nobody looks at."""
+    if source.lstrip().startswith("%%") or "_exit_code" in source:
+        return []
+    lines = [line.strip() for line in source.replace("\\\n", " ").splitlines()]
+    shell = [] if is_python(source) else [line for line in lines if SHELL.match(line)]
+    calls = [line for line in lines if line.startswith(SYSTEM_CALLS)]
+    return [line for line in shell if not HARMLESS.match(line)] + calls
 
 
 @job(
     "BU008",
     ERROR,
-    "code that Python 3.7 can't read",
-    why="The environment paddle2.4_py3.7 stops at it with a SyntaxError.",
-    remedy="Write it for Python 3.7.",
+    "code that the environment's Python can't read",
+    why="The notebook stops at its first cell with a SyntaxError.",
+    remedy="Write it for that Python, or choose another environment.",
 )
 def new_syntax(facts: JobFacts) -> Iterator[Hit]:
+    # An upload made by hand names no environment, and IPython reads more than Python does.
+    if facts.plan is None:
+        return
+    major, minor = map(int, facts.plan.environment.python.split("."))
     for number, source in enumerate(facts.code, 1):
-        plain = "\n".join(
-            re.match(r"\s*", line)[0] + "pass" if SHELL.match(line) or MAGIC.match(line) else line  # type: ignore[index]
-            for line in source.splitlines()
-        )
-        whole_cell_magic = source.lstrip().startswith("%%")
-        if not (is_python(source) or whole_cell_magic or is_python(plain)):
-            yield Hit(1, (), "", f"code cell {number}")
+        try:
+            ast.parse(source, feature_version=(major, minor))
+        except (SyntaxError, ValueError) as error:
+            version = facts.plan.environment.python
+            yield Hit(1, (), "", f"code cell {number}, Python {version}: {error}")
 
 
 @job(

@@ -15,9 +15,23 @@ from jobgen.runtime.rules import BASE_LR_PER_IMAGE
 from jobgen.spec import DOWNLOADED_NAMES, nearest
 from jobgen.yamlio import YamlPath
 
-NUMBER_AS_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+|[-+]?\d+(\.\d+)?")
+# Only with an exponent: plain digits may well be a folder's name.
+NUMBER_AS_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 # Further from the linear rule than this, one of the two is a mistake.
 LR_FACTOR = 2.0
+
+
+@job(
+    "CF005",
+    NOTE,
+    "config that was not looked at",
+    why="The rules of configs know PicoDet's files, and one model YAML with _BASE_.",
+    remedy="Read it with: jobgen explain PaddleDetection/configs/X.yml --full",
+)
+def not_looked_at(facts: JobFacts) -> Iterator[Hit]:
+    if facts.files and facts.plan is None and facts.config is None:
+        names = facts.model_files
+        yield Hit(1, names, "", "" if names else "no YAML has _BASE_")
 
 
 @job(
@@ -29,12 +43,21 @@ LR_FACTOR = 2.0
 )
 def unscaled_rate(facts: JobFacts) -> Iterator[Hit]:
     rate, batch = facts.value("LearningRate", "base_lr"), facts.value("TrainReader", "batch_size")
-    if isinstance(rate, (int, float)) and isinstance(batch, int) and batch > 0 and rate > 0:
-        gpus = facts.plan.spec.train.gpus if facts.plan else 1
+    # What the notebook gives with -o replaces the YAML's.
+    given = any("LearningRate.base_lr=" in source for source in facts.code)
+    numbers = isinstance(rate, (int, float)) and isinstance(batch, int) and not given
+    if numbers and batch > 0 and rate > 0:
+        gpus = facts.plan.spec.train.gpus if facts.plan else cards_by_hand(facts)
         linear = BASE_LR_PER_IMAGE * batch * gpus
         if not 1 / LR_FACTOR <= rate / linear <= LR_FACTOR:
             detail = f"{rate:g}; the linear rule gives {linear:g} for {batch} images a step"
             yield from facts.hit(("LearningRate", "base_lr"), detail)
+
+
+def cards_by_hand(facts: JobFacts) -> int:
+    """The cards that a notebook made by hand names with --gpus; 1 where it names none."""
+    found = [m for source in facts.code for m in re.findall(r"--gpus[= ]+([\d,]+)", source)]
+    return max((len(cards.strip(",").split(",")) for cards in found), default=1)
 
 
 @job(
@@ -99,7 +122,7 @@ def batch_over_data(facts: JobFacts) -> Iterator[Hit]:
 )
 def one_assigner(facts: JobFacts) -> Iterator[Hit]:
     epoch, switch = facts.value("epoch"), facts.value("PicoHeadV2", "static_assigner_epoch")
-    if isinstance(epoch, int) and isinstance(switch, int) and epoch <= switch:
+    if isinstance(epoch, int) and isinstance(switch, int) and 1 < epoch <= switch:
         path = ("PicoHeadV2", "static_assigner_epoch")
         yield from facts.hit(path, f"at epoch {switch} of {epoch}")
 
@@ -142,14 +165,17 @@ def class_count(facts: JobFacts) -> Iterator[Hit]:
 def sizes_differ(facts: JobFacts) -> Iterator[Hit]:
     sizes: dict[str, Any] = {}
     for reader in ("EvalReader", "TestReader"):
-        for step in facts.value(reader, "sample_transforms") or []:
+        for step in facts.items(reader, "sample_transforms"):
             if isinstance(step, dict) and isinstance(step.get("Resize"), dict):
                 sizes[f"{reader} {step['Resize'].get('target_size')}"] = step["Resize"]
     shape = facts.value("TestReader", "inputs_def", "image_shape")
-    targets = [tuple(s["target_size"]) for s in sizes.values()
-               if isinstance(s.get("target_size"), list)]  # fmt: skip
-    if isinstance(shape, list) and len(shape) >= 2:
-        targets.append(tuple(shape[-2:]))
+    lists = [resize.get("target_size") for resize in sizes.values()]
+    lists += [shape[-2:]] if isinstance(shape, list) else []
+    targets = [
+        (found[0], found[1])
+        for found in lists
+        if isinstance(found, list) and len(found) == 2 and all(isinstance(n, int) for n in found)
+    ]
     if len(set(targets)) > 1:
         detail = ", ".join(f"{h} x {w}" for h, w in dict.fromkeys(targets))
         yield from facts.hit(("TestReader", "inputs_def"), detail)
@@ -163,10 +189,10 @@ def sizes_differ(facts: JobFacts) -> Iterator[Hit]:
     remedy="Take multiples of 32.",
 )
 def odd_size(facts: JobFacts) -> Iterator[Hit]:
-    for number, step in enumerate(facts.value("TrainReader", "batch_transforms") or []):
+    for number, step in enumerate(facts.items("TrainReader", "batch_transforms")):
         resize = step.get("BatchRandomResize") if isinstance(step, dict) else None
         sizes = resize.get("target_size") if isinstance(resize, dict) else None
-        odd = [s for s in sizes or [] if isinstance(s, int) and s % 32] if sizes else []
+        odd = [s for s in sizes if isinstance(s, int) and s % 32] if isinstance(sizes, list) else []
         if odd:
             path = ("TrainReader", "batch_transforms", number)
             yield from facts.hit(path, ", ".join(map(str, odd)))
@@ -176,7 +202,7 @@ def odd_size(facts: JobFacts) -> Iterator[Hit]:
     "CF028",
     WARNING,
     "data loader on shared memory",
-    why="Where /dev/shm is small it dies with a bus error, at random.",
+    why="PaddleDetection only looks for 1 GB: a large batch over that dies with a bus error.",
     remedy="Leave use_shared_memory out.",
 )
 def shared_memory(facts: JobFacts) -> Iterator[Hit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 import shlex
@@ -12,14 +13,14 @@ from jobgen.catalog import environments
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
 from jobgen.plan import HOME
+from jobgen.yamlio import load
 
-CLONE = re.compile(r"git\s+clone\s+(?P<rest>[^\n;&|]*)")
 WEIGHTS = re.compile(r"weights=(?P<path>[^\s'\"]+)")
 FALSE_FLAG = re.compile(
     r"--(?:enable_ce|use_vdl|use_wandb|export_serving_model|save_results|rtn_im_file)"
     r"[= ](?:False|false|0)\b"
 )
-PIPED = re.compile(r"python\S*\s+\S*tools/\w+\.py[^|]*\|")
+PIPED = re.compile(r"python\S*\s+\S*tools/\w+\.py[^|]*(?<!\|)\|(?!\|)")
 # Branches that write straight into save_dir; those up to 2.6 add the config's name.
 FLAT_OUTPUT = ("", "release/2.6.1", "release/2.7", "release/2.7.1", "develop")
 # Measured: test_architectures, train, eval, infer and export of every branch on Paddle 2.6.2 and
@@ -33,24 +34,76 @@ PADDLE_OF = {
     "release/2.7.1": "2.6 and 3.0",
     "develop": "2.6 and 3.0",
 }
-ALWAYS_THERE = ("data", "work", "PaddleDetection", "output", "datasets", "")
+# What a checkout of PaddleDetection has at its top.
+CLONE_FOLDERS = ("configs", "dataset", "deploy", "ppdet", "tools")
+SHELL_CELLS = ("%%bash", "%%sh")
+HERE_DOCUMENT = re.compile(r"<<-?\s*['\"]?(\w+)")
+CALLS = ("run", "call", "check_call", "check_output", "Popen", "system", "getoutput")
 
 
 def commands(facts: JobFacts) -> Iterator[list[str]]:
-    """The words of every shell command in the notebook's cells: `!` lines and %%bash cells."""
+    """The words of every command in the notebook's cells: `!` lines, %%bash cells, and what is
+    given as plain text to subprocess or os.system. Comments and here-documents are left out."""
     for source in facts.code:
-        lines = source.splitlines()
-        whole = bool(lines) and lines[0].startswith(("%%bash", "%%sh"))
+        joined = source.replace("\\\n", " ")
+        lines = joined.splitlines()
+        whole = bool(lines) and lines[0].startswith(SHELL_CELLS)
+        end = ""
         for line in lines:
             text = line.strip()
-            if whole or text.startswith("!"):
-                for part in re.split(r"&&|;|\|", text.lstrip("!")):
-                    try:
-                        words = shlex.split(part)
-                    except ValueError:
-                        continue
-                    if words:
-                        yield words
+            if end:
+                end = "" if text == end else end
+                continue
+            here = HERE_DOCUMENT.search(text)
+            end = here.group(1) if here and whole else ""
+            if (whole or text.startswith("!")) and not text.startswith("#"):
+                yield from _parts(text.lstrip("! "))
+        if not whole:
+            yield from _called(source)
+
+
+def _parts(text: str) -> Iterator[list[str]]:
+    """The commands of a line: `a && b; c | d` has four."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars="&;|")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    try:
+        for word in lexer:
+            if set(word) <= set("&;|"):
+                if words:
+                    yield words
+                words = []
+            else:
+                words.append(word)
+    except ValueError:
+        return
+    if words:
+        yield words
+
+
+def _called(source: str) -> Iterator[list[str]]:
+    """What a cell's Python hands to subprocess or os.system as text, or as a list of texts."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+            continue
+        first = node.args[0]
+        if node.func.attr not in CALLS:
+            continue
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            yield from _parts(first.value)
+        elif isinstance(first, ast.List):
+            words = [item.value for item in first.elts if isinstance(item, ast.Constant)]
+            yield [str(word) for word in words]
+
+
+def plain_code(facts: JobFacts) -> str:
+    """The code of all cells without whole lines of comment."""
+    lines = (line for source in facts.code for line in source.splitlines())
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
 def by_hand(facts: JobFacts) -> bool:
@@ -66,24 +119,20 @@ def by_hand(facts: JobFacts) -> bool:
 )
 def copy_nowhere(facts: JobFacts) -> Iterator[Hit]:
     if by_hand(facts):
-        made = {words[-1].rstrip("/") for words in commands(facts) if words[0] == "mkdir"}
+        made = {word for words in commands(facts) if words[0] == "mkdir" for word in words[1:]}
         targets = [words[-1] for words in commands(facts)
                    if words[0] in ("cp", "mv") and len(words) > 2]  # fmt: skip
         yield from names_hit([target for target in targets if not _is_there(target, made)])
 
 
 def _is_there(target: str, made: set[str]) -> bool:
-    """Whether a folder below the home is one that a clone, a mount or mkdir leaves there."""
+    """False for one of PaddleDetection's own folders where no clone is: below the home itself."""
     path = PurePosixPath(posixpath.normpath(target))
-    if str(path) in {posixpath.normpath(folder) for folder in made}:
+    folders = {str(folder) for folder in (path, *path.parents)}
+    if folders & {posixpath.normpath(folder) for folder in made if not folder.startswith("-")}:
         return True
-    if not path.is_absolute():
-        return True
-    home = PurePosixPath(HOME)
-    if home not in (path, *path.parents):
-        return path.parts[1] in ("tmp", "root", "opt", "mnt") if len(path.parts) > 1 else True
-    inside = path.relative_to(home).parts
-    return not inside or len(inside) == 1 or inside[0] in ALWAYS_THERE
+    inside = path.relative_to(HOME).parts if path.is_relative_to(HOME) else ()
+    return not inside or inside[0] not in CLONE_FOLDERS
 
 
 @job(
@@ -94,23 +143,33 @@ def _is_there(target: str, made: set[str]) -> bool:
     remedy="Set save_dir yourself and give the same path to weights=.",
 )
 def other_weights(facts: JobFacts) -> Iterator[Hit]:
-    if by_hand(facts) and facts.model_file:
-        branch = _branch(facts)
-        name = facts.model_file.rpartition(".")[0]
-        folder = "output" if branch in FLAT_OUTPUT else f"output/{name}"
-        paths = [found for source in facts.code for found in WEIGHTS.findall(source)]
-        wrong = [p for p in paths if p.startswith("output/") and posixpath.dirname(p) != folder]
-        yield from names_hit(wrong, "", f"{branch or 'the default branch'} writes {folder}/")
+    branch = _branch(facts) if by_hand(facts) else None
+    text = plain_code(facts)
+    if branch is None or not facts.model_file or "save_dir" in text:
+        return
+    saved = facts.value("save_dir") or "output"
+    name = facts.model_file.rpartition(".")[0]
+    folder = saved if branch in FLAT_OUTPUT else f"{saved}/{name}"
+    wrong = [p for p in WEIGHTS.findall(text) if posixpath.dirname(p) != folder]
+    wrong = [path for path in wrong if path.startswith(("output/", f"{saved}/"))]
+    yield from names_hit(wrong, "", f"{branch or 'the default branch'} writes {folder}/")
 
 
-def _branch(facts: JobFacts) -> str:
-    """The branch or tag that the notebook clones; empty for the default one."""
+def _branch(facts: JobFacts) -> str | None:
+    """The branch or tag that the notebook clones; empty for the default one, None where no clone
+    is seen."""
+    found = None
     for words in commands(facts):
         if words[:2] == ["git", "clone"]:
-            for flag in ("-b", "--branch"):
-                if flag in words[:-1]:
-                    return words[words.index(flag) + 1]
-    return ""
+            found = ""
+            for number, word in enumerate(words):
+                if word in ("-b", "--branch") and number + 1 < len(words):
+                    found = words[number + 1]
+                elif word.startswith("--branch="):
+                    found = word.partition("=")[2]
+        elif words[0] == "git" and found is not None and {"checkout", "switch"} & set(words[1:-1]):
+            found = words[-1]
+    return found
 
 
 @job(
@@ -121,10 +180,9 @@ def _branch(facts: JobFacts) -> str:
     remedy="Clone a tag or branch that suits the environment: git clone -b v2.6.0 --depth 1 ...",
 )
 def unpinned_clone(facts: JobFacts) -> Iterator[Hit]:
-    if by_hand(facts):
+    if by_hand(facts) and _branch(facts) == "":
         clones = [words for words in commands(facts) if words[:2] == ["git", "clone"]]
-        loose = [" ".join(words) for words in clones if not {"-b", "--branch"} & set(words)]
-        yield from names_hit(loose)
+        yield from names_hit([" ".join(words) for words in clones])
 
 
 @job(
@@ -164,9 +222,15 @@ def several_options(facts: JobFacts) -> Iterator[Hit]:
 )
 def option_as_text(facts: JobFacts) -> Iterator[Hit]:
     if by_hand(facts):
-        words = [word for found in commands(facts) for word in found]
-        number = re.compile(r"[\w.]+=[-+]?\d+[eE][-+]?\d+")
-        yield from names_hit([word for word in words if number.fullmatch(word)])
+        words = (word for found in options(facts) for word in found)
+        yield from names_hit([word for word in words if _is_text(word.partition("=")[2])])
+
+
+def _is_text(value: str) -> bool:
+    """Whether YAML 1.1 takes a number with an exponent for text: it wants a point and a sign."""
+    if not re.fullmatch(r"[-+]?[\d.]+[eE][-+]?\d+", value):
+        return False
+    return isinstance(load(f"x: {value}", "-o", "yaml11").value["x"], str)
 
 
 @job(
@@ -177,7 +241,7 @@ def option_as_text(facts: JobFacts) -> Iterator[Hit]:
     remedy="Choose the project's environment by it; jobgen environments has the pairs.",
 )
 def paired_branch(facts: JobFacts) -> Iterator[Hit]:
-    branch = _branch(facts) if by_hand(facts) else ""
+    branch = _branch(facts) if by_hand(facts) else None
     if branch in PADDLE_OF:
         yield Hit(1, (f"{branch}: Paddle {PADDLE_OF[branch]}",))
 
@@ -204,10 +268,10 @@ def options(facts: JobFacts) -> Iterator[list[str]]:
 )
 def lost_options(facts: JobFacts) -> Iterator[Hit]:
     for found in options(facts):
-        deep = [word.partition("=")[0] for word in found if word.partition("=")[0].count(".") > 1]
-        prefixes = [name.rpartition(".")[0] for name in deep]
-        twice = [name for name in deep if prefixes.count(name.rpartition(".")[0]) > 1]
-        yield from names_hit(twice)
+        names = [word.partition("=")[0].split(".") for word in found]
+        deep = [name for name in names if len(name) > 2]
+        starts = [name[:2] for name in deep]
+        yield from names_hit([".".join(name) for name in deep if starts.count(name[:2]) > 1])
 
 
 @job(
@@ -231,8 +295,7 @@ def list_option(facts: JobFacts) -> Iterator[Hit]:
 )
 def false_flag(facts: JobFacts) -> Iterator[Hit]:
     if by_hand(facts):
-        text = "\n".join(facts.code)
-        yield from names_hit(FALSE_FLAG.findall(text))
+        yield from names_hit(FALSE_FLAG.findall(plain_code(facts)))
 
 
 @job(

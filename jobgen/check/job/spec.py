@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jobgen.check.rules import ERROR, WARNING, Hit, job
+from jobgen.check.rules import ERROR, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
 
 SEE = "docs/job.md says what may stand in job.yaml."
@@ -79,7 +79,7 @@ def large_batch(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "override that is no key of the config",
     why="PaddleDetection takes any key without a word, and trains without it.",
-    remedy="jobgen explain JOB --full lists the keys.",
+    remedy="Take it out; then jobgen explain JOB --full lists the keys.",
 )
 def unknown_override(facts: JobFacts) -> Iterator[Hit]:
     return _told(facts, "CF001")
@@ -90,7 +90,7 @@ def unknown_override(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "override of another type",
     why="Training stops at it, or takes it as text.",
-    remedy="Give a value like the config's own: jobgen explain JOB --full",
+    remedy="Take it out; then jobgen explain JOB --full shows the config's own value.",
 )
 def override_type(facts: JobFacts) -> Iterator[Hit]:
     return _told(facts, "CF002")
@@ -138,9 +138,7 @@ def key_twice(facts: JobFacts) -> Iterator[Hit]:
 )
 def unreadable_config(facts: JobFacts) -> Iterator[Hit]:
     yield from _told(facts, "CF011")
-    for name in facts.files:
-        if name.lower().endswith((".yml", ".yaml")) and name not in facts.yamls:
-            yield Hit(1, (name,))
+    yield from names_hit(facts.unreadable)
 
 
 @job(
