@@ -11,8 +11,10 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jobgen.build import render
+from jobgen.build import SECRET, find_secret, render
 from jobgen.bundle import Bundle, compare_bundle
 from jobgen.errors import BundleError, TemplateError
 from jobgen.notebook import Cell, cell_source, notebook_text
@@ -270,3 +272,21 @@ def test_a_faulty_job_writes_nothing(jobgen: Callable[..., Answer], job: Path) -
     assert answer.out == ""
     assert "train.epochs: input should be a valid integer, got 'x'" in answer.err
     assert not (job.parent / "upload").exists()
+
+
+@given(
+    st.sampled_from(
+        [
+            "token: 'abcdefgh1'", "API_KEY = \"12345678\"", "apikey='12345678'", "AKIA" + "A1" * 8,
+            "ghp_" + "a" * 30, "-----BEGIN RSA PRIVATE KEY", "https://me:pass@host/x",
+            "Secret_Access_Key: 'abcdefgh'",
+        ]
+    ),
+    st.integers(0, 1200),
+    st.sampled_from(["x", "token ", "api_key", "://", "İ", "\n"]),
+)  # fmt: skip
+def test_a_secret_is_found_wherever_it_lies(secret: str, before: int, filler: str) -> None:
+    text = (filler * before)[:before] + " " + secret + " " + filler * 40
+    assert SECRET.search(text) is not None
+    assert find_secret(text) is not None
+    assert find_secret(text.replace(secret, "")) is None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from jobgen import __version__
-from jobgen.build import SECRET
+from jobgen.build import find_secret
 from jobgen.bundle import NOTEBOOK, SIZE_LIMIT
 from jobgen.catalog import platform
 from jobgen.check.rules import ERROR, NOTE, Hit, job, names_hit
@@ -170,7 +170,7 @@ def new_syntax(facts: JobFacts) -> Iterator[Hit]:
 def secret(facts: JobFacts) -> Iterator[Hit]:
     files = {} if facts.fresh else facts.files
     texts = {name: data.decode("utf-8", "replace") for name, data in files.items()}
-    yield from names_hit([name for name, text in texts.items() if SECRET.search(text)])
+    yield from names_hit([name for name, text in texts.items() if find_secret(text)])
 
 
 @job(
