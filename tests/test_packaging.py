@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jobgen.machine.index import uv_environment
 from tests.conftest import JOB, ROOT
 
 GENERATED = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
@@ -18,7 +19,8 @@ GENERATED = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENS
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("dist")
     argv = [sys.executable, "-m", "build", "--wheel", "--installer", "uv", "-o", str(target)]
-    subprocess.run([*argv, str(ROOT)], check=True, capture_output=True)
+    # uv reads neither pip.conf nor pip's variables: a mirror or certificate named there only.
+    subprocess.run([*argv, str(ROOT)], env=uv_environment(), check=True, capture_output=True)
     (path,) = target.glob("*.whl")
     return path
 
@@ -42,7 +44,6 @@ def test_the_wheel_holds_just_the_package_and_the_templates(wheel: Path) -> None
 
 def test_an_installed_wheel_builds_a_bundle(wheel: Path, tmp_path: Path) -> None:
     from jobgen.machine.environment import uv_program
-    from jobgen.machine.index import uv_environment
 
     uv, env = uv_program(), uv_environment()
     python = tmp_path / "env" / "bin" / "python"
