@@ -39,6 +39,8 @@ class Finding:
         if self.examples:
             more = ", ..." if self.count > len(self.examples) else ""
             line += f"    {', '.join(self.examples)}{more}"
+        # A class or file name may hold anything, escape sequences of a terminal too.
+        line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
         below = [self.why, f"Fix: {self.hint}" if self.why and self.hint else self.hint]
         below = below if explain else []
         return "\n".join([line, *(f"{'':<15}{text}" for text in below if text)])

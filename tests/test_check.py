@@ -566,6 +566,15 @@ def test_findings_are_grouped_and_all_told(jobgen: Callable[..., Answer], tmp_pa
     assert f"Fix: jobgen dataset convert {path} DST.zip --fix DS014" in answer.out
 
 
+def test_names_can_not_write_on_the_terminal(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    made = first_box(Coco(), bbox=[24, 6, 16, 0])
+    for record in (made.train, made.val):
+        record["categories"][0]["name"] = "船\n\x1b[31m"
+    answer = jobgen("check", write_zip(tmp_path / "ships.zip", made.all_files()))
+    assert "0001.jpg: 船\\n\\x1b[31m [24 6 16 0]" in answer.out
+    assert "\x1b" not in answer.out
+
+
 def test_select_and_ignore(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
     made = first_box(Coco(), area=None, iscrowd=None)
     path = write_zip(tmp_path / "ships.zip", made.all_files())
