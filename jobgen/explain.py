@@ -18,10 +18,12 @@ IN_THE_JOB: dict[str, YamlPath] = {
     "epochs": ("train", "epochs"),
     "batch_size": ("train", "batch_size"),
     "base_lr": ("train", "base_lr"),
+    "repeat": ("train", "repeat"),
     "gpus": ("train", "gpus"),
     "train_images": ("dataset", "expect", "train", "images"),
     "snapshot_epoch": ("overrides", "snapshot_epoch"),
     "log_iter": ("overrides", "log_iter"),
+    "eval_batch_size": ("overrides", "EvalReader", "batch_size"),
     "worker_num": ("overrides", "worker_num"),
     "static_assigner_epoch": ("overrides", "PicoHeadV2", "static_assigner_epoch"),
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jobgen.catalog import Environment, Model, environments, models
+from jobgen.catalog import Environment, Model, environments, models, platform
 from jobgen.catalog.picodet import class_parameters, size_values, trainer_keys
 from jobgen.findings import Findings
 from jobgen.runtime.configure import merge_dicts, schedulers
 from jobgen.runtime.rules import (
     BASE_LR_PER_IMAGE,
     fitting_batch_size,
+    repeats,
     training_values,
 )
 from jobgen.spec import STAGES_AFTER_TRAINING, JobSpec, faults, nearest
@@ -32,7 +33,7 @@ OWNED = {
     "save_dir": "the notebook sets it",
     "weights": "the notebook sets it",
     "use_gpu": "set the parameter DEVICE of the notebook",
-    "TrainDataset": "set dataset.train",
+    "TrainDataset": "set dataset.train and train.repeat",
     "EvalDataset": "set dataset.eval",
     "TestDataset": "set dataset.eval",
 }
@@ -55,6 +56,7 @@ REPLACEABLE = {
     "log_iter": ("log_iter",),
     "worker_num": ("worker_num",),
     "static_assigner_epoch": ("PicoHeadV2", "static_assigner_epoch"),
+    "eval_batch_size": ("EvalReader", "batch_size"),
 }
 
 
@@ -225,36 +227,56 @@ def _training(
     if images < train.gpus:
         findings.error("PL002", f"train.gpus: {train.gpus} cards for {images} images", place)
         return {}
+    size = model.size if spec.model.input_size == "auto" else spec.model.input_size
+    room = model.room(size, platform().card_bytes)
     batch = train.batch_size
     if batch == "auto":
-        batch = fitting_batch_size(model.batch_size, images, train.gpus)
-        why = f"rule: the config's {model.batch_size}, at most a tenth of {images} images a card"
-        batch_origin = why
+        batch = fitting_batch_size(model.batch_size, images, train.gpus, room)
+        batch_origin = (
+            f"rule: the config's {model.batch_size}, at most a tenth of {images} images a card "
+            f"and the {room} that a card of {platform().card_bytes >> 30} GB has room for"
+        )
     else:
         batch_origin = "job.yaml"
-        if batch * train.gpus > images:
-            findings.error(
-                "PL003",
-                f"train.batch_size: {batch} x {train.gpus} card(s) are more than the {images} "
-                "training images; PaddleDetection would train nothing and end 0",
-                place,
-            )
+    repeat = train.repeat
+    if repeat == "auto":
+        repeat = repeats(images, train.epochs, batch, train.gpus)
+    if batch * train.gpus > images * repeat:
+        findings.error(
+            "PL003",
+            f"train.batch_size: {batch} x {train.gpus} card(s) are more than the {images} "
+            "training images; PaddleDetection would train nothing and end 0",
+            place,
+        )
+    if train.epochs % repeat:
+        findings.error(
+            "PL004",
+            f"train.repeat: {train.epochs} epochs can't be dealt out in passes of {repeat}",
+            f"{document.source}:{document.line(['train', 'repeat'])}",
+        )
     base_lr = None if train.base_lr == "auto" else train.base_lr
-    numbers = training_values(images, train.epochs, batch, base_lr, train.gpus)
+    numbers = training_values(
+        images, train.epochs // repeat, batch, base_lr, train.gpus, repeat, model.parameters
+    )
     scale = f"rule: {BASE_LR_PER_IMAGE} x {batch} x {train.gpus}; the config's {model.base_lr} is "
     scale += f"for {model.gpus} cards of {model.batch_size}"
+    passes = f"job.yaml: {train.epochs} passes over the set, {repeat} in an epoch"
+    often = "rule: fifty steps an epoch, as its start costs seconds, and ten epochs at least"
     origins = {
-        "epochs": "job.yaml",
+        "epochs": passes if repeat > 1 else "job.yaml",
         "batch_size": batch_origin,
         "base_lr": scale if base_lr is None else "job.yaml",
-        "steps_per_epoch": f"{images} images in steps of {batch} x {train.gpus}",
+        "repeat": often if train.repeat == "auto" else "job.yaml",
+        "steps_per_epoch": f"{images} x {repeat} images in steps of {batch} x {train.gpus}",
         "warmup_steps": "rule: 300 steps, at most a tenth of all",
         "static_assigner_epoch": "rule: a third of the epochs, at most 100",
-        "snapshot_epoch": "rule: ten times in a run, at least every ten epochs",
+        "snapshot_epoch": "rule: ten times in a run, at least every ten epochs and half an hour",
         "log_iter": "rule: five lines an epoch, at least every 20 steps",
+        "eval_batch_size": "rule: the training's, from 8 to 32",
     }
     found = {name: Value(numbers[name], origin) for name, origin in origins.items()}
     found["gpus"] = Value(train.gpus, "job.yaml")
+    found["parameters"] = Value(model.parameters, "catalogue: millions")
     found["train_images"] = Value(images, "dataset.expect")
     found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
     for name, path in REPLACEABLE.items():
@@ -291,7 +313,10 @@ def _config(
             "schedulers": schedulers(number["epochs"], number["warmup_steps"]),
         },
         "TrainReader": {"batch_size": number["batch_size"]},
+        "EvalReader": {"batch_size": number["eval_batch_size"]},
     }
+    if number["repeat"] > 1:
+        ours["TrainDataset"] = {"repeat": number["repeat"]}
     config = merge_dicts(model.own, ours)
     if size != model.size:
         config = merge_dicts(config, size_values(size))

@@ -177,6 +177,8 @@ class Train(_Part):
     epochs: Count = 100
     batch_size: Literal["auto"] | Count = "auto"
     base_lr: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = "auto"
+    # Passes over the set in one epoch of PaddleDetection.
+    repeat: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
     gpus: Annotated[int, Field(ge=1, le=8)] = 1
     amp: bool = False
     on_oom: Literal["stop"] = "stop"

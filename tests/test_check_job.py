@@ -26,6 +26,8 @@ JOBS: dict[str, tuple[str, str]] = {
     "PL001": ("  expect:\n    train: {images: 160, boxes: 300}\n    eval: {images: 48, boxes: 90}\n", ""),
     "PL002": ("epochs: 40", "epochs: 40\n  gpus: 8"),
     "PL003": ("epochs: 40", "epochs: 40\n  batch_size: 161"),
+    "PL004": ("epochs: 40", "epochs: 40\n  repeat: 3"),
+    "PL005": ("epochs: 40", "epochs: 40\n  batch_size: 120"),
     "CF001": ("train:\n  epochs", "overrides: {PicoHeadV2: {nms: {nms_treshold: 0.5}}}\ntrain:\n  epochs"),
     "CF002": ("train:\n  epochs", "overrides: {log_iter: often}\ntrain:\n  epochs"),
     "CF003": ("train:\n  epochs", "overrides: {epoch: 5}\ntrain:\n  epochs"),
@@ -71,12 +73,12 @@ def run(code: str) -> Callable[[Path], None]:
 # An upload made by hand (the built files, their notebook without jobgen's mark), edited.
 BY_HAND: dict[str, Callable[[Path], object]] = {
     "CF005": change(MODEL, "_BASE_:", "_BASE:"),
-    "CF010": change(MODEL, "epoch: 40", "epoch: 50\nepoch: 40"),
+    "CF010": change(MODEL, "\nepoch: 10", "\nepoch: 50\nepoch: 10"),
     "CF011": change(DATA, "metric: COCO", "metric: [COCO"),
     "CF012": change(MODEL, '"../runtime.yml"', f'"../runtime.yml", "{MODEL}"'),
     "CF013": change(MODEL, "../runtime.yml", "../runtimes.yml"),
-    "CF021": change(MODEL, '"max_epochs": 40', '"max_epochs": 300'),
-    "CF026": change(MODEL, "epoch: 40", "epoch: 40\nTestReader: {inputs_def: {image_shape: [1, 3, 416, 416]}}"),
+    "CF021": change(MODEL, '"max_epochs": 10', '"max_epochs": 300'),
+    "CF026": change(MODEL, "\nepoch: 10", "\nepoch: 10\nTestReader: {inputs_def: {image_shape: [1, 3, 416, 416]}}"),
     "CF027": change(MODEL, "TrainReader:\n", "TrainReader:\n  batch_transforms: [{BatchRandomResize: {target_size: [320, 350]}}]\n"),
     "CF028": change(MODEL, "TrainReader:\n", "TrainReader:\n  use_shared_memory: true\n"),
     "CF030": change(DATA, "/home/aistudio/datasets/ships/", "/home/aistudio/datasets/coco"),
@@ -235,9 +237,10 @@ def test_an_upload_made_by_hand_with_its_data(
     jobgen: Callable[..., Answer], upload: Path, tmp_path: Path
 ) -> None:
     unmarked(upload)
+    change(MODEL, "repeat: 4", "repeat: 1")(upload)
     path = write_zip(tmp_path / "ships.zip", Coco().all_files())
     answer = jobgen("check", upload, "--archive", path, "--json")
-    # Four images: the built batch of 16 is too large for them, and so is the warm-up.
+    # Four images, each seen once an epoch: the built batch of 16 is too large for them.
     assert found(answer) == {"CF025", "CF033"}
     messages = [finding["message"] for finding in answer.json["findings"]]
     assert messages[0].endswith("1, the data has 2")
@@ -261,7 +264,7 @@ def test_explain_names_value_origin_and_rule(jobgen: Callable[..., Answer], job:
     answer = jobgen("explain", job)
     assert answer.code == 0, answer.err
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in answer.out.splitlines()}
-    assert rows["epochs"] == "40 job.yaml:17"
+    assert rows["epochs"] == "10 job.yaml: 40 passes over the set, 4 in an epoch"
     assert rows["base_lr"].startswith(
         "0.02 rule: 0.00125 x 16 x 1; the config's 0.32 is for 4 cards"
     )
@@ -281,8 +284,8 @@ def test_the_whole_config_with_file_and_line(
     assert found["origins"]["PicoHeadV2.fpn_stride"].endswith("picodet_v2.yml (catalogue)")
     line = int(found["origins"]["epoch"].rpartition(":")[2])
     text = (upload / MODEL).read_text(encoding="utf-8").splitlines()
-    assert text[line - 1] == "epoch: 40"
-    assert "epoch = 40    " in jobgen("explain", job, "--full").out
+    assert text[line - 1] == "epoch: 10"
+    assert "epoch = 10    " in jobgen("explain", job, "--full").out
 
 
 def test_two_jobs_side_by_side(jobgen: Callable[..., Answer], job: Path, tmp_path: Path) -> None:
@@ -292,8 +295,8 @@ def test_two_jobs_side_by_side(jobgen: Callable[..., Answer], job: Path, tmp_pat
         job.read_text(encoding="utf-8").replace("epochs: 40", "epochs: 80"), encoding="utf-8"
     )
     answer = jobgen("explain", job, "--diff", other)
-    assert "epoch: 40 -> 80\n" in answer.out
-    assert "LearningRate.schedulers.0.max_epochs: 40 -> 80\n" in answer.out
+    assert "\nepoch: 10 -> 16\n" in answer.out
+    assert "LearningRate.schedulers.0.max_epochs: 10 -> 16\n" in answer.out
     assert jobgen("explain", job, "--diff", job).out == "no difference\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,13 @@ from typing import Any
 import pytest
 
 from jobgen.check.machine import machine_findings
-from jobgen.check.machine_facts import MachineFacts, machine_facts
+from jobgen.check.machine_facts import (
+    PROXIES,
+    MachineFacts,
+    answers,
+    machine_facts,
+    silent_addresses,
+)
 from jobgen.check.rules import MACHINE, chosen_rules, rules
 from jobgen.settings import load_settings
 from tests.conftest import Answer
@@ -24,6 +31,9 @@ FAULTS: dict[str, dict[str, Any]] = {
     "MA004": {"python": "no Python 3.10 to 3.12 was found"},
     "MA005": {"disk_free": 2 * GIB},
     "MA006": {"memory": GIB},
+    "MA007": {"shared_memory": 64 << 20},
+    "MA008": {"silent": ("gitee.com", "github.com")},
+    "MA009": {"cards": ("Tesla V100",)},
 }
 
 
@@ -51,6 +61,24 @@ def test_the_facts_are_this_machines(tmp_path: Path) -> None:
     assert not facts.environment_made
     assert facts.memory is None or facts.memory > 0
     assert "nbclient" not in facts.lacking
+
+
+def test_an_address_answers_or_it_does_not() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/simple"
+        assert answers(address)
+    assert not answers(address)
+    assert answers("file:///mirror")
+
+
+def test_a_first_run_needs_addresses_and_a_second_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    assert silent_addresses(environment_made=False, mirrored=True) == ("127.0.0.1",)
+    assert silent_addresses(environment_made=True, mirrored=True) == ()
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    assert silent_addresses(environment_made=False, mirrored=False) == ()
 
 
 def test_the_machine_is_checked_on_its_own(jobgen: Callable[..., Answer]) -> None:

@@ -32,15 +32,18 @@ def resolved(plan: Plan) -> dict[str, Any]:
 def test_every_value_says_where_it_comes_from(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     assert plan.numbers() == {
-        "epochs": 40,
+        "epochs": 10,
         "batch_size": 16,
         "base_lr": 0.02,
-        "steps_per_epoch": 10,
+        "repeat": 4,
+        "steps_per_epoch": 40,
         "warmup_steps": 40,
-        "static_assigner_epoch": 13,
-        "snapshot_epoch": 4,
-        "log_iter": 2,
+        "static_assigner_epoch": 3,
+        "snapshot_epoch": 1,
+        "log_iter": 8,
+        "eval_batch_size": 16,
         "gpus": 1,
+        "parameters": 0.7,
         "train_images": 160,
         "worker_num": 4,
         "overridden": [],
@@ -57,14 +60,34 @@ def test_what_the_user_says_wins(tmp_path: Path) -> None:
     )
     found = plan.numbers()
     assert (found["batch_size"], found["base_lr"], found["gpus"]) == (8, 0.5, 2)
-    assert found["steps_per_epoch"] == 10
+    assert (found["repeat"], found["steps_per_epoch"]) == (4, 40)
     assert plan.values["batch_size"].origin == "job.yaml"
+
+
+def test_passes_of_an_epoch_may_be_given(tmp_path: Path) -> None:
+    once = plan_of(tmp_path, ("epochs: 40", "epochs: 40\n  repeat: 1"))
+    assert (once.numbers()["epochs"], once.numbers()["steps_per_epoch"]) == (40, 10)
+    assert "TrainDataset" not in once.config
+    # A batch larger than the set trains where the set is gone through often enough.
+    large = plan_of(tmp_path, ("epochs: 40", "epochs: 40\n  repeat: 8\n  batch_size: 320"))
+    assert large.numbers()["steps_per_epoch"] == 4
+    with pytest.raises(SpecError, match="40 epochs can't be dealt out in passes of 3"):
+        plan_of(tmp_path, ("epochs: 40", "epochs: 40\n  repeat: 3"))
+
+
+def test_a_large_input_gets_a_batch_that_the_card_has_room_for(tmp_path: Path) -> None:
+    # The largest size of multi-scale training counts: 1344 instead of 704 px.
+    model = ("config: picodet_xs_320_coco_lcnet", "config: picodet_l_640_coco_lcnet")
+    large = (model[0], model[1] + "\n  input_size: 1280")
+    assert plan_of(tmp_path, model).numbers()["batch_size"] == 12
+    assert plan_of(tmp_path, large).numbers()["batch_size"] == 4
 
 
 def test_the_config_is_consistent(tmp_path: Path) -> None:
     config = resolved(plan_of(tmp_path))
     schedule = config["LearningRate"]["schedulers"]
-    assert config["epoch"] == schedule[0]["max_epochs"] == 40
+    assert config["epoch"] == schedule[0]["max_epochs"] == 10
+    assert config["TrainDataset"]["repeat"] == 4
     assert config["PicoHeadV2"]["static_assigner_epoch"] < config["epoch"]
     assert config["PicoHeadV2"]["conv_feat"]["feat_in"] == 96
     assert config["TrainReader"]["batch_size"] == 16
@@ -74,6 +97,7 @@ def test_the_config_is_consistent(tmp_path: Path) -> None:
 def test_an_input_size_moves_all_its_places(tmp_path: Path) -> None:
     lcnet = "config: picodet_xs_320_coco_lcnet"
     config = resolved(plan_of(tmp_path, (lcnet, lcnet + "\n  input_size: 416")))
+    config["EvalReader"]["batch_size"] = 8  # upstream's, which follows the training batch here
     other = models()["picodet_xs_416_coco_lcnet"].config()
     for key in ("eval_size", "eval_height", "EvalReader", "TestReader"):
         assert config[key] == other[key]

@@ -402,7 +402,7 @@ def test_a_run_that_can_not_start(
 ) -> None:
     answer = jobgen("run", UPLOAD, "--yes", *arguments)
     assert answer.code == code
-    assert answer.err.startswith(message)
+    assert message in answer.err
     assert answer.out == ""
 
 

@@ -62,6 +62,7 @@ class Platform:
     hours: int
     code_bytes: int
     datasets: int
+    card_bytes: int
     clone_files: int
     clone_bytes: int
 

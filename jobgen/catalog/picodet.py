@@ -21,7 +21,8 @@ class Model:
     """A published model.
 
     `batch_size` is per card; `base_lr` is for `gpus` cards; `size` is the input in
-    pixels; `parameters` in millions; mAP on COCO val2017 in percent.
+    pixels; `parameters` in millions; `image_mib` is the memory that training takes for every
+    image of a step; mAP on COCO val2017 in percent.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Model:
     gpus: int
     epochs: int
     parameters: float
+    image_mib: int
     mAP: float
     mAP50: float
     coco_weights: str
@@ -45,6 +47,12 @@ class Model:
             (path, reader_layer(self.size) if path.endswith("_reader.yml") else shared[path])
             for path in self.bases
         ]
+
+    def room(self, size: int, card_bytes: int) -> int:
+        """How many images a step of training at `size` pixels may have on such a card."""
+        most = scale_sizes(size)[-1] / scale_sizes(self.size)[-1]
+        free = card_bytes / 2**20 - _data()["training_mib"]
+        return max(1, int(free / (self.image_mib * most**2)))
 
     def config(self) -> Values:
         """The resolved config, as PaddleDetection's own merge gives it."""
@@ -149,6 +157,7 @@ def _model(name: str, row: Values) -> Model:
         gpus=_data()["published_gpus"],
         epochs=row["epochs"],
         parameters=row["parameters"],
+        image_mib=row["image_mib"],
         mAP=row["mAP"],
         mAP50=row["mAP50"],
         coco_weights=_data()["weights_url"].replace("{model}", name),

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import shutil
+import socket
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from jobgen.catalog import environments
 from jobgen.errors import RunError
 from jobgen.machine.environment import candidate_pythons, find_python
+from jobgen.machine.index import uv_environment
+from jobgen.runtime.machine import gpu_facts
 from jobgen.settings import Settings
 
 # What `jobgen[run]` brings, by the names of its modules.
 NEEDED = ("ipykernel", "nbclient", "psutil", "uv")
+PACKAGES = "https://pypi.org"
+ANSWER_SECONDS = 3.0
+PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 @dataclass(frozen=True)
 class MachineFacts:
     """This computer as far as a run needs it; sizes in bytes.
 
-    `python` is why there is no Python for the managed environment, empty where there is one.
+    `python` is why there is no Python for the managed environment, empty where there is one;
+    `silent` are the addresses that a first run needs and that don't answer; `cards` the names of
+    the graphics cards.
     """
 
     system: str
@@ -31,6 +42,9 @@ class MachineFacts:
     disk_free: int
     memory: int | None
     environment_made: bool
+    shared_memory: int | None = None
+    silent: tuple[str, ...] = ()
+    cards: tuple[str, ...] = ()
 
 
 def machine_facts(settings: Settings) -> MachineFacts:
@@ -42,7 +56,9 @@ def machine_facts(settings: Settings) -> MachineFacts:
     there = settings.cache
     while not there.exists():
         there = there.parent
-    made = settings.cache / "envs"
+    made = _has_folder(settings.cache / "envs")
+    shared = Path("/dev/shm")
+    mirrored = settings.mirror is not None or _has_folder(settings.cache / "mirrors")
     return MachineFacts(
         system=platform.system(),
         git=shutil.which("git") is not None,
@@ -51,8 +67,45 @@ def machine_facts(settings: Settings) -> MachineFacts:
         cache=settings.cache,
         disk_free=shutil.disk_usage(there).free,
         memory=available_memory(),
-        environment_made=made.is_dir() and any(path.is_dir() for path in made.iterdir()),
+        environment_made=made,
+        shared_memory=shutil.disk_usage(shared).free if shared.is_dir() else None,
+        silent=silent_addresses(made, mirrored),
+        cards=tuple(card["name"] for card in gpu_facts()),
     )
+
+
+def _has_folder(path: Path) -> bool:
+    return path.is_dir() and any(entry.is_dir() for entry in path.iterdir())
+
+
+def silent_addresses(environment_made: bool, mirrored: bool) -> tuple[str, ...]:
+    """What a first run fetches from and can't reach: the package index, and PaddleDetection's
+    addresses where none of them answers. What is in the cache needs no network."""
+    if any(os.environ.get(name) for name in PROXIES):
+        return ()  # the proxy answers for all of them, or for none
+    silent = []
+    if not environment_made:
+        index = uv_environment().get("UV_DEFAULT_INDEX") or PACKAGES
+        if not answers(index):
+            silent.append(urlsplit(index).hostname or "the package index")
+    if not mirrored:
+        urls = next(iter(environments().values())).urls
+        if not any(map(answers, urls)):
+            silent += [urlsplit(url).hostname or url for url in urls]
+    return tuple(silent)
+
+
+def answers(url: str) -> bool:
+    """Whether a server takes connections at an address."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return True
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    try:
+        with socket.create_connection((parts.hostname or "", port), ANSWER_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def available_memory() -> int | None:

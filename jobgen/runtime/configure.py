@@ -136,7 +136,9 @@ def run_values(
         if base_lr is None:
             per_image = plan["base_lr"] / float(plan["batch_size"] * plan["gpus"])
             base_lr = round(per_image * batch_size * gpus, 8)
-        moved = training_values(train_images, epochs, batch_size, base_lr, gpus)
+        moved = training_values(
+            train_images, epochs, batch_size, base_lr, gpus, plan["repeat"], plan["parameters"]
+        )
         moved = {key: value for key, value in moved.items() if key not in plan["overridden"]}
         values.update(moved, gpus=gpus, train_images=train_images)
     if values["steps_per_epoch"] < 1:
@@ -154,7 +156,8 @@ def smoke_values(
 ) -> Dict[str, Any]:
     """The values of a smoke run: one epoch of a few steps."""
     batch_size = min(smoke_batch_size(batch_size, device), max(1, train_images // gpus))
-    return run_values(plan, 1, batch_size, None, gpus, workers, train_images)
+    once = dict(plan, repeat=1)
+    return run_values(once, 1, batch_size, None, gpus, workers, train_images)
 
 
 def changed_keys(plan: Dict[str, Any], values: Dict[str, Any]) -> Dict[str, Any]:
@@ -165,7 +168,9 @@ def changed_keys(plan: Dict[str, Any], values: Dict[str, Any]) -> Dict[str, Any]
         ("snapshot_epoch", ["snapshot_epoch"]),
         ("log_iter", ["log_iter"]),
         ("worker_num", ["worker_num"]),
+        ("repeat", ["TrainDataset", "repeat"]),
         ("batch_size", ["TrainReader", "batch_size"]),
+        ("eval_batch_size", ["EvalReader", "batch_size"]),
         ("base_lr", ["LearningRate", "base_lr"]),
         ("static_assigner_epoch", ["PicoHeadV2", "static_assigner_epoch"]),
     ):

@@ -17,7 +17,12 @@ from jobgen.runtime.outcome import Outcome, StageError
 from jobgen.runtime.rules import training_values
 
 PLAN = dict(
-    training_values(928, 100, 12, None, 1), gpus=1, train_images=928, worker_num=4, overridden=[]
+    training_values(928, 100, 12, None, 1, 1, 5.8),
+    gpus=1,
+    parameters=5.8,
+    train_images=928,
+    worker_num=4,
+    overridden=[],
 )
 PLACE = {
     "dataset_dir": "/h/datasets/s",
@@ -110,6 +115,19 @@ def test_smoke_values(run: Outcome) -> None:
     assert (found["epochs"], found["batch_size"], found["steps_per_epoch"]) == (1, 2, 4)
     assert found["base_lr"] == 0.0025
     assert smoke_values(PLAN, 12, 1, 4, 1, "cpu")["batch_size"] == 1
+
+
+def test_a_smoke_run_goes_through_a_repeated_set_once(run: Outcome) -> None:
+    plan = dict(PLAN, **training_values(160, 10, 16, None, 1, 4, 5.8), train_images=160)
+    found = smoke_values(plan, 16, 1, 4, 8, "cpu")
+    assert (found["repeat"], found["steps_per_epoch"]) == (1, 4)
+    assert changed_keys(plan, found)["TrainDataset"] == {"repeat": 1}
+
+
+def test_a_shorter_run_keeps_the_passes_of_an_epoch(run: Outcome) -> None:
+    plan = dict(PLAN, **training_values(160, 10, 16, None, 1, 4, 5.8), train_images=160)
+    found = run_values(plan, 2, 16, None, 1, 4, 160)
+    assert (found["repeat"], found["steps_per_epoch"]) == (4, 40)
 
 
 def put(home: Path, name: str, text: str) -> str:

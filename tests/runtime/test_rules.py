@@ -1,5 +1,6 @@
 import pytest
 
+from jobgen.catalog import platform
 from jobgen.runtime import rules
 
 
@@ -28,7 +29,7 @@ def test_the_batch_fits_the_set(published: int, images: int, gpus: int, expected
 
 def test_the_values_of_a_hand_made_run() -> None:
     # 160 images of SSDD, batch 16, 40 epochs: the run that reached mAP@0.5 0.6.
-    found = rules.training_values(160, 40, 16, None, 1)
+    found = rules.training_values(160, 40, 16, None, 1, 1, 0.7)
     assert found["base_lr"] == 0.02
     assert (found["steps_per_epoch"], found["warmup_steps"]) == (10, 40)
     assert (found["static_assigner_epoch"], found["snapshot_epoch"]) == (13, 4)
@@ -36,12 +37,63 @@ def test_the_values_of_a_hand_made_run() -> None:
 
 @pytest.mark.parametrize("epochs", [1, 2, 7, 100, 300, 1000])
 def test_proportions_hold_for_every_length(epochs: int) -> None:
-    found = rules.training_values(928, epochs, 12, None, 1)
+    found = rules.training_values(928, epochs, 12, None, 1, 1, 5.8)
     total = epochs * found["steps_per_epoch"]
     assert 1 <= found["warmup_steps"] <= max(1, total // 10)
     assert 1 <= found["static_assigner_epoch"] <= max(1, epochs // 2)
     assert 1 <= found["snapshot_epoch"] <= 10
     assert 1 <= found["log_iter"] <= found["steps_per_epoch"]
+
+
+def test_the_batch_fits_the_card() -> None:
+    assert rules.fitting_batch_size(12, 928, 1, room=15) == 12
+    assert rules.fitting_batch_size(12, 928, 1, room=3) == 3
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "batch", "gpus", "expected"),
+    [
+        (928, 100, 12, 1, 1),  # 77 steps already
+        (160, 40, 16, 1, 4),  # 10 steps: five passes would be enough, four leave ten epochs
+        (205, 100, 20, 1, 5),
+        (205, 97, 20, 1, 1),  # a prime number of epochs can't be dealt out
+        (20, 100, 2, 1, 5),
+        (160, 100, 16, 2, 10),
+        (160, 10, 16, 1, 1),
+        (8, 1000, 64, 1, 1),  # fewer images than a batch
+    ],
+)
+def test_small_sets_are_repeated(
+    images: int, epochs: int, batch: int, gpus: int, expected: int
+) -> None:
+    found = rules.repeats(images, epochs, batch, gpus)
+    assert found == expected
+    assert epochs % found == 0
+
+
+def test_repeating_keeps_the_schedule_in_steps() -> None:
+    plain = rules.training_values(160, 40, 16, None, 1, 1, 0.7)
+    dealt = rules.training_values(160, 10, 16, None, 1, 4, 0.7)
+    assert dealt["epochs"] * dealt["steps_per_epoch"] == 400
+    assert dealt["warmup_steps"] == plain["warmup_steps"]
+    assert (dealt["snapshot_epoch"], dealt["steps_per_epoch"]) == (1, 40)
+
+
+def test_a_snapshot_is_due_every_half_an_hour() -> None:
+    assert rules.snapshot_epoch(100, 928, 5.8) == 10
+    assert rules.snapshot_epoch(100, 20000, 5.8) == 3
+    assert rules.snapshot_epoch(100, 118287, 5.8) == 1
+
+
+def test_snapshots_stay_within_what_a_task_may_leave() -> None:
+    assert rules.snapshot_epoch(1000, 118287, 5.8) == 7
+    kept = -(-1000 // 7) * 5.8e6 * rules.BYTES_PER_PARAMETER
+    assert kept <= rules.CHECKPOINT_ROOM
+    assert platform().bytes_left == rules.CHECKPOINT_ROOM * 2
+
+
+def test_evaluation_takes_the_batch_of_training_within_bounds() -> None:
+    assert [rules.eval_batch_size(n) for n in (2, 12, 64)] == [8, 12, 32]
 
 
 def test_cards_share_the_set() -> None:

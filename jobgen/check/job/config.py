@@ -97,7 +97,9 @@ def whole_steps(facts: JobFacts) -> int | None:
     epoch, batch = facts.value("epoch"), facts.value("TrainReader", "batch_size")
     if facts.train_images is None or not isinstance(epoch, int) or not isinstance(batch, int):
         return None
-    return epoch * (facts.train_images // max(1, batch))
+    repeat = facts.value("TrainDataset", "repeat")
+    images = facts.train_images * (repeat if isinstance(repeat, int) else 1)
+    return epoch * (images // max(1, batch))
 
 
 @job(
@@ -109,7 +111,10 @@ def whole_steps(facts: JobFacts) -> int | None:
 )
 def batch_over_data(facts: JobFacts) -> Iterator[Hit]:
     batch, images = facts.value("TrainReader", "batch_size"), facts.train_images
-    if facts.plan is None and images is not None and isinstance(batch, int) and batch > images:
+    if facts.plan is not None or images is None or not isinstance(batch, int):
+        return
+    repeat = facts.value("TrainDataset", "repeat")
+    if batch > images * (repeat if isinstance(repeat, int) else 1):
         yield from facts.hit(("TrainReader", "batch_size"), f"{batch} images, the set has {images}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jobgen.catalog import platform
 from jobgen.check.rules import ERROR, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
 
@@ -72,6 +73,35 @@ def many_cards(facts: JobFacts) -> Iterator[Hit]:
 )
 def large_batch(facts: JobFacts) -> Iterator[Hit]:
     return _told(facts, "PL003")
+
+
+@job(
+    "PL004",
+    ERROR,
+    "epochs that can't be dealt out in passes",
+    why="PaddleDetection counts an epoch for every train.repeat passes: some would be lost.",
+    remedy="Take a train.repeat that divides train.epochs, or auto.",
+)
+def uneven_passes(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "PL004")
+
+
+@job(
+    "PL005",
+    WARNING,
+    "batch that a card of the environment may have no room for",
+    why="Training stops with out of memory, most likely in its first minutes.",
+    remedy="Set train.batch_size to the number named, or auto.",
+)
+def large_for_card(facts: JobFacts) -> Iterator[Hit]:
+    if facts.plan is None:
+        return
+    card = platform().card_bytes
+    room = facts.plan.model.room(facts.plan.input_size, card)
+    batch = facts.plan.values["batch_size"].value
+    if batch > room:
+        detail = f"{batch} images, a card of {card >> 30} GB takes {room}"
+        yield Hit(1, (), facts.place, detail)
 
 
 @job(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jobgen.check.machine_facts import MachineFacts
-from jobgen.check.rules import ERROR, WARNING, Hit, machine, names_hit
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, machine, names_hit
 
 # Measured: the managed environment of Paddle 2.6.2 has 1.1 GB once installed, besides its wheels;
 # the training process of a smoke run of PicoDet-L 640 on the CPU takes 2.8 GB of memory.
 ENVIRONMENT_BYTES = 3 * 2**30
 RUN_BYTES = 2**30
 MEMORY_BYTES = 3 * 2**30
+# PaddleDetection itself turns shared memory off below it (ppdet/data/reader.py, v2.6.0).
+SHARED_MEMORY_BYTES = 2**30
 
 
 @machine(
@@ -85,3 +87,39 @@ def little_space(facts: MachineFacts) -> Iterator[Hit]:
 def little_memory(facts: MachineFacts) -> Iterator[Hit]:
     if facts.memory is not None and facts.memory < MEMORY_BYTES:
         yield Hit(1, (), "", f"{facts.memory / 2**30:.1f} GB are free")
+
+
+@machine(
+    "MA007",
+    NOTE,
+    "little shared memory",
+    why="A reader with use_shared_memory hands batches over in /dev/shm: below 1 GB "
+    "PaddleDetection turns it off and is slower; a full one kills the reader (bus error).",
+    remedy="docker run --shm-size 4g; a job that leaves use_shared_memory alone needs none.",
+)
+def little_shared_memory(facts: MachineFacts) -> Iterator[Hit]:
+    if facts.shared_memory is not None and facts.shared_memory < SHARED_MEMORY_BYTES:
+        yield Hit(1, (), "/dev/shm", f"{facts.shared_memory / 2**20:.0f} MB are free")
+
+
+@machine(
+    "MA008",
+    WARNING,
+    "address that does not answer",
+    why="The first run fetches Paddle's packages and PaddleDetection from there.",
+    remedy="Look at the network or the proxy; index-url in pip.conf and mirror: in jobgen's "
+    "settings name other addresses.",
+)
+def silent_address(facts: MachineFacts) -> Iterator[Hit]:
+    return names_hit(facts.silent)
+
+
+@machine(
+    "MA009",
+    NOTE,
+    "graphics card that the managed environment does not use",
+    why="The managed environment holds the CPU build of Paddle, which needs no driver.",
+    remedy="jobgen run --python PATH takes a Python with a GPU build of Paddle.",
+)
+def unused_card(facts: MachineFacts) -> Iterator[Hit]:
+    return names_hit(facts.cards)
