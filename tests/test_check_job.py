@@ -28,6 +28,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "PL003": ("epochs: 40", "epochs: 40\n  batch_size: 161"),
     "PL004": ("epochs: 40", "epochs: 40\n  repeat: 3"),
     "PL005": ("epochs: 40", "epochs: 40\n  batch_size: 120"),
+    "PL006": ("paddle2.6_py3.10", "paddle2.4_py3.7"),
     "CF001": ("train:\n  epochs", "overrides: {PicoHeadV2: {nms: {nms_treshold: 0.5}}}\ntrain:\n  epochs"),
     "CF002": ("train:\n  epochs", "overrides: {log_iter: often}\ntrain:\n  epochs"),
     "CF003": ("train:\n  epochs", "overrides: {epoch: 5}\ntrain:\n  epochs"),
@@ -97,6 +98,8 @@ BY_HAND: dict[str, Callable[[Path], object]] = {
     "HM004": run("git clone -b v2.6.0 https://gitee.com/paddlepaddle/PaddleDetection.git"),
     "HM008": run("python tools/eval.py -c a.yml -o PicoHeadV2.nms.keep_top_k=9 PicoHeadV2.nms.nms_eta=1"),
     "HM009": run("python tools/eval.py -c a.yml -o LearningRate.schedulers.0.max_epochs=10"),
+    "HM012": run("python tools/train.py -c a.yml -r output/a/9.pdema"),
+    "HM013": run("pip install -r PaddleDetection/requirements.txt"),
     "HM010": run("python tools/train.py -c a.yml --use_vdl=False"),
     "HM011": run("python tools/train.py -c a.yml | tee log.txt"),
     "HM007": run("git clone -b release/2.7 https://gitee.com/paddlepaddle/PaddleDetection.git"),
@@ -163,6 +166,8 @@ def test_one_fault_of_a_job(code: str, jobgen: Callable[..., Answer], job: Path)
     text = job.read_text(encoding="utf-8")
     if code == "PL002":
         text = text.replace("images: 160, boxes: 300", "images: 5, boxes: 300")
+    if code == "PL006":
+        text = text.replace("epochs: 40", "epochs: 40\n  amp: true")
     assert JOBS[code][0] in text
     job.write_text(text.replace(*JOBS[code], 1), encoding="utf-8")
     answer = jobgen("check", job, "--json")
@@ -198,7 +203,7 @@ def test_the_tutorials_upload(jobgen: Callable[..., Answer]) -> None:
     answer = jobgen("check", ROOT / "tests" / "data" / "tutorial", "--json")
     assert answer.code == 1
     assert found(answer) == {
-        *("BU007", "HM001", "HM002", "HM003", "HM004", "HM005", "CF020", "CF021", "CF023"),
+        *("BU007", "HM001", "HM002", "HM003", "HM004", "HM005", "HM013", "CF020", "CF021", "CF023"),
     }
     by_code = {f["code"]: f for f in answer.json["findings"]}
     assert by_code["HM001"]["examples"] == ["/home/aistudio//configs/datasets/"]

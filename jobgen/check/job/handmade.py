@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import posixpath
 import re
 import shlex
@@ -310,3 +311,35 @@ def hidden_status(facts: JobFacts) -> Iterator[Hit]:
         lines = [line.strip() for source in facts.code if "pipefail" not in source
                  for line in source.splitlines()]  # fmt: skip
         yield from names_hit([line[:60] for line in lines if PIPED.search(line)])
+
+
+@job(
+    "HM012",
+    ERROR,
+    "checkpoint that can't be gone on from",
+    why="-r takes a path without ending, or .pdparams or .pdopt; any other dot in the name is "
+    "taken for an ending, and training stops with an AssertionError.",
+    remedy="Give the path without its ending, as in: -r output/picodet/9",
+)
+def unknown_checkpoint(facts: JobFacts) -> Iterator[Hit]:
+    for words in commands(facts) if by_hand(facts) else ():
+        if not any(word.endswith("tools/train.py") for word in words):
+            continue
+        for flag, path in itertools.pairwise(words):
+            ending = path.rpartition("/")[2].partition(".")[2]
+            if flag in ("-r", "--resume") and ending not in ("", "pdparams", "pdopt"):
+                yield Hit(1, (path,))
+
+
+@job(
+    "HM013",
+    WARNING,
+    "requirements.txt of PaddleDetection",
+    why="It names sklearn, which installs nothing any more, and older NumPy and OpenCV that "
+    "replace the environment's: `import ppdet` then fails, in training too.",
+    remedy="Install what is missing by name, without dependencies: scikit-learn, pycocotools, lap.",
+)
+def whole_requirements(facts: JobFacts) -> Iterator[Hit]:
+    for words in commands(facts) if by_hand(facts) else ():
+        if "install" in words and any(w.endswith("requirements.txt") for w in words):
+            yield Hit(1, (" ".join(words)[:60],))

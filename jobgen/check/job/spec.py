@@ -105,6 +105,21 @@ def large_for_card(facts: JobFacts) -> Iterator[Hit]:
 
 
 @job(
+    "PL006",
+    WARNING,
+    "mixed precision on Paddle 2.4",
+    why="PicoDet's loss becomes NaN there with amp_level O2, and light models gain little "
+    "(PaddleDetection pull request 8305).",
+    remedy="Leave train.amp out, or choose an environment with a later Paddle.",
+)
+def early_amp(facts: JobFacts) -> Iterator[Hit]:
+    if facts.plan is not None and facts.plan.spec.train.amp:
+        paddle = facts.plan.environment.paddle
+        if paddle == "2.4":
+            yield Hit(1, (), facts.place, "train.amp is on")
+
+
+@job(
     "CF001",
     ERROR,
     "override that is no key of the config",
