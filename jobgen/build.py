@@ -10,6 +10,7 @@ from typing import Any
 
 from jobgen import __version__
 from jobgen.bundle import NOTEBOOK, SIZE_LIMIT, Bundle
+from jobgen.catalog import platform
 from jobgen.errors import BundleError, TemplateError
 from jobgen.files import sha256
 from jobgen.notebook import PARAMETERS_TAG, Cell, notebook_text
@@ -192,6 +193,10 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "classes": spec.dataset.classes,
         "eval_images": spec.dataset.expect.eval.images if spec.dataset.expect else 0,
         "plan": plan.numbers(),
+        "origins": {name: value.origin for name, value in plan.values.items()},
+        "on_oom": spec.train.on_oom,
+        "hours": platform().hours,
+        "language": spec.language,
         "amp": spec.train.amp,
         "pretrained": plan.pretrained,
         "pretrained_missing": spec.model.pretrained_missing,

@@ -181,7 +181,7 @@ class Train(_Part):
     repeat: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
     gpus: Annotated[int, Field(ge=1, le=8)] = 1
     amp: bool = False
-    on_oom: Literal["stop"] = "stop"
+    on_oom: Literal["stop", "halve"] = "stop"
 
 
 class JobSpec(_Part):

@@ -23,6 +23,14 @@ from jobgen.literals import to_source
 from jobgen.notebook import INJECTED_TAG, PARAMETERS_TAG, cell_source, tagged_cell
 
 STOPPED = "the run was stopped"
+# The kernel's first lines: whatever ends jobgen, SIGKILL too, ends the kernel with it.
+TIED_KERNEL = """\
+import ctypes, os, runpy, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(sys.argv.pop(1)):
+    sys.exit("the process that started the kernel has ended")
+runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
+"""
 STOP_PATIENCE = 30.0
 
 
@@ -108,7 +116,7 @@ def _client(
         """Knows the one Python that this run uses, whatever kernels are installed."""
 
         def get_kernel_spec(self, kernel_name: str) -> Any:
-            argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            argv = [str(python), "-c", TIED_KERNEL, str(os.getpid()), "-f", "{connection_file}"]
             return KernelSpec(argv=argv, display_name=kernel_name, language="python")
 
     node = nbformat.reads(json.dumps(notebook), as_version=4)

@@ -16,6 +16,7 @@ from jobgen.machine.environment import managed_python, python_facts
 from jobgen.machine.mirror import Mirror, find_mirror, write_git_config
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import Progress
+from jobgen.run.strays import end_strays
 from jobgen.run.verdict import Verdict, settle
 from jobgen.run.workspace import (
     Workspace,
@@ -72,6 +73,7 @@ def run_bundle(
     mirror = find_mirror(environment, settings.cache, settings.mirror, say)
     workspace, resumed = open_workspace(bundle, request.runs, parameters, request.fresh)
     with held(workspace):
+        end_strays(workspace.folder)
         if resumed:
             say(
                 f"going on with {workspace.folder} (a run of this job that did not end well; "
@@ -103,8 +105,11 @@ def _execute(
         return found != before and found.get("status") != "running"
 
     env = kernel_environment(workspace, python)
-    with Progress(workspace.output / "events.jsonl", say, live):
-        fault = execute(notebook, python, env, workspace.home, workspace.notebook, settled)
+    try:
+        with Progress(workspace.output / "events.jsonl", say, live):
+            fault = execute(notebook, python, env, workspace.home, workspace.notebook, settled)
+    finally:
+        end_strays(workspace.folder)
     return settle(workspace, fault, before)
 
 

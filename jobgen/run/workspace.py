@@ -15,6 +15,7 @@ from typing import Any
 from jobgen.bundle import Bundle
 from jobgen.errors import BundleError, DatasetError, RunError, SpecError
 from jobgen.files import write_atomically
+from jobgen.run.strays import MARK
 
 STATE = "run.json"
 
@@ -191,6 +192,7 @@ def kernel_environment(workspace: Workspace, python: Path) -> dict[str, str]:
         HOME=str(workspace.kernel_home),
         PATH=os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),
         PYTHONNOUSERSITE="1",
+        **{MARK: str(workspace.folder)},
         PYTHONUTF8="1",
         IPYTHONDIR=str(workspace.kernel_home / "ipython"),
         JUPYTER_DATA_DIR=str(workspace.kernel_home / "jupyter"),

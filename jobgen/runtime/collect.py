@@ -9,11 +9,14 @@ from jobgen.runtime.checkpoints import best_weights, find_weights
 from jobgen.runtime.dataset import file_sha256, remove_unpacked
 from jobgen.runtime.outcome import StageError, note, outcome, summary
 from jobgen.runtime.source import cloned_here
-from jobgen.runtime.training import read_metrics
+from jobgen.runtime.trainwatch import read_metrics
 from jobgen.runtime.weights import pickle_is_whole
 
 # Below it a detector has found nothing worth the name; see result statuses in docs/result.md.
 UNTRAINED_MAP50 = 0.01
+# What a background task may leave behind (AI Studio's help pages, 2024; catalogue: platform.yml).
+FILES_LEFT = 10000
+BYTES_LEFT = 20 * 2**30
 
 
 def gather_weights(save_dir: str, goal: str) -> Dict[str, str]:
@@ -104,25 +107,85 @@ def copy_configs_back(output: str, files: List[str]) -> None:
             shutil.copyfile(path, os.path.join(goal, os.path.basename(path)))
 
 
+def saved_size(home: str) -> Dict[str, int]:
+    """`files` and `bytes` below home that the platform would keep: all but the mounted data."""
+    files, total = 0, 0
+    for place, folders, names in os.walk(home):
+        if place == home and "data" in folders:
+            folders.remove("data")
+        for name in names:
+            path = os.path.join(place, name)
+            files += 1
+            total += os.lstat(path).st_size
+    return {"files": files, "bytes": total}
+
+
+def within_limits(size: Dict[str, int]) -> bool:
+    return size["files"] < FILES_LEFT and size["bytes"] < BYTES_LEFT
+
+
 def clean_up(
-    home: str, name: str, sources: List[Dict[str, Any]], clone_dir: str, save_dir: str
+    home: str,
+    name: str,
+    sources: List[Dict[str, Any]],
+    clone_dir: str,
+    save_dir: str,
+    wanted: Any,
 ) -> None:
-    """Remove what this job made and can make again: what it unpacked and converted, its
-    checkpoints, and the clone if a job cloned it."""
+    """Remove what this job made and can make again: what it unpacked and converted, the clone if
+    a job cloned it, and, after a success, the checkpoints.
+
+    `wanted` is True, False, or "auto": then one after the other, and only as far as the
+    platform's limits ask for it, since a task that leaves more behind loses everything.
+    """
+    run = outcome()
+    size = saved_size(home)
+    if not wanted or (wanted == "auto" and within_limits(size)):
+        return
     removed: List[str] = []
-    folders = [save_dir]
-    if cloned_here(clone_dir):
-        folders.append(clone_dir)
+    folders = [clone_dir] if cloned_here(clone_dir) else []
+    if run.data["status"].startswith("ok"):
+        folders.append(save_dir)
     try:
         removed += remove_unpacked(home, name, sources)
         for folder in folders:
+            size = saved_size(home)
+            if wanted == "auto" and within_limits(size):
+                break
             if os.path.isdir(folder):
                 shutil.rmtree(folder)
                 removed.append(os.path.relpath(folder, home))
     except OSError as error:
         note("CLEANUP stopped at %s: %s" % (error.filename, error.strerror))
     note("removed %s (CLEANUP)" % (", ".join(removed) or "nothing"))
-    outcome().event("cleanup", removed=removed)
+    run.event("cleanup", removed=removed)
+    size = saved_size(home)
+    if not within_limits(size):
+        note(
+            "%d files and %.1f GB are still in %s: a background task may leave 10,000 files and "
+            "20 GB; most of them lie in %s"
+            % (size["files"], size["bytes"] / 2.0**30, home, _fullest_folder(home))
+        )
+
+
+def _fullest_folder(home: str) -> str:
+    """The folder of home with the most files in it."""
+    counts = {}
+    for name in os.listdir(home):
+        path = os.path.join(home, name)
+        if name != "data" and os.path.isdir(path) and not os.path.islink(path):
+            counts[name] = saved_size(path)["files"]
+    return max(counts, key=lambda name: counts[name]) if counts else home
+
+
+def keep_what_there_is(save_dir: str) -> None:
+    """After a run that did not come to its end: the best weights so far, and what is there."""
+    run = outcome()
+    if run.data["status"].startswith("ok"):
+        return
+    if best_weights(save_dir) is not None or find_weights(save_dir, "model_final"):
+        gather_weights(save_dir, run.path("weights"))
+    run.data["artefacts"] = list_artefacts(run.folder)
 
 
 def collect(save_dir: str, config_files: List[str], smoke: bool) -> str:
@@ -151,6 +214,7 @@ def end_run(status: str) -> None:
     run = outcome()
     run.finish(status)
     run.event("finish", status=status)
+    run.close()
     best = run.data["metrics"].get("best") or {}
     text = "mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1) if best else "no mAP"
     print("%s: %s. %s" % (status, text, run.path("result.json")), flush=True)

@@ -195,6 +195,13 @@ def schedulers(epochs: int, warmup: int) -> List[Dict[str, Any]]:
     ]
 
 
+def amend_run_config(path: str, changed: Dict[str, Any]) -> None:
+    """Write `<model>.run.yml` anew with more keys than this run has set so far."""
+    run = outcome()
+    run.data["run_config"] = merge_dicts(run.data.get("run_config") or {}, changed)
+    write_text_atomically(path, yaml_block(run.data["run_config"]))
+
+
 def write_run_config(
     model_path: str,
     place: Dict[str, Any],
@@ -222,9 +229,8 @@ def write_run_config(
     changed["save_dir"] = save_dir
     stem = os.path.splitext(os.path.basename(model_path))[0]
     path = os.path.join(os.path.dirname(model_path), stem + ".run.yml")
-    base = "_BASE_: [%s]\n" % yaml_scalar(os.path.basename(model_path))
-    write_text_atomically(path, base + yaml_block(changed))
-    outcome().data["run_config"] = changed
+    outcome().data["run_config"] = {"_BASE_": [os.path.basename(model_path)]}
+    amend_run_config(path, changed)
     summary(
         "%s of %s, batch size %d, base_lr %s, %s"
         % (

@@ -111,6 +111,14 @@ def _nvidia_smi(columns: str) -> List[List[str]]:
     return [[cell.strip() for cell in line.split(",")] for line in text.splitlines()]
 
 
+def gpu_use() -> Dict[str, Any]:
+    """How much of the first card is in use: `percent`, and `memory_mib`; empty without one."""
+    for row in _nvidia_smi("utilization.gpu,memory.used"):
+        if len(row) == 2 and row[0].isdigit() and row[1].isdigit():
+            return {"percent": int(row[0]), "memory_mib": int(row[1])}
+    return {}
+
+
 def core_count() -> int:
     """The cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -4,6 +4,7 @@
 the run, the file on disk is complete and says how far the run came.
 """
 
+import atexit
 import contextlib
 import datetime
 import json
@@ -15,9 +16,13 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 RESULT_SCHEMA = 1
+# Kept for gathering the weights and writing the result before the platform's own end.
+MARGIN = 15 * 60.0
+# Causes that have a status of their own; everything else has failed.
+STATUS_OF_CAUSE = {"untrained": "untrained", "time": "timeout", "interrupted": "interrupted"}
 
 
 class StageError(Exception):
@@ -112,8 +117,10 @@ class Outcome:
     earlier attempt: its verdict is kept under `attempts`.
     """
 
-    def __init__(self, folder: str, facts: Dict[str, Any]) -> None:
+    def __init__(self, folder: str, facts: Dict[str, Any], time_limit: float = 0.0) -> None:
         self.folder = folder
+        self.time_limit = time_limit
+        self._closing: List[Callable[[], None]] = []
         self._clock = time.monotonic()
         self._stage_clock = self._clock
         os.makedirs(os.path.join(folder, "logs"), exist_ok=True)
@@ -123,7 +130,7 @@ class Outcome:
             "started": utc_now(),
             "ended": None,
             "seconds": 0.0,
-            "pid": os.getpid(),
+            "process": process_identity(os.getpid()),
             "stages": [],
             "machine": {},
             "versions": {},
@@ -133,6 +140,7 @@ class Outcome:
             "metrics": {},
             "artefacts": [],
             "failure": None,
+            "memory_peak": 0,
             "attempts": self._earlier_attempts(),
         }
         self.data.update(facts)
@@ -156,6 +164,13 @@ class Outcome:
             }
         )
         return attempts
+
+    @property
+    def deadline(self) -> Optional[float]:
+        """When the last child must have ended, on the clock of `time.monotonic`."""
+        if not self.time_limit:
+            return None
+        return self._clock + self.time_limit - min(MARGIN, self.time_limit / 10)
 
     def path(self, *parts: str) -> str:
         return os.path.join(self.folder, *parts)
@@ -216,6 +231,7 @@ class Outcome:
             "cause": error.cause,
             "message": error.message,
             "remedy": error.remedy,
+            "exit_status": error.exit_status,
             "log": error.log,
             "tail": error.tail[-20:],
         }
@@ -224,10 +240,24 @@ class Outcome:
         for line in (error.remedy, error.log):
             if line:
                 print(" " * 10 + line, flush=True)
+        self.close()
 
     def finish(self, status: str) -> None:
         self.data["status"] = status
         self.data["ended"] = utc_now()
+        self.data["memory_peak"] = children_memory()
+        self.save()
+
+    def close(self) -> None:
+        """Do what `at_end` asked for; a fault there is told and changes no verdict."""
+        for function in self._closing:
+            try:
+                function()
+            except Exception as error:
+                text = "%s: %s" % (type(error).__name__, error)
+                self.data["notes"].append({"stage": None, "text": text})
+                print("%-10s%s" % ("", redacted(text)), flush=True)
+        self._closing = []
         self.save()
 
 
@@ -238,20 +268,74 @@ def utc_now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def begin(folder: str, **facts: Any) -> Outcome:
+def begin(folder: str, time_limit: float = 0.0, **facts: Any) -> Outcome:
     """Start the record of a run in `folder`; later calls of `outcome()` give it.
 
-    From here on SIGTERM, with which a platform ends a job, is told like Ctrl-C: the
-    running stage ends its children and writes the result.
+    `time_limit` are the seconds that the whole job may take, 0 for no limit. From here
+    on SIGTERM, with which a platform ends a job, is told like Ctrl-C: the running stage
+    ends its children and writes the result.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
-    _current[:] = [Outcome(folder, facts)]
+    atexit.unregister(_close_between_stages)
+    atexit.register(_close_between_stages)
+    _current[:] = [Outcome(folder, facts, time_limit)]
     return _current[0]
+
+
+def _close_between_stages() -> None:
+    """The process ends without a verdict: a cell outside of the stages has failed."""
+    run = running_outcome()
+    if run is None or run.data["status"] != "running":
+        return
+    if run.data["process"] != process_identity(os.getpid()):
+        return  # a fork of the notebook's process
+    try:
+        run.start("end")
+        run.fail(
+            StageError(
+                "the notebook ended before its last stage",
+                "A cell between the stages has failed: the executed notebook shows it.",
+                cause="notebook",
+            )
+        )
+    except OSError as error:
+        print("result.json: %s" % error, file=sys.stderr)
+
+
+def at_end(function: Callable[..., None], *arguments: Any) -> None:
+    """Call `function` when the run ends, whichever way, once its verdict is written."""
+    outcome()._closing.append(lambda: function(*arguments))
+
+
+def process_identity(pid: int) -> Dict[str, Any]:
+    """What tells a process from any other, of an earlier start of the machine too."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as stream:
+            boot = stream.read().strip()
+        with open("/proc/%d/stat" % pid) as stream:
+            started = int(stream.read().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return {"pid": pid, "boot": "", "started": 0}
+    return {"pid": pid, "boot": boot, "started": started}
+
+
+def children_memory() -> int:
+    """The most memory that a child of this process had, in bytes; 0 where it is not known."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 def _stop(number: int, frame: Any) -> None:
     raise KeyboardInterrupt("signal %d" % number)
+
+
+def running_outcome() -> Optional[Outcome]:
+    """The record of the run, None where none was begun."""
+    return _current[0] if _current else None
 
 
 def outcome() -> Outcome:
@@ -292,7 +376,7 @@ def stage(name: str) -> Iterator[Outcome]:
     try:
         yield run
     except StageError as error:
-        run.fail(error, "untrained" if error.cause == "untrained" else "failed")
+        run.fail(error, STATUS_OF_CAUSE.get(error.cause, "failed"))
         raise
     except KeyboardInterrupt:
         run.fail(

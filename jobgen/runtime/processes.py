@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
+from jobgen.runtime.guard import Guard, job_guard
 from jobgen.runtime.outcome import StageError, outcome, redacted
 
 CHILD_SCRIPTS: Dict[str, str] = {}
@@ -29,6 +31,20 @@ class Finished(NamedTuple):
     tail: List[str]
     memory: float
     timed_out: bool
+
+
+def _libc() -> Any:
+    """The C library where it can tie a child's life to its parent's: on Linux."""
+    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+
+
+LIBC = _libc()
+
+
+def _die_with_this_process() -> None:
+    """In the child, before it becomes the program: whatever kills the notebook kills it too."""
+    set_parent_death_signal = 1
+    LIBC.prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def child_environment(**extra: str) -> Dict[str, str]:
@@ -136,12 +152,15 @@ def run_logged(
     timeout: Optional[float] = None,
     on_line: Optional[Callable[[str], None]] = None,
     quiet: bool = False,
+    guard: Optional[Guard] = None,
 ) -> Finished:
-    """Run `argv` in a process group of its own, its output added to the file `log`.
+    """Run `argv` in a session of its own, its output added to the file `log`.
 
     Without `on_line` the first lines are shown too, unless `quiet`. An exception out of `on_line`
-    ends the child and is passed on. A child that can't be started raises OSError.
+    or of `guard`, by default the running job's, ends the child and is passed on. A child that
+    can't be started raises OSError.
     """
+    guard = guard or job_guard()
     started = time.monotonic()
     tail: List[str] = []
     shown = [0]
@@ -167,9 +186,11 @@ def run_logged(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_die_with_this_process if LIBC is not None else None,
         )
 
         def take(lines: List[str]) -> None:
+            guard.heard()
             for line in map(redacted, lines):
                 stream.write(line + "\n")
                 tail.append(line)
@@ -178,7 +199,10 @@ def run_logged(
             stream.flush()
 
         try:
-            memory, timed_out = _pump(process, take, started, timeout)
+            memory, timed_out = _pump(process, take, started, timeout, guard)
+        except StageError as error:
+            error.tail = error.tail or tail
+            raise
         finally:
             end_group(process)
             if process.stdout is not None:
@@ -192,11 +216,12 @@ def _pump(
     take: Callable[[List[str]], None],
     started: float,
     timeout: Optional[float],
+    guard: Guard,
 ) -> Any:
     """Pass the child's lines on until it ends; also watch the clock and the memory."""
     splitter = LineSplitter()
     assert process.stdout is not None
-    highest, quiet = 0.0, 0
+    highest, quiet, measured = 0.0, 0, started
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while True:
@@ -207,17 +232,21 @@ def _pump(
                 if not chunk:
                     break
             else:
-                highest = max(highest, memory_in_use())
                 # A grandchild may hold the pipe open after the child has ended.
                 quiet = quiet + 1 if process.poll() is not None else 0
                 if quiet >= 3:
                     break
-            if timeout is not None and time.monotonic() - started > timeout:
+            now = time.monotonic()
+            if now - measured >= 1.0:
+                highest, measured = max(highest, memory_in_use()), now
+                guard.look(process.pid)
+            if timeout is not None and now - started > timeout:
                 return highest, True
     # A closed pipe is not yet an ended child: without this a slow exit would look like a kill.
     while process.poll() is None:
         if timeout is not None and time.monotonic() - started > timeout:
             return highest, True
+        guard.look(process.pid)
         time.sleep(0.05)
     return highest, False
 

@@ -121,6 +121,21 @@ def training_values(
     }
 
 
+def halved(values: Dict[str, Any]) -> Dict[str, Any]:
+    """The values with half the batch, the learning rate with it, and the schedule in its steps."""
+    images = values["train_images"] * values["repeat"]
+    batch_size = max(1, values["batch_size"] // 2)
+    steps = steps_per_epoch(images, batch_size, values["gpus"])
+    return dict(
+        values,
+        batch_size=batch_size,
+        base_lr=round(values["base_lr"] * batch_size / values["batch_size"], 8),
+        steps_per_epoch=steps,
+        warmup_steps=warmup_steps(values["epochs"], steps),
+        eval_batch_size=eval_batch_size(batch_size),
+    )
+
+
 def smoke_batch_size(batch_size: int, device: str) -> int:
     """A smoke run keeps the batch on a GPU, where it shows that it fits; a CPU takes two images."""
     return batch_size if device == "gpu" else min(batch_size, SMOKE_CPU_BATCH)

@@ -4,6 +4,7 @@ import math
 import os
 from typing import Any, Dict
 
+from jobgen.runtime.guard import job_guard
 from jobgen.runtime.outcome import StageError, note, outcome, summary
 from jobgen.runtime.processes import (
     child_environment,
@@ -13,6 +14,8 @@ from jobgen.runtime.processes import (
 )
 
 CPU_IMAGES = 2
+# One step computes without a pause; a reader that has failed leaves it waiting for ever.
+HANG_SECONDS = 60.0
 
 
 def smoke(clone_dir: str, run_config: str, device: str, timeout: float) -> Dict[str, Any]:
@@ -28,6 +31,7 @@ def smoke(clone_dir: str, run_config: str, device: str, timeout: float) -> Dict[
         env=child_environment(JOBGEN_PARENT=str(os.getpid())),
         timeout=timeout,
         quiet=True,
+        guard=job_guard(HANG_SECONDS),
     )
     if not all(math.isfinite(loss) for loss in found["losses"]):
         raise StageError(

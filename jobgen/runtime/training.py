@@ -1,20 +1,19 @@
 """The `train` stage: tools/train.py, watched, logged, and gone on with where it stopped."""
 
 import json
-import math
 import os
 import shutil
-import time
 from typing import Any, Dict, List, Optional
 
 from jobgen.runtime.checkpoints import (
+    EPOCH_FILE,
     Checkpoint,
     find_weights,
     keep_best_before_resume,
-    mark_best,
     newest_checkpoint,
-    score,
 )
+from jobgen.runtime.cures import ReaderCures, halve_batch
+from jobgen.runtime.guard import job_guard
 from jobgen.runtime.outcome import (
     StageError,
     count_text,
@@ -33,10 +32,9 @@ from jobgen.runtime.processes import (
     python_command,
     run_logged,
 )
-from jobgen.runtime.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
+from jobgen.runtime.trainwatch import TrainWatch, best_text
 
-NAN_STEPS = 3
-SHOW_EVERY = 10.0
+HALVED_FILE = "batch_halved"
 # What PaddleDetection only logs, and a reader of the result should know.
 SIGN_NOTES = (
     ("empty_eval", "PaddleDetection logged %d time(s) that an evaluation found nothing at all"),
@@ -46,159 +44,6 @@ SIGN_NOTES = (
         "%d pretrained weights do not fit this model and start anew, as a class head does",
     ),
 )
-
-
-class TrainWatch:
-    """Reads the training log as it is written: curves, best mAP, and what must stop the run."""
-
-    def __init__(
-        self, csv_path: str, save_dir: str, epochs: int, first_epoch: int, best: Dict[str, Any]
-    ) -> None:
-        self.csv_path = csv_path
-        self.save_dir = save_dir
-        self.epochs = epochs
-        self.first_epoch = first_epoch
-        self.best = best
-        # PaddleDetection's own best, which it forgets at a resume.
-        self.best_of_attempt: Dict[str, Any] = {}
-        # An evaluation whose weights are about to be saved as best_model.
-        self.pending: Dict[str, Any] = {}
-        self.last_step: Dict[str, Any] = {}
-        self.evaluation: Dict[str, float] = {}
-        self.steps_seen = 0
-        self.not_finite = 0
-        self.signs: Dict[str, int] = {}
-        self.shown_at = 0.0
-        self._start_csv()
-
-    def _start_csv(self) -> None:
-        rows = [",".join(METRIC_COLUMNS) + "\n"]
-        for values in read_metrics(self.csv_path):
-            if values["epoch"] < self.first_epoch:
-                rows.append(metrics_row(values))
-        write_text_atomically(self.csv_path, "".join(rows))
-
-    def _append(self, values: Dict[str, Any]) -> None:
-        with open(self.csv_path, "a", encoding="utf-8", newline="\n") as stream:
-            stream.write(metrics_row(values))
-
-    def line(self, text: str) -> None:
-        """One line of the log. Raises StageError where going on is of no use."""
-        said = parse_train_line(text)
-        if said is None:
-            return
-        if said["kind"] == "step":
-            self._step(said)
-        elif said["kind"] == "metric":
-            self._metric(said["name"], said["value"])
-        elif said["kind"] == "loaded":
-            outcome().event("loaded", valid=said["valid"], invalid=said["invalid"])
-        else:
-            self.signs[said["kind"]] = self.signs.get(said["kind"], 0) + 1
-            if said["kind"] == "checkpoint" and self.pending:
-                mark_best(self.save_dir, self.pending)
-                self.pending = {}
-            if said["kind"] == "too_small":
-                raise StageError(
-                    "the training set has fewer images than one batch, so nothing would be trained",
-                    "Set train.batch_size in job.yaml to a smaller number, and build again.",
-                    cause="data",
-                )
-
-    def _step(self, said: Dict[str, Any]) -> None:
-        self.steps_seen += 1
-        self.pending = {}
-        self.last_step = said
-        self._append(dict(said["meters"], **said))
-        loss = said["meters"].get("loss", 0.0)
-        self.not_finite = 0 if math.isfinite(loss) else self.not_finite + 1
-        if self.not_finite >= NAN_STEPS:
-            raise StageError(
-                "the loss is %s since epoch %d" % (loss, said["epoch"] + 1),
-                "Lower train.base_lr, or look for boxes of no or tiny size in the data.",
-                cause="nan",
-            )
-        outcome().event(
-            "step",
-            epoch=said["epoch"],
-            epochs=self.epochs,
-            step=said["step"],
-            steps=said["steps"],
-            loss=loss if math.isfinite(loss) else str(loss),
-            learning_rate=said["learning_rate"],
-            ips=said["ips"],
-            eta=said["eta"],
-            best=self.best.get("mAP50"),
-        )
-        if time.monotonic() - self.shown_at >= SHOW_EVERY:
-            self.shown_at = time.monotonic()
-            print(step_text(said, self.epochs, self.best), flush=True)
-
-    def _metric(self, name: str, value: float) -> None:
-        self.evaluation[name] = value
-        if name != "mAP_large" and not (name == "mAP50" and "mAP" not in self.evaluation):
-            return
-        self.evaluated()
-
-    def evaluated(self) -> None:
-        """An evaluation is complete: keep it, and see whether it is the best."""
-        epoch = self.last_step.get("epoch", self.first_epoch)
-        values = dict(self.evaluation, epoch=epoch)
-        self.evaluation = {}
-        self._append(values)
-        if score(values) >= score(self.best_of_attempt):
-            self.best_of_attempt = values
-            self.pending = values
-        if score(values) >= score(self.best):
-            self.best.clear()
-            self.best.update(values)
-        run = outcome()
-        run.data["metrics"]["best"] = dict(self.best)
-        run.data["metrics"]["last"] = values
-        run.save()
-        run.event("evaluated", **values)
-        print(
-            "%-10sepoch %d: mAP %.3f, mAP@0.5 %.3f"
-            % ("", epoch + 1, values.get("mAP", -1.0), values["mAP50"]),
-            flush=True,
-        )
-
-
-def step_text(said: Dict[str, Any], epochs: int, best: Dict[str, Any]) -> str:
-    """A step of the training as one line for people."""
-    text = "%-10sepoch %d/%d  step %d/%d  loss %.3f  lr %.4g  %.1f img/s  %s left" % (
-        "",
-        said["epoch"] + 1,
-        epochs,
-        said["step"] + 1,
-        said["steps"],
-        said["meters"].get("loss", float("nan")),
-        said["learning_rate"],
-        said["ips"],
-        said["eta"],
-    )
-    return text + best_text(best)
-
-
-def read_metrics(path: str) -> List[Dict[str, Any]]:
-    """The rows of a metrics.csv as numbers; an unreadable row, as a kill leaves it, is dropped."""
-    rows = []
-    try:
-        with open(path, encoding="utf-8") as stream:
-            lines = stream.read().splitlines()[1:]
-    except OSError:
-        return []
-    for line in lines:
-        cells = line.split(",")
-        if len(cells) != len(METRIC_COLUMNS):
-            continue
-        try:
-            values = {k: float(v) for k, v in zip(METRIC_COLUMNS, cells) if v}
-        except ValueError:
-            continue
-        if "epoch" in values:
-            rows.append(values)
-    return rows
 
 
 def train_command(
@@ -255,33 +100,78 @@ def train(
     clone_dir: str,
     run_config: str,
     save_dir: str,
-    epochs: int,
+    values: Dict[str, Any],
     device: str,
     gpus: int,
     amp: bool,
+    on_oom: str = "stop",
+    patience: float = 1800.0,
 ) -> None:
-    """Train, or go on training, until `epochs` epochs are done.
+    """Train, or go on training, until all epochs of `values` are done.
 
-    Raises StageError when the training ends otherwise; its checkpoints stay.
+    What can be cured is cured once and recorded: a reader that dies gets no shared
+    memory, then fewer processes, then none; with `on_oom` "halve" a batch that does not
+    fit the card is halved. Raises StageError when the training ends otherwise; its
+    checkpoints stay.
     """
-    if _finished_before(save_dir, epochs):
+    if _finished_before(save_dir, values["epochs"]):
         return
-    run = outcome()
+    if os.path.exists(os.path.join(save_dir, HALVED_FILE)):
+        values = halve_batch(run_config, values, "an earlier attempt ran out of memory")
+    cures = ReaderCures(values["worker_num"])
+    while True:
+        try:
+            _attempt(clone_dir, run_config, save_dir, values, device, gpus, amp, patience)
+            return
+        except StageError as error:
+            halves = error.cause == "memory" and on_oom == "halve" and values["batch_size"] > 1
+            halves = halves and not os.path.exists(os.path.join(save_dir, HALVED_FILE))
+            if halves and newest_checkpoint(save_dir) is None:
+                write_text_atomically(os.path.join(save_dir, HALVED_FILE), "1\n")
+                values = halve_batch(run_config, values, error.message)
+                continue
+            if error.cause != "reader" or not cures.next(run_config, error.message):
+                raise
+
+
+def _attempt(
+    clone_dir: str,
+    run_config: str,
+    save_dir: str,
+    values: Dict[str, Any],
+    device: str,
+    gpus: int,
+    amp: bool,
+    patience: float,
+) -> None:
+    """One process of training, from the newest whole checkpoint to the end."""
+    run, epochs = outcome(), values["epochs"]
     start = newest_checkpoint(save_dir)
     best = _resume(start, save_dir) if start else {}
     first_epoch = start.epochs if start else 0
-    watch = TrainWatch(run.path("metrics.csv"), save_dir, epochs, first_epoch, best)
+    guard = job_guard(patience)
+    watch = TrainWatch(run.path("metrics.csv"), save_dir, epochs, first_epoch, best, guard)
     argv = train_command(clone_dir, run_config, device, gpus, amp, start and start.prefix)
     log = run.log_path("train")
     environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
     try:
-        finished = run_logged(argv, log, cwd=clone_dir, env=environment, on_line=watch.line)
+        finished = run_logged(
+            argv, log, cwd=clone_dir, env=environment, on_line=watch.line, guard=guard
+        )
     except StageError as error:
         error.log = log
+        if error.cause == "nan":
+            put_aside_from(save_dir, watch.first_bad_epoch)
+        if error.cause == "stall" and watch.signs.get("reader"):
+            error.cause = "reader"
+            error.message = "the data reader failed (%s), and training hung" % last_words(
+                error.tail
+            )
         raise
-    run.data["metrics"]["train_seconds"] = round(finished.seconds, 1)
+    seconds = run.data["metrics"].get("train_seconds", 0.0) + finished.seconds
+    run.data["metrics"]["train_seconds"] = round(seconds, 1)
     if finished.exit_status != 0:
-        raise _died(finished, log, save_dir)
+        raise _died(finished, log, save_dir, bool(watch.signs.get("reader")))
     if watch.steps_seen == 0:
         raise StageError(
             "the training ended without a single logged step",
@@ -298,11 +188,14 @@ def train(
     summary("%s in %s%s" % (done, duration_text(finished.seconds), best_text(best)))
 
 
-def best_text(best: Dict[str, Any]) -> str:
-    """The best evaluation as the end of a line; empty where there is none."""
-    if not best:
-        return ""
-    return ", best mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1)
+def put_aside_from(save_dir: str, epoch: int) -> None:
+    """Checkpoints of `epoch` (from 0) and later hold weights that are no numbers any more."""
+    for place, _, names in os.walk(save_dir):
+        for name in names:
+            stem, _, part = name.partition(".")
+            if EPOCH_FILE.fullmatch(stem + ".pdparams") and int(stem) >= epoch:
+                goal = os.path.join(place, "not-finite-%s.%s" % (stem, part))
+                os.replace(os.path.join(place, name), goal)
 
 
 def _resume(start: Checkpoint, save_dir: str) -> Dict[str, Any]:
@@ -329,7 +222,7 @@ def _finished_before(save_dir: str, epochs: int) -> bool:
     return True
 
 
-def _died(finished: Finished, log: str, save_dir: str) -> StageError:
+def _died(finished: Finished, log: str, save_dir: str, reader: bool) -> StageError:
     """The training process ended on its own: say how, and where to go on."""
     last = newest_checkpoint(save_dir)
     remedy = "No checkpoint was written yet; run again to start anew."
@@ -349,6 +242,14 @@ def _died(finished: Finished, log: str, save_dir: str) -> StageError:
         cause = "memory"
         text += ": the GPU's memory did not suffice"
         remedy += " Set train.batch_size in job.yaml to a smaller number first."
+    elif "no space left on device" in joined.lower():
+        cause = "disk"
+        text += ": the disk is full"
+        remedy += " Free some space first; a larger snapshot_epoch keeps fewer checkpoints."
+    elif reader:
+        cause = "reader"
+        text += ": %s" % words
+        remedy += " jobgen check --deep looks for images that can't be read."
     elif finished.exit_status > 0:
         text += ": %s" % words
     return StageError(

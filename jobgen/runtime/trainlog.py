@@ -18,6 +18,10 @@ COCO_LINE = re.compile(
 VOC_LINE = re.compile(r"mAP\((?P<iou>[\d.]+), \w+\) = (?P<value>[\d.]+)%")
 LOADED_LINE = re.compile(r"Load \[(?P<valid>\d+) samples valid, (?P<invalid>\d+) samples invalid\]")
 SIGNS = (
+    ("reader", "data reader raises an exception"),
+    ("reader", "DataLoader worker"),
+    ("reader", "insufficient shared memory"),
+    ("reader", "Exception in thread"),
     ("too_small", "Samples in dataset are less than batch_size"),
     ("checkpoint", "Save checkpoint:"),
     ("resumed", "Finish resuming model weights:"),

@@ -30,6 +30,7 @@ HARMLESS = (
     "copyreg _reconstructor",
     "__builtin__ object",
     "builtins object",
+    "builtins tuple",
 )
 REFUSED_OPCODES = frozenset(
     ("POP", "POP_MARK", "DUP", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID")

@@ -9,7 +9,9 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from jobgen.runtime import outcome as outcome_module
+from jobgen.runtime import processes
 from jobgen.runtime.outcome import Outcome, begin
+from tests.runtime.standin import Bench
 
 CHILDREN = Path(outcome_module.__file__).parent / "children"
 
@@ -32,6 +34,14 @@ def run(tmp_path: Path) -> Outcome:
     record = begin(str(tmp_path / "output"), name="test")
     record.start("test")
     return record
+
+
+@pytest.fixture
+def bench(tmp_path: Path, run: Outcome, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Training with the stand-in for PaddleDetection."""
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in CHILDREN.glob("*.py")}
+    monkeypatch.setattr(processes, "CHILD_SCRIPTS", scripts)
+    return Bench(tmp_path)
 
 
 def read_json(path: Any) -> Dict[str, Any]:

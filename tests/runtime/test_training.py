@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jobgen.runtime import processes
 from jobgen.runtime.checkpoints import (
     checkpoint_is_whole,
     find_weights,
@@ -20,88 +19,12 @@ from jobgen.runtime.collect import collect, loss_trend, verdict
 from jobgen.runtime.outcome import Outcome, StageError, begin
 from jobgen.runtime.training import (
     claim_save_dir,
-    read_metrics,
-    train,
     train_command,
     training_identity,
 )
+from jobgen.runtime.trainwatch import read_metrics
 from tests.runtime.conftest import CHILDREN, events
-
-TOOL = """
-import os, pickle, signal, sys, json
-settings = json.load(open(sys.argv[sys.argv.index("-c") + 1]))
-save = os.path.join(settings["save_dir"], "model.run")
-os.makedirs(save, exist_ok=True)
-first = 0
-if "-r" in sys.argv:
-    first = pickle.load(open(sys.argv[sys.argv.index("-r") + 1] + ".pdopt", "rb"))["last_epoch"]
-
-def keep(name, epoch):
-    for part in ("pdparams", "pdema"):
-        pickle.dump({"w": epoch}, open(os.path.join(save, name + "." + part), "wb"))
-    # As Paddle's own: it imports builtins.tuple among its first opcodes.
-    optimizer = {"kind": tuple, "last_epoch": epoch + 1, "moments": b"m" * 5000}
-    pickle.dump(optimizer, open(os.path.join(save, name + ".pdopt"), "wb"))
-
-best = -1
-print("Warning: noise")
-for epoch in range(first, settings["epochs"]):
-    for step in range(2):
-        loss = settings["losses"][epoch] if settings["losses"] else 4.0 - epoch * 0.5 - step * 0.1
-        print("[11/22 22:22:48] ppdet.engine INFO: Epoch: [%d] [ %d/2] learning_rate: 0.001750 "
-              "loss_vfl: 1.0 loss_bbox: 1.0 loss_dfl: 1.0 loss: %s eta: 0:09:09 batch_cost: 2.0 "
-              "data_cost: 0.1 ips: 3.9 images/s" % (epoch, step, loss), flush=True)
-    if epoch == settings["die_in"]:
-        os.kill(os.getpid(), settings["signal"])
-    if epoch == settings["raise_in"]:
-        raise MemoryError("Out of memory error on GPU 0")
-    last = epoch == settings["epochs"] - 1
-    keep("model_final" if last else str(epoch), epoch)
-    print("[1] ppdet.utils.checkpoint INFO: Save checkpoint: x", flush=True)
-    score = settings["scores"][epoch]
-    for name, iou in (("0.50:0.95", score / 2), ("0.50     ", score), ("0.75     ", 0)):
-        print(" Average Precision  (AP) @[ IoU=%s | area=   all | maxDets=100 ] = %.3f" % (name, iou))
-    for area in (" small", "medium", " large"):
-        print(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=%s | maxDets=100 ] = 0.1" % area)
-    if score >= best:
-        best = score
-        keep("best_model", epoch)
-        print("[1] ppdet.utils.checkpoint INFO: Save checkpoint: x", flush=True)
-"""
-
-
-class Bench:
-    """A clone whose tools/train.py is the stand-in, and a config it reads."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.save_dir = folder / "output" / "checkpoints"
-        (folder / "clone" / "tools").mkdir(parents=True)
-        (folder / "clone" / "tools" / "train.py").write_text(TOOL)
-        self.settings = {
-            "save_dir": str(self.save_dir),
-            "epochs": 3,
-            "losses": [],
-            "die_in": -1,
-            "signal": 9,
-            "raise_in": -1,
-            "scores": [0.1, 0.4, 0.3],
-        }  # type: dict
-
-    def train(self, **changes: Any) -> None:
-        import json
-
-        config = self.folder / "run.json"
-        config.write_text(json.dumps(dict(self.settings, **changes)))
-        epochs = changes.get("epochs", self.settings["epochs"])
-        train(str(self.folder / "clone"), str(config), str(self.save_dir), epochs, "cpu", 1, False)
-
-
-@pytest.fixture
-def bench(tmp_path: Path, run: Outcome, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    scripts = {p.name: p.read_text() for p in CHILDREN.glob("*.py")}
-    monkeypatch.setattr(processes, "CHILD_SCRIPTS", scripts)
-    return Bench(tmp_path)
+from tests.runtime.standin import Bench
 
 
 def rows(run: Outcome) -> list:
@@ -203,7 +126,7 @@ def test_out_of_memory_on_the_card(bench: Bench) -> None:
 
 
 def test_nan_stops_the_training(bench: Bench) -> None:
-    with pytest.raises(StageError, match="the loss is nan since epoch 3") as caught:
+    with pytest.raises(StageError, match="the loss is nan since epoch 2") as caught:
         bench.train(losses=[3.0, "nan", "nan"])
     assert caught.value.cause == "nan"
     assert find_weights(str(bench.save_dir), "0")

@@ -1,0 +1,380 @@
+"""The report of one run, or of several side by side: one HTML page that needs nothing else.
+
+There is no script in it: the page's own policy forbids every request and every
+script, and all that is shown is escaped.
+"""
+
+import base64
+import os
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from jobgen.runtime.charts import chart, curve, data_share, escaped, median
+from jobgen.runtime.outcome import duration_text, outcome, write_text_atomically
+from jobgen.runtime.trainwatch import read_metrics
+
+LOG_LINES = 30
+MOST_PICTURES = 12
+MOST_PICTURE_BYTES = 400000
+STATUS_TEXT = {
+    "ok": "Trained: the loss fell, and the model finds objects.",
+    "ok-smoke": "A smoke run: everything works, nothing was learned.",
+    "untrained": "It came to its end, but the model has learned nothing.",
+    "failed": "It failed.",
+    "timeout": "Its time was up; what it had by then is kept.",
+    "interrupted": "It was stopped from outside, or the machine went down.",
+    "running": "It is at work.",
+}
+ZH = {
+    "Trained: the loss fell, and the model finds objects.": "训练成功：损失下降，模型能检出目标。",
+    "A smoke run: everything works, nothing was learned.": "试运行：一切正常，但没有学到东西。",
+    "It came to its end, but the model has learned nothing.": "运行结束，但模型什么也没学到。",
+    "It failed.": "运行失败。",
+    "Its time was up; what it had by then is kept.": "到时限而停止，已有结果保留。",
+    "It was stopped from outside, or the machine went down.": "被外部终止，或机器停机。",
+    "It is at work.": "正在运行。",
+    "What to do": "怎么办",
+    "Curves": "曲线",
+    "Loss": "损失",
+    "Learning rate": "学习率",
+    "Images per second": "每秒图片数",
+    "Share of waiting for data": "等待数据的比例",
+    "epoch": "epoch",
+    "Average precision by class": "各类别 AP",
+    "class": "类别",
+    "Predictions": "预测",
+    "Stages": "阶段",
+    "stage": "阶段",
+    "status": "状态",
+    "time": "用时",
+    "what it did": "内容",
+    "Plan": "参数",
+    "value": "值",
+    "origin": "来源",
+    "What this machine or a parameter changed": "本机或参数引起的调整",
+    "planned": "计划",
+    "used": "实际",
+    "why": "原因",
+    "Notes": "说明",
+    "Machine": "机器",
+    "Artefacts": "产物",
+    "file": "文件",
+    "bytes": "字节",
+    "Logs, their last lines": "日志末尾",
+    "best mAP@0.5": "最佳 mAP@0.5",
+    "best mAP": "最佳 mAP",
+    "loss, first and last fifth": "损失（前五分之一与后五分之一）",
+    "training": "训练用时",
+    "images per second": "每秒图片数",
+    "waiting for data": "等待数据",
+    "most memory of a process": "单进程最大内存",
+    "run": "运行",
+    "Runs side by side": "多次运行对比",
+    "epochs": "epoch 数",
+    "batch size": "batch size",
+    "Earlier attempts": "之前的尝试",
+}
+STYLE = """
+:root { --bg: #fff; --fg: #1c2330; --dim: #667085; --line: #d8dde6; --card: #f6f7f9;
+  --good: #18794e; --bad: #b42318; --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #9333ea;
+  --c4: #dc2626; --c5: #0891b2 }
+@media (prefers-color-scheme: dark) { :root { --bg: #12161d; --fg: #e6e9ef; --dim: #98a2b3;
+  --line: #2e3643; --card: #1a202a; --good: #4ade80; --bad: #f97066; --c0: #7aa2ff; --c1: #f5b04c;
+  --c2: #4fd1a1; --c3: #c59bff; --c4: #ff8a80; --c5: #5fd3e8 } }
+* { box-sizing: border-box }
+body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--bg); color: var(--fg);
+  font: 15px/1.5 system-ui, "Noto Sans SC", "PingFang SC", "Microsoft YaHei", sans-serif }
+h1 { font-size: 1.4rem; margin: .2rem 0 }
+h2 { font-size: 1.1rem; margin: 1.6rem 0 .5rem }
+p { overflow-wrap: anywhere }
+.verdict { border-left: .4rem solid var(--bad); background: var(--card); padding: .7rem 1rem }
+.verdict.good { border-color: var(--good) }
+.status { font-weight: 700; color: var(--bad) }
+.good .status { color: var(--good) }
+.figures { display: flex; flex-wrap: wrap; gap: .6rem; margin: .8rem 0 }
+.figures div { background: var(--card); padding: .4rem .8rem }
+.figures b { display: block; font-size: 1.15rem }
+.dim { color: var(--dim) }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; width: 100% }
+td, th { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; overflow-wrap: anywhere; min-width: 4rem }
+th { color: var(--dim); font-weight: 600 }
+pre { background: var(--card); padding: .6rem; overflow-x: auto; font-size: .8rem }
+.charts { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)) }
+figure { margin: 0 }
+figcaption { font-weight: 600 }
+svg { width: 100%; height: auto; display: block }
+svg text { fill: var(--dim); font-size: 12px }
+svg line { stroke: var(--line) }
+svg path { fill: none; stroke-width: 1.8 }
+.k0 { stroke: var(--c0) } .k1 { stroke: var(--c1) } .k2 { stroke: var(--c2) }
+.k3 { stroke: var(--c3) } .k4 { stroke: var(--c4) } .k5 { stroke: var(--c5) }
+i { font-style: normal; margin-right: .6rem }
+i.k0 { color: var(--c0) } i.k1 { color: var(--c1) } i.k2 { color: var(--c2) }
+i.k3 { color: var(--c3) } i.k4 { color: var(--c4) } i.k5 { color: var(--c5) }
+.pictures { display: grid; gap: .6rem;
+  grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)) }
+.pictures img { width: 100% }
+"""
+
+
+class RunRecord(NamedTuple):
+    """What a page shows of a run: its result, the rows of metrics.csv, and where its files are."""
+
+    title: str
+    result: Dict[str, Any]
+    rows: List[Dict[str, Any]]
+    folder: str
+
+
+def read_run(folder: str, result: Dict[str, Any]) -> RunRecord:
+    title = str(result.get("name") or os.path.basename(folder))
+    return RunRecord(title, result, read_metrics(os.path.join(folder, "metrics.csv")), folder)
+
+
+def write_report(language: str) -> None:
+    """The page of the running job, beside its result."""
+    run = outcome()
+    text = report_page([read_run(run.folder, run.data)], language)
+    write_text_atomically(run.path("report.html"), text)
+
+
+def report_page(runs: List[RunRecord], language: str = "en") -> str:
+    """The whole page. Several runs: a table and their curves over one another, then each."""
+    page = _Page(language)
+    title = " · ".join(run.title for run in runs)
+    body = page.comparison(runs) if len(runs) > 1 else ""
+    body += "".join(page.run(run) for run in runs)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    return (
+        '<!doctype html>\n<html lang="%s"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" content="%s">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        "<title>%s</title><style>%s</style></head>\n<body>\n%s</body></html>\n"
+    ) % ("zh-CN" if language == "zh" else "en", policy, escaped(title), STYLE, body)
+
+
+def charts(runs: List[RunRecord], say: Any) -> str:
+    """All figures of the runs, with one curve a run where there are several."""
+    x_title = say("epoch")
+
+    def of(title: str, columns: List[Tuple[str, str]]) -> str:
+        series = []
+        for run in runs:
+            for name, column in columns:
+                points = data_share(run.rows) if column == "wait" else curve(run.rows, column)
+                label = run.title if len(runs) > 1 and len(columns) == 1 else name
+                if len(runs) > 1 and len(columns) > 1:
+                    label = "%s %s" % (run.title, name)
+                series.append((label, points))
+        return chart(title, series, x_title)
+
+    found = of(say("Loss"), [("loss", "loss")])
+    found += of("mAP", [("mAP@0.5", "mAP50"), ("mAP", "mAP")])
+    found += of(say("Learning rate"), [("learning rate", "learning_rate")])
+    found += of(say("Images per second"), [("images/s", "ips")])
+    found += of(say("Share of waiting for data"), [("data_cost / batch_cost", "wait")])
+    return found
+
+
+class _Page:
+    """The parts of the page in one language."""
+
+    def __init__(self, language: str) -> None:
+        self.words = ZH if language == "zh" else {}
+
+    def say(self, text: str) -> str:
+        return self.words.get(text, text)
+
+    def head(self, text: str) -> str:
+        return "<h2>%s</h2>\n" % escaped(self.say(text))
+
+    def table(self, head: List[str], rows: List[List[Any]]) -> str:
+        cells = "".join("<th>%s</th>" % escaped(self.say(name)) for name in head)
+        lines = "".join(
+            "<tr>%s</tr>\n" % "".join("<td>%s</td>" % escaped(cell) for cell in row) for row in rows
+        )
+        return '<div class="wide"><table><tr>%s</tr>\n%s</table></div>\n' % (cells, lines)
+
+    def section(self, title: str, head: List[str], rows: List[List[Any]]) -> str:
+        return self.head(title) + self.table(head, rows) if rows else ""
+
+    def comparison(self, runs: List[RunRecord]) -> str:
+        rows = []
+        for run in runs:
+            figures = dict(self.figures(run))
+            plan = run.result.get("plan") or {}
+            rows.append(
+                [run.title, run.result.get("status", "")]
+                + [figures.get(name, "") for name in ("best mAP@0.5", "best mAP", "training")]
+                + [plan.get("epochs", ""), plan.get("batch_size", ""), plan.get("base_lr", "")]
+            )
+        head = ["run", "status", "best mAP@0.5", "best mAP", "training", "epochs", "batch size"]
+        text = "<h1>%s</h1>\n" % escaped(self.say("Runs side by side"))
+        text += self.table([*head, "base_lr"], rows)
+        return text + '<div class="charts">%s</div>\n' % charts(runs, self.say)
+
+    def run(self, run: RunRecord) -> str:
+        return "".join(
+            (
+                self.verdict(run),
+                self.picture_figures(run),
+                self.curves(run),
+                self.classes(run),
+                self.pictures(run),
+                self.facts(run),
+                self.logs(run),
+            )
+        )
+
+    def verdict(self, run: RunRecord) -> str:
+        result = run.result
+        status = str(result.get("status", ""))
+        good = " good" if status.startswith("ok") else ""
+        text = "<h1>%s</h1>\n" % escaped(run.title)
+        text += '<div class="verdict%s"><span class="status">%s</span> ' % (good, escaped(status))
+        text += escaped(self.say(STATUS_TEXT.get(status, "")))
+        failure = result.get("failure")
+        if failure:
+            text += "<p><b>%s</b>: %s</p>" % (
+                escaped(failure["stage"]),
+                escaped(failure["message"]),
+            )
+            if failure.get("remedy"):
+                what = escaped(self.say("What to do"))
+                text += "<p><b>%s</b>: %s</p>" % (what, escaped(failure["remedy"]))
+            if failure.get("tail"):
+                text += "<pre>%s</pre>" % escaped("\n".join(failure["tail"]))
+        return text + "</div>\n"
+
+    def figures(self, run: RunRecord) -> List[Tuple[str, str]]:
+        """What is said in large print: names (in English) and values."""
+        metrics = run.result.get("metrics") or {}
+        best, trend = metrics.get("best") or {}, metrics.get("loss") or {}
+        found = []
+        if "mAP50" in best:
+            text = "%.3f (epoch %d)" % (best["mAP50"], int(best.get("epoch", 0)) + 1)
+            found.append(("best mAP@0.5", text))
+        if "mAP" in best:
+            found.append(("best mAP", "%.3f" % best["mAP"]))
+        if trend:
+            found.append(
+                ("loss, first and last fifth", "%.3f → %.3f" % (trend["first"], trend["last"]))
+            )
+        if metrics.get("train_seconds"):
+            found.append(("training", duration_text(metrics["train_seconds"])))
+        speed = median([y for _, y in curve(run.rows, "ips")])
+        if speed is not None:
+            found.append(("images per second", "%.1f" % speed))
+        wait = median([y for _, y in data_share(run.rows)])
+        if wait is not None:
+            found.append(("waiting for data", "%.0f %%" % (100 * wait)))
+        if run.result.get("memory_peak"):
+            gigabytes = run.result["memory_peak"] / 2.0**30
+            found.append(("most memory of a process", "%.1f GB" % gigabytes))
+        return found
+
+    def picture_figures(self, run: RunRecord) -> str:
+        cells = "".join(
+            '<div><b>%s</b><span class="dim">%s</span></div>'
+            % (escaped(value), escaped(self.say(name)))
+            for name, value in self.figures(run)
+        )
+        return '<div class="figures">%s</div>\n' % cells if cells else ""
+
+    def curves(self, run: RunRecord) -> str:
+        figures = charts([run], self.say)
+        return (
+            '%s<div class="charts">%s</div>\n' % (self.head("Curves"), figures) if figures else ""
+        )
+
+    def classes(self, run: RunRecord) -> str:
+        by_class = (run.result.get("metrics") or {}).get("per_class") or []
+        rows = [[row["class"], "%.3f" % row["AP"], "%.3f" % row["AP50"]] for row in by_class]
+        return self.section("Average precision by class", ["class", "AP", "AP@0.5"], rows)
+
+    def pictures(self, run: RunRecord) -> str:
+        folder = os.path.join(run.folder, "predictions")
+        found = []
+        for place, folders, names in os.walk(folder):
+            folders.sort()
+            for name in sorted(names):
+                path = os.path.join(place, name)
+                kind = {".png": "png", ".jpg": "jpeg"}.get(os.path.splitext(name)[1].lower())
+                if kind and os.path.getsize(path) <= MOST_PICTURE_BYTES:
+                    found.append((path, kind))
+        if not found:
+            return ""
+        text = self.head("Predictions") + '<div class="pictures">'
+        for path, kind in found[:MOST_PICTURES]:
+            with open(path, "rb") as stream:
+                data = base64.b64encode(stream.read()).decode("ascii")
+            name = escaped(os.path.relpath(path, folder))
+            text += '<figure><img alt="%s" src="data:image/%s;base64,%s">' % (name, kind, data)
+            text += '<div class="dim">%s</div></figure>' % name
+        return text + "</div>\n"
+
+    def facts(self, run: RunRecord) -> str:
+        result = run.result
+        stages = [
+            [row["name"], row["status"], duration_text(row["seconds"]), row["text"]]
+            for row in result.get("stages") or []
+        ]
+        origins = result.get("origins") or {}
+        plan = [
+            [key, value, origins.get(key, "")] for key, value in (result.get("plan") or {}).items()
+        ]
+        adjusted = [
+            [row["what"], row["planned"], row["used"], row["why"]]
+            for row in result.get("adjustments") or []
+        ]
+        notes = [[row["stage"] or "", row["text"]] for row in result.get("notes") or []]
+        attempts = [
+            [row["started"], row["status"], row["stage"] or "", row["message"] or ""]
+            for row in result.get("attempts") or []
+        ]
+        machine = [
+            [key, value]
+            for part in ("machine", "versions", "source")
+            for key, value in (result.get(part) or {}).items()
+        ]
+        artefacts = [
+            [row["path"], "{:,}".format(row["bytes"]), row["sha256"]]
+            for row in result.get("artefacts") or []
+        ]
+        return (
+            self.section("Stages", ["stage", "status", "time", "what it did"], stages)
+            + self.section("Notes", ["stage", ""], notes)
+            + self.section(
+                "What this machine or a parameter changed", ["", "planned", "used", "why"], adjusted
+            )
+            + self.section("Earlier attempts", ["time", "status", "stage", ""], attempts)
+            + self.section("Plan", ["", "value", "origin"], plan)
+            + self.section("Machine", ["", "value"], machine)
+            + self.section("Artefacts", ["file", "bytes", "SHA-256"], artefacts)
+        )
+
+    def logs(self, run: RunRecord) -> str:
+        folder = os.path.join(run.folder, "logs")
+        text = ""
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            tail = "\n".join(last_lines(os.path.join(folder, name), LOG_LINES))
+            if tail:
+                text += "<details><summary>%s</summary><pre>%s</pre></details>\n" % (
+                    escaped(name),
+                    escaped(tail),
+                )
+        return self.head("Logs, their last lines") + text if text else ""
+
+
+def last_lines(path: str, count: int) -> List[str]:
+    """The last lines of a file, of whatever size; none where it can't be read."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, os.path.getsize(path) - 400 * count))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return text.splitlines()[-count:]

@@ -1,0 +1,137 @@
+"""RESUME_FROM: go on from the downloaded output of an earlier job, a folder or a zip."""
+
+import json
+import os
+import shutil
+import zipfile
+from typing import List, Optional, Tuple
+
+from jobgen.runtime.checkpoints import ASIDE, PARTS, newest_checkpoint
+from jobgen.runtime.outcome import StageError, note, outcome, write_text_atomically
+from jobgen.runtime.weights import pickle_fault
+
+IDENTITY = "identity.json"
+KEPT_ENDINGS = (*PARTS, ".pdstates", ".json")
+# A checkpoint of PicoDet has some 70 MB; a zip may claim anything.
+MOST_BYTES = 20 * 2**30
+
+
+def bring_checkpoints(resume_from: Optional[str], home: str, save_dir: str, identity: str) -> None:
+    """Put the newest whole checkpoint, the best weights and the curve of an earlier job where
+    this run goes on from them. Checkpoints of this run itself come first.
+
+    Raises StageError where there are none, or they are of another training, or unsafe.
+    """
+    if not resume_from:
+        return
+    if newest_checkpoint(save_dir) is not None:
+        note("RESUME_FROM is not used: this run has checkpoints of its own")
+        return
+    place = os.path.join(home, os.path.expanduser(resume_from))
+    if not os.path.exists(place):
+        raise _unusable("%s is not there" % place)
+    unpacked = outcome().path("resume-from")
+    try:
+        if os.path.isfile(place):
+            _unpack_checkpoints(place, unpacked)
+            place = unpacked
+        _bring(place, save_dir, identity)
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+
+
+def _unusable(text: str) -> StageError:
+    return StageError(
+        "RESUME_FROM: %s" % text,
+        "Give the output folder (or its zip) of a job built from the same files, with its "
+        "checkpoints in it; or leave RESUME_FROM empty to train from the start.",
+        cause="parameters",
+    )
+
+
+def _unpack_checkpoints(path: str, goal: str) -> None:
+    """The checkpoints' folders of a zip, and the curve beside them; everything else stays."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wanted = [entry for entry in archive.infolist() if _is_wanted(entry)]
+            if sum(entry.file_size for entry in wanted) > MOST_BYTES:
+                raise _unusable("%s is too large" % path)
+            for entry in wanted:
+                archive.extract(entry, goal)
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+        raise _unusable("%s can't be unpacked: %s" % (path, error)) from error
+
+
+def _is_wanted(entry: zipfile.ZipInfo) -> bool:
+    """Extraction drops `..` and leading slashes; links come out as plain files."""
+    name = entry.filename.replace("\\", "/")
+    if name.endswith("/metrics.csv"):
+        return True
+    return "/checkpoints" in "/" + name and name.endswith(KEPT_ENDINGS)
+
+
+def _bring(place: str, save_dir: str, identity: str) -> None:
+    chosen: Optional[str] = None
+    others: List[str] = []
+    for folder, folders, names in os.walk(place):
+        folders.sort()
+        if IDENTITY not in names:
+            continue
+        with open(os.path.join(folder, IDENTITY), encoding="utf-8") as stream:
+            theirs = stream.read().strip()
+        if theirs == identity and newest_checkpoint(folder) is not None:
+            chosen = folder
+            break
+        others.append(theirs)
+    if chosen is None:
+        if others and others[0] != identity:
+            raise _unusable(
+                "its checkpoints are of another training: %s" % _other(others[0], identity)
+            )
+        raise _unusable("no whole checkpoint was found in %s" % place)
+    newest = newest_checkpoint(chosen)
+    assert newest is not None
+    for source, relative in _files(chosen, newest.prefix):
+        fault = None if source.endswith(".json") else pickle_fault(source)
+        if fault is not None:
+            raise _unusable("%s must not be opened (%s)" % (relative, fault))
+        goal = os.path.join(save_dir, relative)
+        os.makedirs(os.path.dirname(goal), exist_ok=True)
+        shutil.copyfile(source, goal + ".tmp")
+        os.replace(goal + ".tmp", goal)
+    curve = os.path.join(os.path.dirname(chosen), "metrics.csv")
+    if os.path.isfile(curve):
+        with open(curve, encoding="utf-8") as stream:
+            write_text_atomically(outcome().path("metrics.csv"), stream.read())
+    outcome().data["resumed_from"] = os.path.basename(place)
+    note("checkpoints of an earlier job were taken over, up to epoch %d" % newest.epochs)
+
+
+def _files(folder: str, prefix: str) -> List[Tuple[str, str]]:
+    """(path, path below the folder) of what going on needs: one checkpoint and the best."""
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            stem = path[: path.rindex(".")] if "." in name else path
+            best = name.startswith("best_model.") or os.path.basename(place) == ASIDE
+            if stem == prefix or best:
+                found.append((path, os.path.relpath(path, folder)))
+    return found
+
+
+def _other(theirs: str, ours: str) -> str:
+    """The first thing in which two identities differ, in words."""
+    try:
+        there, here = json.loads(theirs), json.loads(ours)
+    except ValueError:
+        return "their identity can't be read"
+    for key in sorted(set(there) | set(here)):
+        one, other = there.get(key), here.get(key)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            inner = next(k for k in sorted(set(one) | set(other)) if one.get(k) != other.get(k))
+            return "%s is %s there, %s here" % (inner, one.get(inner), other.get(inner))
+        return "%s is %s there, %s here" % (key, one, other)
+    return "they differ"

@@ -1,0 +1,108 @@
+"""What ends a child that will not end well by itself, with real children."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobgen.runtime import guard as guard_module
+from jobgen.runtime.guard import Guard, job_guard, session_activity, session_processes
+from jobgen.runtime.outcome import Outcome, StageError, begin
+from jobgen.runtime.processes import run_logged
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+def python(code: str) -> list:
+    return [sys.executable, "-c", code]
+
+
+def ended(tmp_path: Path, code: str, guard: Guard) -> StageError:
+    with pytest.raises(StageError) as caught:
+        run_logged(python(code), str(tmp_path / "log"), guard=guard, quiet=True)
+    return caught.value
+
+
+@LINUX
+def test_a_child_that_only_waits_is_taken_for_hung(tmp_path: Path) -> None:
+    code = "import time; print('step 1', flush=True); time.sleep(60)"
+    started = time.monotonic()
+    error = ended(tmp_path, code, Guard(patience=2.0))
+    assert time.monotonic() - started < 15
+    assert error.cause == "stall"
+    assert "neither processor nor disk were used" in error.message
+    assert error.tail == ["step 1"]
+
+
+@LINUX
+def test_a_child_that_computes_without_a_word_is_left_alone(tmp_path: Path) -> None:
+    code = "import time; end = time.time() + 5\nwhile time.time() < end: pass"
+    finished = run_logged(python(code), str(tmp_path / "log"), guard=Guard(patience=1.0))
+    assert finished.exit_status == 0
+
+
+@LINUX
+def test_a_grandchild_that_computes_counts(tmp_path: Path) -> None:
+    loop = "import time; end = time.time() + 5\nwhile time.time() < end: pass"
+    code = "import subprocess, sys; subprocess.call([sys.executable, '-c', %r])" % loop
+    assert run_logged(python(code), str(tmp_path / "l"), guard=Guard(1.0)).exit_status == 0
+
+
+@LINUX
+def test_five_times_the_longest_pause_is_waited_for(tmp_path: Path) -> None:
+    code = (
+        "import time\nfor pause in (1.6, 5):\n"
+        "    print('a', flush=True); time.sleep(pause)\nprint('b')"
+    )
+    assert run_logged(python(code), str(tmp_path / "l"), guard=Guard(2.0)).exit_status == 0
+
+
+@LINUX
+def test_a_child_in_trouble_gets_less_time(tmp_path: Path) -> None:
+    guard = Guard(patience=600.0)
+    code = "import time; print('Exception in thread', flush=True); time.sleep(60)"
+    with pytest.raises(StageError, match="it hangs"):
+        run_logged(
+            python(code), str(tmp_path / "l"), guard=guard, on_line=lambda line: guard.hurry(2.0)
+        )
+
+
+def test_the_jobs_time_is_up(tmp_path: Path) -> None:
+    begin(str(tmp_path / "out"), time_limit=3.0, name="t")
+    started = time.monotonic()
+    error = ended(tmp_path, "import time; time.sleep(60)", job_guard())
+    assert 1.5 < time.monotonic() - started < 10
+    assert error.cause == "time"
+    assert "RESUME_FROM" in error.remedy
+
+
+def test_without_a_limit_there_is_no_deadline(run: Outcome) -> None:
+    assert run.deadline is None
+    assert job_guard().deadline is None
+
+
+def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_module, "LOOK_EVERY", 0.5)
+    monkeypatch.setattr(guard_module, "DISK_FLOOR", 1 << 60)
+    error = ended(tmp_path, "import time; time.sleep(60)", Guard(folder=str(tmp_path)))
+    assert error.cause == "disk"
+    assert "MB are left on the disk" in error.message
+
+
+@LINUX
+def test_a_session_is_known_by_its_leader(tmp_path: Path) -> None:
+    import subprocess
+
+    code = "import subprocess, sys; subprocess.call([sys.executable, '-c', 'input()'])"
+    child = subprocess.Popen(python(code), stdin=subprocess.PIPE, start_new_session=True)
+    deadline = time.monotonic() + 10
+    while len(session_processes(child.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert child.pid in session_processes(child.pid)
+    assert len(session_processes(child.pid)) == 2
+    found = session_activity(child.pid)
+    assert found is not None
+    assert found.seconds >= 0
+    child.communicate(b"\n")
+    assert session_processes(child.pid) == []
