@@ -56,6 +56,7 @@ class RuntimeModule:
     name: str
     source: str
     needs: tuple[str, ...]
+    defines: frozenset[str]
 
 
 @cache
@@ -67,13 +68,29 @@ def runtime_module(name: str) -> RuntimeModule:
     source = path.read_text(encoding="utf-8")
     lines = source.splitlines(keepends=True)
     needs = []
-    for node in ast.parse(source).body:
+    tree = ast.parse(source)
+    for node in tree.body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jobgen.runtime."):
             needs.append((node.module or "").rsplit(".", 1)[1])
             for number in range(node.lineno - 1, (node.end_lineno or node.lineno)):
                 lines[number] = ""
     text = re.sub(r"\n{3,}(?=\n\n)", "", "".join(lines))
-    return RuntimeModule(name, text, tuple(needs))
+    return RuntimeModule(name, text, tuple(needs), frozenset(assigned_names(tree.body)))
+
+
+def assigned_names(body: list[ast.stmt]) -> list[str]:
+    """What statements assign or define in their own name space, below `with` and `if` too."""
+    found = []
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.append(node.name)
+            continue
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found += [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+        for field in ("body", "orelse", "finalbody"):
+            found += assigned_names(getattr(node, field, []))
+    return found
 
 
 def runtime_modules(names: list[str]) -> list[RuntimeModule]:
@@ -133,16 +150,20 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
         else:
             tags = (f"stage:{name}",) if name in stages else ()
             cells.append(Cell(name, "code", source, tags))
+    taken = {name: module.name for module in _modules(pack) for name in module.defines}
     for cell in cells:
         if cell.kind == "code" and "runtime" not in cell.tags:
-            _compiles(pack, cell)
+            _compiles(pack, cell, taken)
     return cells
 
 
+def _modules(pack: Pack) -> list[RuntimeModule]:
+    return runtime_modules([name for stage in pack.stages for name in stage.runtime])
+
+
 def _runtime_cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
-    wanted = [name for stage in pack.stages for name in stage.runtime]
     cells = [Cell("runtime-text", "markdown", values["words"]["runtime"])]
-    for module in runtime_modules(wanted):
+    for module in _modules(pack):
         cells.append(Cell(f"runtime-{module.name}", "code", module.source, ("runtime",)))
     for name in dict.fromkeys(script for stage in pack.stages for script in stage.scripts):
         text = child_script(name)
@@ -153,13 +174,22 @@ def _runtime_cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
     return cells
 
 
-def _compiles(pack: Pack, cell: Cell) -> None:
+def _compiles(pack: Pack, cell: Cell, taken: dict[str, str]) -> None:
+    """A cell must be Python 3.7, and leave alone the names of the runtime above it: all cells
+    of a notebook share one name space."""
     try:
-        ast.parse(cell.source, feature_version=(3, 7))
+        tree = ast.parse(cell.source, feature_version=(3, 7))
     except SyntaxError as error:
         raise TemplateError(
             f"{pack.name}: the cell {cell.name} would be broken in line {error.lineno}: {error.msg}"
         ) from error
+    for name in assigned_names(tree.body):
+        if name in taken:
+            raise TemplateError(
+                f"{pack.name}: the cell {cell.name} sets {name}, which the runtime's "
+                f"{taken[name]} defines",
+                "Take another name.",
+            )
 
 
 def _check(bundle: Bundle) -> None:

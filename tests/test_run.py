@@ -22,7 +22,7 @@ from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.mirror import Mirror, find_mirror, mirror_address, write_git_config
 from jobgen.notebook import INJECTED_TAG, Cell, cell_source, cell_tags, notebook_text
 from jobgen.run.kernel import execute, inject, parameter_defaults
-from jobgen.run.progress import event_line, read_events
+from jobgen.run.progress import event_line, read_events, steps_done
 from jobgen.run.verdict import settle
 from jobgen.run.workspace import (
     Workspace,
@@ -110,7 +110,8 @@ def test_a_mirrors_password_is_not_shown(tmp_path: Path) -> None:
 
 def result(workspace: Workspace, status: str) -> None:
     workspace.output.mkdir(parents=True, exist_ok=True)
-    stages = [{"name": "train", "status": "running" if status == "running" else "ok"}]
+    stage = {"name": "train", "status": "running" if status == "running" else "ok"}
+    stages = [{**stage, "seconds": 1.0, "exit_status": None, "text": ""}]
     text = json.dumps({"status": status, "stages": stages, "failure": None})
     (workspace.output / "result.json").write_text(text, encoding="utf-8")
 
@@ -244,14 +245,22 @@ def test_events_become_lines(tmp_path: Path) -> None:
         "loss": 3.52,
         "learning_rate": 0.0198,
         "ips": 4.1,
-        "eta": "0:18:00",
+        "left": 1085.0,
         "best": 0.062,
+        "memory": 0.31,
+        "gpu": {"percent": 97, "memory_mib": 8192},
     }
     assert event_line(step) == (
-        "train     epoch 3/40  step 7/10  loss 3.520  lr 0.0198  4.1 img/s  0:18:00 left  "
-        "best mAP@0.5 0.062",
+        "train     epoch 3/40  step 7/10  loss 3.520  lr 0.0198  4.1 img/s  18 min 5 s left  "
+        "best mAP@0.5 0.062  memory 31 %  GPU 97 %, 8.0 GB",
         True,
     )
+    first = event_line({**step, "left": None, "best": None, "memory": 0.0, "gpu": {}})
+    assert first == (
+        "train     epoch 3/40  step 7/10  loss 3.520  lr 0.0198  4.1 img/s",
+        True,
+    )
+    assert steps_done(step) == (27, 400)
     assert event_line({"event": "pip", "stage": "install"}) is None
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"event": "a"}\nbroken\n{"event": "b"')

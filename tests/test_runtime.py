@@ -30,6 +30,8 @@ def top_level_names(source: str) -> tuple[set[str], dict[str, str]]:
             defined.add(node.name)
         elif isinstance(node, ast.Assign):
             defined |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            defined.add(node.target.id)
         elif isinstance(node, ast.Import):
             imported.update({a.asname or a.name.split(".")[0]: a.name for a in node.names})
         elif isinstance(node, ast.ImportFrom):

@@ -19,6 +19,7 @@ COMMANDS = {
     "build": "Write the three files to upload, or compare them.",
     "explain": "Show every value of a job and its origin.",
     "run": "Run a bundle's own notebook on this machine, for proof.",
+    "report": "Make a page of what a run left, or compare runs.",
     "models": "List the models of the catalogue.",
     "environments": "List AI Studio's environments.",
     "demo": "The whole way, on a small data set it makes.",

@@ -23,14 +23,7 @@ def event_line(event: dict[str, Any]) -> tuple[str, bool] | None:
     if kind == "start":
         return f"{stage:<10}...", True
     if kind == "step":
-        text = (
-            f"{stage:<10}epoch {event['epoch'] + 1}/{event['epochs']}  "
-            f"step {event['step'] + 1}/{event['steps']}  loss {_loss(event['loss'])}  "
-            f"lr {event['learning_rate']:.4g}  {event['ips']:.1f} img/s  {event['eta']} left"
-        )
-        if event.get("best") is not None:
-            text += f"  best mAP@0.5 {event['best']:.3f}"
-        return text, True
+        return f"{stage:<10}{step_words(event)}", True
     if kind == "evaluated":
         epoch, mean = event["epoch"] + 1, event.get("mAP", -1.0)
         return f"{'':<10}epoch {epoch}: mAP {mean:.3f}, mAP@0.5 {event['mAP50']:.3f}", False
@@ -47,6 +40,32 @@ def event_line(event: dict[str, Any]) -> tuple[str, bool] | None:
     if kind == "weights" and event.get("fault"):
         return f"{'':<10}weights, try {event['attempt']}: {event['fault']}", False
     return None
+
+
+def step_words(event: dict[str, Any]) -> str:
+    """A step of the training: where it is, how it goes, how long it takes, what it uses."""
+    words = [
+        f"epoch {event['epoch'] + 1}/{event['epochs']}",
+        f"step {event['step'] + 1}/{event['steps']}",
+        f"loss {_loss(event['loss'])}",
+        f"lr {event['learning_rate']:.4g}",
+        f"{event['ips']:.1f} img/s",
+    ]
+    if event.get("left") is not None:
+        words.append(f"{duration_text(event['left'])} left")
+    if event.get("best") is not None:
+        words.append(f"best mAP@0.5 {event['best']:.3f}")
+    if event.get("memory"):
+        words.append(f"memory {100 * event['memory']:.0f} %")
+    gpu = event.get("gpu") or {}
+    if gpu:
+        words.append(f"GPU {gpu['percent']} %, {gpu['memory_mib'] / 1024:.1f} GB")
+    return "  ".join(words)
+
+
+def steps_done(event: dict[str, Any]) -> tuple[int, int]:
+    """Steps behind this one, and steps of the whole training."""
+    return event["epoch"] * event["steps"] + event["step"] + 1, event["epochs"] * event["steps"]
 
 
 def _loss(value: Any) -> str:
@@ -84,15 +103,22 @@ class Progress:
         self.offset = path.stat().st_size if path.is_file() else 0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.status: Any = None
+        self.bars: Any = None
+        self.bar: Any = None
         self.quiet = 0.0
 
     def __enter__(self) -> Progress:
         if self.live:
             from rich.console import Console
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bars
 
-            self.status = Console(stderr=True).status("starting the kernel ...")
-            self.status.start()
+            # The text first: a narrow terminal cuts the bar, not the loss.
+            text = TextColumn("{task.description}", markup=False)
+            console = Console(stderr=True)
+            self.bars = Bars(text, BarColumn(16), console=console, transient=True)
+            self.bars.start()
+            self.bar = self.bars.add_task("starting the kernel ...", total=None)
         self.thread.start()
         return self
 
@@ -105,8 +131,8 @@ class Progress:
         self.stop.set()
         self.thread.join()
         self._show()
-        if self.status is not None:
-            self.status.stop()
+        if self.bars is not None:
+            self.bars.stop()
 
     def _watch(self) -> None:
         while not self.stop.wait(0.5):
@@ -121,15 +147,16 @@ class Progress:
                 continue
             text, passing = shown
             if self.live and passing:
-                self.status.update(_escaped(text))
+                self._draw(event, text)
             elif self.live:
-                self.status.console.print(text, markup=False, highlight=False, soft_wrap=True)
+                self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
             elif not passing or (event["event"] == "step" and self.quiet >= PLAIN_STEPS):
                 self.quiet = 0.0
                 self.say(text)
 
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    def _draw(self, event: dict[str, Any], text: str) -> None:
+        if event["event"] == "step":
+            done, total = steps_done(event)
+            self.bars.update(self.bar, description=text, completed=done, total=total)
+        else:
+            self.bars.update(self.bar, description=text, completed=0, total=None)

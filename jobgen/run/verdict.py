@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jobgen.files import write_atomically
 from jobgen.run.kernel import STOPPED
 from jobgen.run.workspace import Workspace
+from jobgen.runtime.outcome import process_identity
+from jobgen.runtime.report import read_run, report_page
 
 GOOD = ("ok", "ok-smoke")
 
@@ -61,22 +64,45 @@ def settle(workspace: Workspace, fault: str | None, before: dict[str, Any]) -> V
         failure = _failure("start", fault or "the notebook wrote no result")
         return Verdict("failed", {"failure": failure})
     if status == "running":
-        running = [s for s in result["stages"] if s["status"] == "running"]
-        stage = running[-1]["name"] if running else "between two stages"
-        message = f"{fault or 'the notebook ended'} while {stage} was running"
-        result["status"] = status = "interrupted" if fault in (None, STOPPED) else "failed"
-        for record in running:
-            record["status"] = status
-        result["failure"] = _failure(stage, message)
-        text = json.dumps(result, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-        write_atomically(workspace.output / "result.json", text.encode())
+        stopped = fault in (None, STOPPED)
+        result = close_result(result, "interrupted" if stopped else "failed", fault)
+        status = result["status"]
+        write_result(workspace.output, result)
     return Verdict(status, result)
+
+
+def is_alive(result: dict[str, Any]) -> bool:
+    """Whether the process that keeps this record is at work on this machine."""
+    process = result.get("process") or {}
+    return bool(process.get("started")) and process_identity(process["pid"]) == process
+
+
+def close_result(result: dict[str, Any], status: str, fault: str | None) -> dict[str, Any]:
+    """A record whose process was killed, with the verdict that it could not write."""
+    running = [s for s in result.get("stages", []) if s["status"] == "running"]
+    stage = running[-1]["name"] if running else "between two stages"
+    stages = [
+        {**record, "status": status} if record in running else record
+        for record in result.get("stages", [])
+    ]
+    message = f"{fault or 'the notebook ended'} while {stage} was running"
+    return {**result, "status": status, "stages": stages, "failure": _failure(stage, message)}
+
+
+def write_result(output: Path, result: dict[str, Any]) -> None:
+    """Replace result.json, and draw its page anew."""
+    text = json.dumps(result, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    write_atomically(output / "result.json", text.encode())
+    language = str(result.get("language", "en"))
+    page = report_page([read_run(str(output), result)], language)
+    write_atomically(output / "report.html", page.encode())
 
 
 def _failure(stage: str, message: str) -> dict[str, Any]:
     return {
         "stage": stage,
         "cause": "kernel",
+        "exit_status": None,
         "message": message,
         "remedy": "Run again: what is done is kept, and training goes on from its last whole "
         "checkpoint. The executed notebook shows the last cell.",

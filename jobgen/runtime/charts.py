@@ -7,6 +7,8 @@ from typing import Any, Dict, List, Optional, Tuple
 from jobgen.runtime.outcome import redacted
 
 MOST_POINTS = 500
+# What is larger, or no number, is not drawn.
+DRAWN = 1e12
 CHART = (640.0, 220.0)
 INSET = (48.0, 10.0, 12.0, 26.0)  # left, top, right, bottom
 Points = List[Tuple[float, float]]
@@ -63,8 +65,8 @@ def chart(title: str, series: List[Tuple[str, Points]], x_title: str) -> str:
     x_end = max(1e-9, max(x for x, _ in every))
     low, high = min(y for _, y in every), max(y for _, y in every)
     low = 0.0 if 0 < low < high / 2 else low
-    if high == low:
-        low, high = low - 0.5, high + 0.5
+    if high - low <= 1e-9 * abs(high):
+        low, high = low - max(0.5, abs(low) / 2), high + max(0.5, abs(high) / 2)
     left, top, right, bottom = INSET
     width, height = CHART[0] - left - right, CHART[1] - top - bottom
 
@@ -111,6 +113,6 @@ def chart(title: str, series: List[Tuple[str, Points]], x_title: str) -> str:
 
 def _finite(points: Points) -> Points:
     """The finite points, thinned to what a screen can show; the last one stays."""
-    found = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    found = [(x, y) for x, y in points if abs(x) < DRAWN and abs(y) < DRAWN]
     stride = -(-len(found) // MOST_POINTS) or 1
     return found[::stride] + (found[-1:] if found and (len(found) - 1) % stride else [])

@@ -143,8 +143,13 @@ def machine_facts(home: str) -> Dict[str, Any]:
     }
 
 
-def check_values(whole_numbers: List[Any], workers: Any, base_lr: Any) -> None:
+def check_values(
+    whole_numbers: List[Any], workers: Any, base_lr: Any, hours: Any, minutes: Any
+) -> None:
     """Refuse parameters that no training can use. Raises StageError."""
+    for name, value in (("TIME_LIMIT_HOURS", hours), ("STALL_MINUTES", minutes)):
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
+            raise _parameter_fault(name, value, "a number from 0")
     for name, value in zip(("GPUS", "EPOCHS", "BATCH_SIZE"), whole_numbers):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise _parameter_fault(name, value, "a whole number from 1")

@@ -279,7 +279,10 @@ def begin(folder: str, time_limit: float = 0.0, **facts: Any) -> Outcome:
         signal.signal(signal.SIGTERM, _stop)
     atexit.unregister(_close_between_stages)
     atexit.register(_close_between_stages)
-    _current[:] = [Outcome(folder, facts, time_limit)]
+    try:
+        _current[:] = [Outcome(folder, facts, time_limit)]
+    except OSError as error:
+        raise describe_os_error(error) from error
     return _current[0]
 
 
@@ -314,7 +317,9 @@ def process_identity(pid: int) -> Dict[str, Any]:
         with open("/proc/sys/kernel/random/boot_id") as stream:
             boot = stream.read().strip()
         with open("/proc/%d/stat" % pid) as stream:
-            started = int(stream.read().rpartition(")")[2].split()[19])
+            fields = stream.read().rpartition(")")[2].split()
+        # Nobody may have fetched the exit status of a process that has ended.
+        started = 0 if fields[0] in "ZX" else int(fields[19])
     except (OSError, ValueError, IndexError):
         return {"pid": pid, "boot": "", "started": 0}
     return {"pid": pid, "boot": boot, "started": started}

@@ -97,7 +97,7 @@ p { overflow-wrap: anywhere }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100% }
 td, th { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top; overflow-wrap: anywhere; min-width: 4rem }
+  vertical-align: top; overflow-wrap: break-word; max-width: 34rem }
 th { color: var(--dim); font-weight: 600 }
 pre { background: var(--card); padding: .6rem; overflow-x: auto; font-size: .8rem }
 .charts { display: grid; gap: 1rem;

@@ -10,7 +10,7 @@ from jobgen.runtime.checkpoints import ASIDE, PARTS, newest_checkpoint
 from jobgen.runtime.outcome import StageError, note, outcome, write_text_atomically
 from jobgen.runtime.weights import pickle_fault
 
-IDENTITY = "identity.json"
+IDENTITY_FILE = "identity.json"
 KEPT_ENDINGS = (*PARTS, ".pdstates", ".json")
 # A checkpoint of PicoDet has some 70 MB; a zip may claim anything.
 MOST_BYTES = 20 * 2**30
@@ -75,9 +75,9 @@ def _bring(place: str, save_dir: str, identity: str) -> None:
     others: List[str] = []
     for folder, folders, names in os.walk(place):
         folders.sort()
-        if IDENTITY not in names:
+        if IDENTITY_FILE not in names:
             continue
-        with open(os.path.join(folder, IDENTITY), encoding="utf-8") as stream:
+        with open(os.path.join(folder, IDENTITY_FILE), encoding="utf-8") as stream:
             theirs = stream.read().strip()
         if theirs == identity and newest_checkpoint(folder) is not None:
             chosen = folder

@@ -13,6 +13,11 @@ import json, os, pickle, re, signal, sys, time
 path = sys.argv[sys.argv.index("-c") + 1]
 settings = json.load(open(os.path.join(os.path.dirname(path), "standin.json")))
 text = open(path).read()
+base = re.match(r'_BASE_: \\["(.*)"\\]', text)
+if base:
+    text += open(os.path.join(os.path.dirname(path), base.group(1))).read()
+    settings["save_dir"] = re.search('save_dir: "(.*)"', text).group(1)
+    settings.update(json.loads(os.environ.get("FLAGS_standin", "{}")))
 workers = int(re.search(r"worker_num: (\\d+)", text).group(1))
 batch_size = int(re.search(r"batch_size: (\\d+)", text).group(1))
 save = os.path.join(settings["save_dir"], "model.run")

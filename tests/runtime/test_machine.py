@@ -71,9 +71,9 @@ def test_a_missing_gpu_stops_the_job(
 def test_parameters_that_no_training_can_use(
     numbers: list, workers: Any, base_lr: Any, message: str
 ) -> None:
-    check_values([1, 1, 1], 0, 0.1)
+    check_values([1, 1, 1], 0, 0.1, 72, 30)
     with pytest.raises(StageError) as caught:
-        check_values(numbers, workers, base_lr)
+        check_values(numbers, workers, base_lr, 0, 0.5)
     assert caught.value.message == message
 
 

@@ -1,4 +1,5 @@
-from typing import Any
+from pathlib import Path
+from typing import Any, Dict, List
 
 import pytest
 
@@ -98,3 +99,42 @@ def test_a_row_of_metrics() -> None:
     assert row[0] == "3"
     assert row[METRIC_COLUMNS.index("mAP50")] == "0.25"
     assert row[1] == ""
+
+
+LOGS = Path(__file__).parent.parent / "data" / "logs"
+
+
+def said(name: str) -> List[Dict[str, Any]]:
+    """What the parser makes of a real log: 24 images in batches of 8, two epochs on a CPU."""
+    text = (LOGS / (name + ".log")).read_text(encoding="utf-8")
+    return [found for found in map(parse_train_line, text.splitlines()) if found]
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics"),
+    [
+        ("v2.6.0-coco", 12),
+        ("release2.7-coco", 12),
+        ("develop-coco", 12),
+        ("v2.6.0-voc", 2),
+        ("develop-voc", 2),
+    ],
+)
+def test_real_logs_of_every_release(name: str, metrics: int) -> None:
+    found = said(name)
+    steps = [row for row in found if row["kind"] == "step"]
+    assert [(row["epoch"], row["step"], row["steps"]) for row in steps] == [
+        (epoch, step, 3) for epoch in (0, 1) for step in (0, 1, 2)
+    ]
+    assert all(0 < row["meters"]["loss"] < 10 for row in steps)
+    assert all(row["batch_cost"] >= row["data_cost"] >= 0 for row in steps)
+    assert len([row for row in found if row["kind"] == "metric"]) == metrics
+    # A checkpoint after each epoch, and each time a best one.
+    assert len([row for row in found if row["kind"] == "checkpoint"]) >= 3
+    assert not [row for row in found if row["kind"] in ("reader", "too_small", "bad_image")]
+
+
+def test_the_log_of_an_image_that_can_not_be_read() -> None:
+    found = [row["kind"] for row in said("v2.6.0-unreadable-image")]
+    assert found.count("reader") == 1
+    assert found.count("step") == 2

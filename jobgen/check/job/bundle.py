@@ -9,7 +9,7 @@ from functools import cache
 
 from jobgen import __version__
 from jobgen.build import find_secret
-from jobgen.bundle import NOTEBOOK, SIZE_LIMIT
+from jobgen.bundle import NOTEBOOK
 from jobgen.catalog import platform
 from jobgen.check.rules import ERROR, NOTE, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
@@ -182,7 +182,7 @@ def secret(facts: JobFacts) -> Iterator[Hit]:
 )
 def too_large(facts: JobFacts) -> Iterator[Hit]:
     size = sum(map(len, facts.files.values()))
-    limit = SIZE_LIMIT if facts.metadata else platform().code_bytes
+    limit = platform().code_bytes
     if size > limit:
         yield Hit(1, (), facts.place, f"{size:,} bytes, at most {limit:,}")
 

@@ -1,0 +1,89 @@
+"""`jobgen report`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from jobgen.cli import options
+from jobgen.cli.console import Console
+
+EXAMPLES = """\b
+Examples:
+  jobgen report runs/ssdd-1104-093000
+  jobgen report output.zip --png curves.png
+  jobgen report runs/* -o comparison.html
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Where to write the page; by default report.html beside the result.",
+)
+@click.option("--png", type=click.Path(path_type=Path), help="Write the curves alone as a picture.")
+@click.option("--lang", type=click.Choice(["zh", "en"]), help="By default the job's own.")
+@options.json_output
+@click.pass_obj
+def command(
+    console: Console,
+    runs: tuple[Path, ...],
+    output: Path | None,
+    png: Path | None,
+    lang: str | None,
+    json_output: bool,
+) -> None:
+    """Make one page of what RUNS left: a run's folder, an output folder, or a job's zip.
+
+    Several results become a comparison with their curves over one another. A run that still
+    says it is running, and is not, is told as interrupted.
+    """
+    from jobgen.files import write_atomically
+    from jobgen.report.png import curves_png
+    from jobgen.report.read import read_records
+    from jobgen.runtime.report import report_page
+
+    console.json_output = json_output
+    with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
+        records = []
+        for number, path in enumerate(runs):
+            records += read_records(path, Path(spare) / str(number))
+        language = lang or str(records[-1].result.get("language", "en"))
+        goal = output or _beside(runs, records[0].folder, len(records))
+        write_atomically(goal, report_page(records, language).encode())
+        if png is not None:
+            write_atomically(png, curves_png(records))
+    rows = []
+    for record in records:
+        best = (record.result.get("metrics") or {}).get("best") or {}
+        failure = record.result.get("failure") or {}
+        rows.append(
+            {
+                "name": record.title,
+                "status": record.result.get("status"),
+                "mAP50": best.get("mAP50"),
+                "message": failure.get("message"),
+                "remedy": failure.get("remedy"),
+            }
+        )
+    console.result(report=str(goal), png=None if png is None else str(png), runs=rows)
+    for row in rows:
+        text = f"{row['name']}  {row['status']}"
+        if row["mAP50"] is not None:
+            text += f"  mAP@0.5 {row['mAP50']:.3f}"
+        console.data(text + (f"  {row['message']}" if row["message"] else ""))
+        if row["remedy"]:
+            console.data(f"  {row['remedy']}")
+    console.data(f"report: {goal}")
+
+
+def _beside(runs: tuple[Path, ...], folder: str, count: int) -> Path:
+    """Beside the one result; for several, or a zip, in the current folder."""
+    if count > 1:
+        return Path("report.html")
+    return Path(folder) / "report.html" if runs[0].is_dir() else runs[0].with_suffix(".html")

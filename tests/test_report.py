@@ -1,0 +1,322 @@
+"""The page of a run: read back from folders and zips, drawn, and looked at in a browser."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from jobgen.runtime.charts import chart, nice_ticks
+from jobgen.runtime.outcome import process_identity
+from jobgen.runtime.report import ZH, RunRecord, report_page
+from jobgen.runtime.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
+from tests.conftest import Answer
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+HOSTILE = "</pre><script>fetch('http://127.0.0.1:PORT/x')</script><img src=http://127.0.0.1:PORT/y>"
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "schema": 1,
+        "name": "ships",
+        "language": "en",
+        "status": "ok",
+        "started": "2026-11-23T04:00:00Z",
+        "process": {"pid": 1, "boot": "", "started": 0},
+        "stages": [{"name": "train", "status": "ok", "seconds": 75.2, "text": "2 epochs"}],
+        "metrics": {
+            "best": {"mAP": 0.31, "mAP50": 0.612, "epoch": 1},
+            "loss": {"first": 4.0, "last": 2.0},
+            "train_seconds": 75.2,
+        },
+        "plan": {"epochs": 2, "batch_size": 16, "base_lr": 0.02},
+        "origins": {"base_lr": "rule: 0.00125 x 16 x 1"},
+        "adjustments": [{"what": "worker_num", "planned": 4, "used": 2, "why": "cores"}],
+        "notes": [{"stage": "train", "text": "a note"}],
+        "machine": {"cores": 2},
+        "versions": {"paddle": "2.6.2"},
+        "source": {"commit": "93e2d43"},
+        "artefacts": [
+            {"path": "weights/best_model.pdparams", "bytes": 1234567, "sha256": "ab" * 32}
+        ],
+        "failure": None,
+        "attempts": [],
+        "memory_peak": 3 * 2**30,
+    }
+    return {**found, **changes}
+
+
+FAILURE = {
+    "stage": "train",
+    "cause": "killed",
+    "message": "the training process was killed (SIGKILL)",
+    "remedy": "Run again to go on from epoch 9.",
+    "log": "logs/train.log",
+    "exit_status": -9,
+    "tail": ["last words"],
+}
+
+
+def write_output(folder: Path, found: dict[str, Any]) -> Path:
+    """An output folder as a run leaves it: two epochs of ten steps."""
+    (folder / "logs").mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps(found), encoding="utf-8")
+    rows = [",".join(METRIC_COLUMNS) + "\n"]
+    for step in range(20):
+        values = {"epoch": step // 10, "step": step % 10, "steps": 10, "loss": 4.0 - step / 10}
+        values.update(learning_rate=0.02, ips=40.0, batch_cost=0.5, data_cost=0.1)
+        rows.append(metrics_row(values))
+        if step % 10 == 9:
+            rows.append(metrics_row({"epoch": step // 10, "mAP": 0.2, "mAP50": 0.3 + step / 60}))
+    (folder / "metrics.csv").write_text("".join(rows), encoding="utf-8")
+    (folder / "logs" / "train.log").write_text("line\n" * 100 + "the end\n", encoding="utf-8")
+    return folder
+
+
+def page_of(folder: Path, jobgen: Callable[..., Answer], *more: object) -> str:
+    answer = jobgen("report", folder, *more)
+    assert answer.code == 0, answer.err
+    return Path(answer.out.splitlines()[-1].removeprefix("report: ")).read_text(encoding="utf-8")
+
+
+class Shape(html.parser.HTMLParser):
+    """The elements of a page, and whether each is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "line", "path"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("path", "line"):
+            assert self.open.pop() == tag
+
+
+def shape(text: str) -> Shape:
+    found = Shape()
+    found.feed(text)
+    assert found.open == []
+    return found
+
+
+def test_a_page_of_a_run(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    text = page_of(write_output(tmp_path / "out", result()), jobgen)
+    assert (tmp_path / "out" / "report.html").is_file()
+    for words in (
+        *("0.612 (epoch 2)", "0.310", "4.000 → 2.000", "1 min 15 s", "40.0", "20 %", "3.0 GB"),
+        *("rule: 0.00125 x 16 x 1", "a note", "cores", "1,234,567", "the end", "93e2d43"),
+    ):
+        assert words in text, words
+    seen = shape(text).seen
+    assert len([tag for tag, _ in seen if tag == "svg"]) == 5
+    assert not [tag for tag, _ in seen if tag in ("script", "link", "iframe")]
+
+
+def test_the_verdict_of_a_failure_stands_above_all(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    text = page_of(write_output(tmp_path, result(status="failed", failure=FAILURE)), jobgen)
+    assert text.index("was killed") < text.index("Run again to go on") < text.index("last words")
+    assert text.index("last words") < text.index("<svg")
+
+
+def test_both_languages_have_the_same_parts(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    folder = write_output(tmp_path, result(status="timeout", failure=FAILURE))
+    one, other = (page_of(folder, jobgen, "--lang", lang) for lang in ("en", "zh"))
+    assert [tag for tag, _ in shape(one).seen] == [tag for tag, _ in shape(other).seen]
+    assert 'lang="zh-CN"' in other
+    assert "怎么办" in other
+    assert "What to do" not in other
+    assert all(english in one or english not in ZH for english in ("What to do", "Curves"))
+
+
+def test_a_zip_of_any_layout(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    folder = write_output(tmp_path / "x" / "PaddleDetection" / "output" / "ships", result())
+    (folder / "weights").mkdir()
+    (folder / "weights" / "best_model.pdparams").write_bytes(b"w" * 1000)
+    path = shutil.make_archive(str(tmp_path / "下载输出"), "zip", tmp_path / "x")
+    answer = jobgen("report", path, "--json")
+    assert answer.json["runs"][0]["mAP50"] == 0.612
+    assert Path(answer.json["report"]) == tmp_path / "下载输出.html"
+
+
+def test_a_torn_zip_and_nothing_at_all(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    folder = write_output(tmp_path / "x", result())
+    path = Path(shutil.make_archive(str(tmp_path / "out"), "zip", folder))
+    path.write_bytes(path.read_bytes()[:300])
+    for wrong, words in ((path, "is no whole zip"), (tmp_path / "none", "is not there")):
+        answer = jobgen("report", wrong)
+        assert answer.code == 7
+        assert words in answer.err
+    (tmp_path / "empty").mkdir()
+    assert "no result.json of a jobgen run" in jobgen("report", tmp_path / "empty").err
+
+
+def test_a_record_of_a_killed_process_is_told_as_interrupted(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    stages = [{"name": "train", "status": "running", "seconds": 0.0, "text": ""}]
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    running = result(status="running", stages=stages, process=process_identity(child.pid))
+    folder = write_output(tmp_path, running)
+    assert jobgen("report", folder, "--json").json["runs"][0]["status"] == "running"
+    child.kill()
+    child.communicate()
+    row = jobgen("report", folder, "--json").json["runs"][0]
+    assert row["status"] == "interrupted"
+    assert row["message"] == "the process was killed while train was running"
+    assert "goes on from its last whole checkpoint" in row["remedy"]
+    kept = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert kept["status"] == "interrupted"
+    assert kept["stages"][0]["status"] == "interrupted"
+
+
+def test_another_process_of_the_same_number_is_not_taken_for_it(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    process = {**process_identity(os.getpid()), "started": 1}
+    folder = write_output(tmp_path, result(status="running", process=process))
+    assert jobgen("report", folder, "--json").json["runs"][0]["status"] == "interrupted"
+
+
+def test_several_runs_side_by_side(
+    jobgen: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = write_output(tmp_path / "one", result())
+    other = write_output(tmp_path / "other", result(name="boats", started="2026-11-24T00:00:00Z"))
+    text = page_of(one, jobgen, other, "--png", "curves.png")
+    assert text.index("Runs side by side") < text.index("<svg")
+    assert "boats mAP@0.5" in text
+    assert (tmp_path / "report.html").is_file()
+    with Image.open(tmp_path / "curves.png") as image:
+        assert image.size == (900, 1200)
+        assert len(image.getcolors(1 << 20) or []) > 4
+
+
+def test_a_run_without_curves(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    folder = write_output(tmp_path, result(status="failed", failure=FAILURE, metrics={}))
+    (folder / "metrics.csv").unlink()
+    assert "<svg" not in page_of(folder, jobgen, "--png", tmp_path / "c.png")
+    assert (tmp_path / "c.png").stat().st_size > 100
+
+
+def hostile(folder: Path, port: int) -> Path:
+    """An output in which every text tries to be more than text."""
+    bad = HOSTILE.replace("PORT", str(port))
+    found = result(
+        name=bad,
+        failure={**FAILURE, "message": bad, "remedy": bad, "tail": [bad]},
+        notes=[{"stage": bad, "text": bad}],
+        plan={bad: bad},
+        machine={bad: bad},
+        artefacts=[{"path": bad, "bytes": 1, "sha256": bad}],
+    )
+    found["metrics"]["per_class"] = [{"class": bad, "AP": 0.5, "AP50": 0.7}]
+    write_output(folder, found)
+    (folder / "logs" / "train.log").write_text(bad, encoding="utf-8")
+    (folder / "predictions").mkdir()
+    Image.new("RGB", (8, 8), "red").save(folder / "predictions" / "<script>1'.png")
+    return folder
+
+
+def test_names_and_logs_stay_text(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    seen = shape(page_of(hostile(tmp_path, 1), jobgen)).seen
+    assert not [tag for tag, _ in seen if tag == "script"]
+    images = [attributes["src"] or "" for tag, attributes in seen if tag == "img"]
+    assert len(images) == 1
+    assert images[0].startswith("data:image/png;base64,")
+    policy = next(a["content"] or "" for tag, a in seen if "http-equiv" in a)
+    assert policy.startswith("default-src 'none';")
+
+
+def browse(page: Path, picture: Path, *options: str) -> str:
+    """Open a page in Chromium, photograph it, and give what the browser had to say."""
+    assert CHROMIUM is not None
+    argv = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    argv += [f"--user-data-dir={picture.with_suffix('')}", f"--screenshot={picture}", *options]
+    answer = subprocess.run(
+        [*argv, page.as_uri()], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert picture.is_file(), answer.stderr
+    return "\n".join(line for line in answer.stderr.splitlines() if "CONSOLE" in line)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("options", [(), ("--blink-settings=preferredColorScheme=0",)])
+def test_a_browser_shows_the_page_and_nothing_leaves_it(
+    jobgen: Callable[..., Answer], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    page_of(hostile(tmp_path / "out", server.server_port), jobgen)
+    said = browse(
+        tmp_path / "out" / "report.html", tmp_path / "p.png", "--window-size=600,2000", *options
+    )
+    server.shutdown()
+    server.server_close()
+    assert said == ""
+    assert asked == []
+    with Image.open(tmp_path / "p.png") as image:
+        colours = image.convert("RGB").getcolors(1 << 24) or []
+        background = max(colours)[1]
+        assert len(colours) > 50
+    assert isinstance(background, tuple)
+    assert (sum(background) < 200) == bool(options)
+
+
+def test_ticks_are_round_and_few() -> None:
+    assert nice_ticks(0, 1) == [0, 0.5, 1.0] or len(nice_ticks(0, 1)) <= 6
+    assert nice_ticks(3, 3) == [3]
+
+
+@given(st.lists(st.tuples(st.floats(), st.floats()), max_size=30))
+def test_no_number_breaks_a_chart(points: list[tuple[float, float]]) -> None:
+    text = chart("t", [("a", [(abs(x), y) for x, y in points])], "x")
+    assert "nan" not in text
+    assert "inf" not in text
+    shape(text)
+
+
+@given(st.text() | st.floats().map(str))
+def test_nothing_in_a_log_stops_the_parser(text: str) -> None:
+    parse_train_line(text)
+    line = "Epoch: [0] [ 2/10] learning_rate: 0.1 loss: %s eta: 0:09:09 batch_cost: 2.0 "
+    parse_train_line(line % text + "data_cost: 0.0004 ips: 3.9620 images/s")
+
+
+def test_a_page_needs_no_field_of_the_result(tmp_path: Path) -> None:
+    for status in ("ok", "failed", "new word"):
+        record = RunRecord("x", {"status": status}, [], str(tmp_path))
+        shape(report_page([record], "zh"))
+    rows = [{"epoch": 0.0, "step": 0.0, "steps": 3.0, "loss": math.nan}]
+    shape(report_page([RunRecord("x", {}, rows, str(tmp_path))]))
