@@ -6,6 +6,7 @@ import html.parser
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,9 +23,9 @@ from PIL import Image
 
 from jobgen.runtime.charts import chart, nice_ticks
 from jobgen.runtime.outcome import process_identity
-from jobgen.runtime.report import ZH, RunRecord, report_page
+from jobgen.runtime.report import STATUS_TEXT, ZH, RunRecord, report_page
 from jobgen.runtime.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
-from tests.conftest import Answer
+from tests.conftest import ROOT, Answer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 HOSTILE = "</pre><script>fetch('http://127.0.0.1:PORT/x')</script><img src=http://127.0.0.1:PORT/y>"
@@ -312,6 +313,19 @@ def test_nothing_in_a_log_stops_the_parser(text: str) -> None:
     parse_train_line(text)
     line = "Epoch: [0] [ 2/10] learning_rate: 0.1 loss: %s eta: 0:09:09 batch_cost: 2.0 "
     parse_train_line(line % text + "data_cost: 0.0004 ips: 3.9620 images/s")
+
+
+def test_the_published_schema_knows_every_cause() -> None:
+    schema = json.loads((ROOT / "docs" / "result.schema.json").read_text(encoding="utf-8"))
+    known = schema["properties"]["failure"]["anyOf"][1]["properties"]["cause"]["enum"]
+    used = set()
+    for path in (ROOT / "jobgen" / "runtime").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        used |= set(re.findall(r'cause ?= ?"([a-z]+)"', text))
+        used |= set(re.findall(r'cause="[a-z]+" if .* else "([a-z]+)"', text))
+    assert used <= set(known), used - set(known)
+    statuses = schema["properties"]["status"]["enum"]
+    assert {*STATUS_TEXT} == set(statuses)
 
 
 def test_a_page_needs_no_field_of_the_result(tmp_path: Path) -> None:

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
+from tests.conftest import ROOT
 from tests.runtime.standin import SOUND, TOOL
+
+SCHEMA = json.loads((ROOT / "docs" / "result.schema.json").read_text(encoding="utf-8"))
 
 SITE = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 EMPTY = (
@@ -99,7 +104,9 @@ class Whole:
         return found
 
     def result(self) -> dict[str, Any]:
+        """The result, which is as its published schema says."""
         found: dict[str, Any] = json.loads((self.output / "result.json").read_bytes())
+        jsonschema.validate(found, SCHEMA, jsonschema.Draft202012Validator)
         return found
 
 

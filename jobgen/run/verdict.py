@@ -45,6 +45,8 @@ class Verdict:
             if item["path"].startswith("weights/"):
                 found.append(f"{item['path']}  {item['bytes']:,} bytes  sha256 {item['sha256']}")
         found.append(f"result: {workspace.output / 'result.json'}")
+        if (workspace.output / "report.html").is_file():
+            found.append(f"report: {workspace.output / 'report.html'}")
         return found
 
 
