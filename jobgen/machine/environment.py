@@ -95,19 +95,20 @@ def managed_python(environment: Environment, cache: Path, say: Say) -> tuple[Pat
         uv, env = uv_program(), uv_environment()
         log = place.with_name(place.name + ".log")
         # --seed: the notebook's install stage may need pip.
-        _uv([uv, "venv", "--seed", "--python", base, str(place)], env, log)
+        run_uv([uv, "venv", "--seed", "--python", base, str(place)], env, log)
         listed = place / "pins.txt"
         listed.write_text(wanted, encoding="utf-8")
         python = str(place / "bin" / "python")
         argv = [uv, "pip", "install", "--no-deps", "--python", python, "-r", str(listed)]
-        _uv(argv, env, log)
+        run_uv(argv, env, log)
         return python
 
     python, made = make_once(folder, make)
     return Path(python), made
 
 
-def _uv(argv: list[str], env: dict[str, str], log: Path) -> None:
+def run_uv(argv: list[str], env: dict[str, str], log: Path) -> None:
+    """One call of uv, its words in `log`. Raises RunError with the last of them."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as stream:
         stream.write("$ " + " ".join(argv) + "\n")

@@ -10,10 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from jobgen.bundle import Bundle
-from jobgen.catalog import environments
+from jobgen.catalog import Environment, environments
 from jobgen.errors import BundleError, RunError
-from jobgen.machine.environment import managed_python, python_facts
+from jobgen.machine.environment import managed_python
 from jobgen.machine.mirror import Mirror, find_mirror, write_git_config
+from jobgen.machine.overlay import (
+    OwnPython,
+    fingerprint,
+    lay_over,
+    look_at,
+    overlay_environment,
+    prove_unchanged,
+    wanted_modules,
+)
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import Progress
 from jobgen.run.strays import end_strays
@@ -82,18 +91,29 @@ def run_bundle(
         lay_out(workspace, bundle, sources, archives)
         write_git_config(workspace.kernel_home, mirror, environment.urls)
         say(f"run in {workspace.folder}; PaddleDetection from {mirror.origin}")
+        own = _own_python(request, environment, workspace, say)
         _record_machine(workspace, python, made, mirror)
         parameters = {
             "HOME_DIR": str(workspace.home),
             "WEIGHTS_DIR": str(settings.cache / "weights"),
             **parameters,
         }
-        return workspace, _execute(workspace, inject(notebook, parameters), python, say, live)
+        env = kernel_environment(workspace, python)
+        before = ""
+        if own is not None:
+            env.update(overlay_environment(workspace.overlay))
+            before = fingerprint(own)
+        verdict = _execute(workspace, inject(notebook, parameters), env, python, say, live)
+        if own is not None:
+            prove_unchanged(own, before)
+            say(f"{python} is as it was: NumPy, Paddle and all its packages")
+        return workspace, verdict
 
 
 def _execute(
     workspace: Workspace,
     notebook: dict[str, Any],
+    env: dict[str, str],
     python: Path,
     say: Callable[[str], None],
     live: bool,
@@ -104,7 +124,6 @@ def _execute(
         found = workspace.result()
         return found != before and found.get("status") != "running"
 
-    env = kernel_environment(workspace, python)
     try:
         with Progress(workspace.output / "events.jsonl", say, live):
             fault = execute(notebook, python, env, workspace.home, workspace.notebook, settled)
@@ -114,13 +133,22 @@ def _execute(
 
 
 def _python(
-    request: RunRequest, environment: Any, cache: Path, say: Callable[[str], None]
+    request: RunRequest, environment: Environment, cache: Path, say: Callable[[str], None]
 ) -> tuple[Path, bool]:
     if request.python is None:
         return managed_python(environment, cache, say)
-    if python_facts(str(request.python)) is None:
-        raise RunError(f"{request.python} is no Python that runs")
     return request.python.absolute(), False
+
+
+def _own_python(
+    request: RunRequest, environment: Environment, workspace: Workspace, say: Callable[[str], None]
+) -> OwnPython | None:
+    """The Python that the user named, with what it lacks laid over it; None for the managed one."""
+    if request.python is None:
+        return None
+    own = look_at(request.python.absolute(), wanted_modules(environment))
+    lay_over(own, environment, workspace.overlay, say)
+    return own
 
 
 def _record_machine(workspace: Workspace, python: Path, made: bool, mirror: Mirror) -> None:

@@ -36,6 +36,11 @@ class Workspace:
         return self.folder / "kernel-home"
 
     @property
+    def overlay(self) -> Path:
+        """What a Python of one's own lacks for this run."""
+        return self.folder / "overlay"
+
+    @property
     def output(self) -> Path:
         return self.home / "output" / self.name
 
