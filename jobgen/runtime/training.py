@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 import shutil
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from jobgen.runtime.checkpoints import (
     EPOCH_FILE,
@@ -24,6 +25,7 @@ from jobgen.runtime.outcome import (
     write_text_atomically,
 )
 from jobgen.runtime.processes import (
+    TAIL_LINES,
     Finished,
     child_environment,
     child_script,
@@ -49,12 +51,14 @@ SIGN_NOTES = (
 def train_command(
     clone_dir: str, run_config: str, device: str, gpus: int, amp: bool, resume: Optional[str]
 ) -> List[str]:
-    """The command line of one training, through the launcher where there is more than one GPU."""
+    """The command line of one training, through the launcher where it takes several processes:
+    one for each card, or, to try it, as many on the CPU."""
     runner = child_script("run_tool.py")
     argv = python_command(runner)
-    if device == "gpu" and gpus > 1:
-        cards = ",".join(str(number) for number in range(gpus))
-        argv += ["-m", "paddle.distributed.launch", "--gpus", cards, runner]
+    if gpus > 1:
+        cards = ["--gpus", ",".join(str(number) for number in range(gpus))]
+        many = cards if device == "gpu" else ["--nproc_per_node", str(gpus)]
+        argv += ["-m", "paddle.distributed.launch", "--log_dir", ranks_folder(), *many, runner]
     argv.append(os.path.join(clone_dir, "tools", "train.py"))
     argv += ["-c", run_config, "--eval"]
     if amp:
@@ -62,6 +66,25 @@ def train_command(
     if resume:
         argv += ["-r", resume]
     return argv
+
+
+def ranks_folder() -> str:
+    """Where the launcher keeps what each process says: workerlog.0, workerlog.1, ..."""
+    return outcome().path("logs", "ranks")
+
+
+def death_of_a_rank() -> Optional[str]:
+    """Which of several processes failed first, and its words; None where none did. The launcher
+    ends the others with SIGTERM, so that only the first has a fault to tell."""
+    folder = ranks_folder()
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        if not name.startswith("workerlog."):
+            continue
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as stream:
+            tail = stream.read().splitlines()[-TAIL_LINES:]
+        if any(line.startswith("Traceback") or "Error" in line for line in tail):
+            return "process %s: %s" % (name.rpartition(".")[2], last_words(tail))
+    return None
 
 
 def training_identity(
@@ -154,6 +177,7 @@ def _attempt(
     argv = train_command(clone_dir, run_config, device, gpus, amp, start and start.prefix)
     log = run.log_path("train")
     environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
+    shutil.rmtree(ranks_folder(), ignore_errors=True)
     try:
         finished = run_logged(
             argv, log, cwd=clone_dir, env=environment, on_line=watch.line, guard=guard
@@ -177,6 +201,17 @@ def _attempt(
             "the training ended without a single logged step",
             "See the log.",
             cause="data",
+            log=log,
+            tail=finished.tail,
+        )
+    last_epoch = int(watch.last_step["epoch"]) + 1
+    if last_epoch < epochs:
+        # The launcher ends 0 when one of its processes was killed.
+        words = death_of_a_rank() or "exit status 0 and no word"
+        raise StageError(
+            "the training ended in epoch %d of %d: %s" % (last_epoch, epochs, words),
+            "Its last whole checkpoint stays; run again to go on from there.",
+            cause="killed",
             log=log,
             tail=finished.tail,
         )
@@ -222,6 +257,16 @@ def _finished_before(save_dir: str, epochs: int) -> bool:
     return True
 
 
+def first_to_die(finished: Finished) -> Tuple[Finished, str]:
+    """How the first process ended, and its name: of several, the launcher tells only in its log."""
+    for line in finished.tail:
+        match = re.search(r"rank (\d+) status failed .* code (-?\d+) log", line)
+        if match:
+            who = "process %s of the training" % match.group(1)
+            return finished._replace(exit_status=int(match.group(2))), who
+    return finished, "the training process"
+
+
 def _died(finished: Finished, log: str, save_dir: str, reader: bool) -> StageError:
     """The training process ended on its own: say how, and where to go on."""
     last = newest_checkpoint(save_dir)
@@ -230,9 +275,10 @@ def _died(finished: Finished, log: str, save_dir: str, reader: bool) -> StageErr
         remedy = (
             "Its last whole checkpoint is epoch %d; run again to go on from there." % last.epochs
         )
-    text = "the training process %s" % exit_text(finished)
+    finished, who = first_to_die(finished)
+    text = "%s %s" % (who, exit_text(finished))
     text = "after %s %s" % (duration_text(finished.seconds), text)
-    words = last_words(finished.tail)
+    words = death_of_a_rank() or last_words(finished.tail)
     cause = "killed" if finished.exit_status < 0 else "training"
     joined = "\n".join(finished.tail)
     if finished.exit_status == -9 and finished.memory >= 0.85:

@@ -19,12 +19,14 @@ from jobgen.runtime.collect import collect, loss_trend, verdict
 from jobgen.runtime.outcome import Outcome, StageError, begin
 from jobgen.runtime.training import (
     claim_save_dir,
+    death_of_a_rank,
+    ranks_folder,
     train_command,
     training_identity,
 )
 from jobgen.runtime.trainwatch import read_metrics
 from tests.runtime.conftest import CHILDREN, events
-from tests.runtime.standin import Bench
+from tests.runtime.standin import TOOL, Bench
 
 
 def rows(run: Outcome) -> list:
@@ -156,11 +158,51 @@ def test_a_training_without_a_step_is_no_success(bench: Bench) -> None:
 
 def test_several_cards_go_through_the_launcher(bench: Bench) -> None:
     argv = train_command("/c", "/c/m.run.yml", "gpu", 2, True, "/s/1")
-    assert argv[2:6] == ["-m", "paddle.distributed.launch", "--gpus", "0,1"]
-    assert argv[1] == argv[6]
+    assert argv[2:4] == ["-m", "paddle.distributed.launch"]
+    assert argv[6:8] == ["--gpus", "0,1"]
+    assert argv[1] == argv[8]
     assert argv[1].endswith("run_tool.py")
     assert argv[-4:] == ["--eval", "--amp", "-r", "/s/1"]
-    assert "-m" not in train_command("/c", "/c/m.run.yml", "cpu", 2, False, None)
+    several = train_command("/c", "/c/m.run.yml", "cpu", 2, False, None)
+    assert several[6:8] == ["--nproc_per_node", "2"]
+    assert "-m" not in train_command("/c", "/c/m.run.yml", "gpu", 1, False, None)
+
+
+def test_the_launchers_exit_status_is_not_trusted(bench: Bench, run: Outcome) -> None:
+    """It ends 0 though one of its processes was killed; that one's log has the cause."""
+    ranks = Path(ranks_folder())
+    code = TOOL.replace('    last = epoch == settings["epochs"] - 1\n', "    last = False\n")
+    code = code.replace(
+        "best = -1\n", "best = -1\nos.makedirs(%r, exist_ok=True)\n" % str(ranks), 1
+    )
+    code = code.replace(
+        "    if epoch == settings",
+        "    if epoch == 1:\n"
+        "        open(%r, 'w').write('Traceback\\nRuntimeError: NCCL went away\\n')\n"
+        "        sys.exit(0)\n"
+        "    if epoch == settings" % str(ranks / "workerlog.1"),
+        1,
+    )
+    (bench.folder / "clone" / "tools" / "train.py").write_text(code)
+    with pytest.raises(StageError) as caught:
+        bench.train()
+    assert caught.value.message == (
+        "the training ended in epoch 2 of 3: process 1: RuntimeError: NCCL went away"
+    )
+    assert death_of_a_rank() == "process 1: RuntimeError: NCCL went away"
+
+
+def test_a_process_of_several_that_is_killed_is_named(bench: Bench) -> None:
+    code = (
+        "import sys\nprint('LAUNCH ERROR Container failed !!!')\n"
+        "print(\"Container rank 1 status failed cmd ['x'] code -9 log /x/workerlog.1 \")\n"
+        "print('LAUNCH INFO Exit code -9')\nsys.exit(247)\n"
+    )
+    (bench.folder / "clone" / "tools" / "train.py").write_text(code)
+    with pytest.raises(StageError, match=r"process 1 of the training was killed \(SIGKILL\)") as it:
+        bench.train()
+    assert it.value.cause == "killed"
+    assert it.value.exit_status == -9
 
 
 def test_a_tool_below_a_launcher_runs_and_dies_with_it(bench: Bench, tmp_path: Path) -> None:
