@@ -149,6 +149,29 @@ def test_jobgen_is_asked_to_stop(whole: Whole, number: signal.Signals) -> None:
     goes_on_and_ends_ok(whole)
 
 
+def test_what_is_kept_is_kept_whole_after_a_stop(whole: Whole) -> None:
+    """Large weights take their time; the kernel is given it."""
+    process = whole.start({**SLOW, "megabytes": 60})
+    until(lambda: list(whole.folder.glob("runs/*/home/output/*/checkpoints/best_model.json")))
+    process.send_signal(signal.SIGINT)
+    assert ended(process)[0] == 130
+    result = whole.result()
+    assert result["closed"] is True
+    weights = {item["path"]: item["bytes"] for item in result["artefacts"]}
+    assert weights["weights/best_model.pdparams"] > 60e6
+    assert not list((whole.output / "weights").glob("*.tmp"))
+    assert (whole.output / "report.html").is_file()
+
+
+def test_a_failure_before_the_training_shows_nothing_of_an_earlier_run(whole: Whole) -> None:
+    assert whole.run()[0] == 0
+    assert whole.run("-p", "BATCH_SIZE", "many")[0] == 7
+    found = sorted(whole.folder.glob("runs/*/home/output/*/result.json"), key=os.path.getmtime)
+    result = json.loads(found[-1].read_bytes())
+    assert result["status"] == "failed"
+    assert result["artefacts"] == []
+
+
 def test_jobgen_is_killed(whole: Whole, jobgen: Callable[..., Answer]) -> None:
     process = whole.start(SLOW)
     until(lambda: second_epoch(whole))

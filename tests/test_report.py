@@ -203,6 +203,62 @@ def test_another_process_of_the_same_number_is_not_taken_for_it(
     assert jobgen("report", folder, "--json").json["runs"][0]["status"] == "interrupted"
 
 
+@pytest.mark.parametrize(
+    "process",
+    [
+        {"pid": 1, "boot": "another machine", "started": 7},
+        {"pid": 1, "boot": "", "started": 0},
+        None,
+    ],
+)
+def test_a_run_that_this_machine_can_not_see_is_not_overwritten(
+    jobgen: Callable[..., Answer], tmp_path: Path, process: Any
+) -> None:
+    folder = write_output(tmp_path, result(status="running", process=process))
+    events = folder / "events.jsonl"
+    events.write_text("", encoding="utf-8")
+    assert jobgen("report", folder, "--json").json["runs"][0]["status"] == "running"
+    os.utime(events, (1, 1))
+    assert jobgen("report", folder, "--json").json["runs"][0]["status"] == "interrupted"
+    kept = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert kept["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"stages": 1},
+        {"stages": [{}]},
+        {"plan": [1]},
+        {"failure": "x"},
+        {"metrics": {"best": {"mAP50": 0.5, "epoch": 1e400}}},
+        {"status": "running", "process": {"started": 1}},
+        {"artefacts": [{"path": "x"}]},
+    ],
+)
+def test_a_damaged_result_is_told_without_a_traceback(
+    jobgen: Callable[..., Answer], tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    answer = jobgen("report", write_output(tmp_path, result(**damage)))
+    assert answer.code in (0, 7)
+    assert answer.code == 0 or "is not as jobgen writes it" in answer.err
+
+
+def test_damage_in_every_file(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    folder = write_output(tmp_path / "x", result())
+    table = folder / "metrics.csv"
+    table.write_bytes(table.read_bytes() + b"\xff\xfe,1\n0,,10,5e-324,5e-324,,,,,,,,\n")
+    assert jobgen("report", folder, "--png", tmp_path / "c.png").code == 0
+    path = Path(shutil.make_archive(str(tmp_path / "out"), "zip", folder))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"result.json") + 40
+    data[at : at + 60] = b"\xff" * 60
+    path.write_bytes(bytes(data))
+    assert "is no whole zip" in jobgen("report", path).err
+    (folder / "result.json").write_text("[" * 200000, encoding="utf-8")
+    assert jobgen("report", folder).code == 7
+
+
 def test_several_runs_side_by_side(
     jobgen: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from jobgen.errors import RunError
 from jobgen.run.verdict import close_result, is_alive, write_result
-from jobgen.runtime.report import RunRecord, read_run
+from jobgen.runtime.report import RunRecord, read_run, report_page
 
 RESULT = "result.json"
 # What a page shows; weights and checkpoints stay in the zip.
 SHOWN = (RESULT, "metrics.csv", "events.jsonl")
 SHOWN_FOLDERS = ("logs", "predictions")
 MOST_BYTES = 256 * 2**20
+# A run that this machine can't see may be silent for as long in an evaluation.
+LATELY = 30 * 60.0
 
 
 def read_records(path: Path, spare: Path) -> list[RunRecord]:
@@ -43,15 +47,37 @@ def record_of(folder: Path, writable: bool) -> RunRecord | None:
     interrupted. None where the file is no result of ours."""
     try:
         result: Any = json.loads((folder / RESULT).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(result, dict) or "schema" not in result or "stages" not in result:
         return None
-    if result.get("status") == "running" and not is_alive(result):
-        result = close_result(result, "interrupted", "the process was killed")
-        if writable:
-            write_result(folder, result)
-    return read_run(str(folder), result)
+    try:
+        if result.get("status") == "running":
+            result = _settled(folder, result, writable)
+        record = read_run(str(folder), result)
+        report_page([record])
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{folder / RESULT} is not as jobgen writes it: {type(error).__name__}: {error}",
+            "docs/result.schema.json says what may stand there.",
+        ) from error
+    return record
+
+
+def _settled(folder: Path, result: dict[str, Any], writable: bool) -> dict[str, Any]:
+    """A record that says `running`: as it is where its process lives, or may live elsewhere and
+    has said something lately; else interrupted, and written down where that is certain."""
+    alive = is_alive(result)
+    if alive:
+        return result
+    if alive is None and writable:
+        events = folder / "events.jsonl"
+        if events.is_file() and time.time() - events.stat().st_mtime < LATELY:
+            return result
+    result = close_result(result, "interrupted", "the process was killed")
+    if writable and alive is False:
+        write_result(folder, result)
+    return result
 
 
 def unpack_shown(path: Path, goal: Path) -> None:
@@ -63,7 +89,7 @@ def unpack_shown(path: Path, goal: Path) -> None:
                 raise RunError(f"{path}: results and logs of more than 256 MB can't be meant")
             for entry in entries:
                 archive.extract(entry, goal)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, ValueError) as error:
         if isinstance(error, RunError):
             raise
         raise RunError(f"{path} is no whole zip: {error}", "Download it again.") from error

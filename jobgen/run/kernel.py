@@ -31,7 +31,8 @@ if os.getppid() != int(sys.argv.pop(1)):
     sys.exit("the process that started the kernel has ended")
 runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
 """
-STOP_PATIENCE = 30.0
+# The stage ends its children, then weights are gathered and hashed, and the page is drawn.
+STOP_PATIENCE = 90.0
 
 
 def parameter_defaults(notebook: dict[str, Any]) -> dict[str, Any]:

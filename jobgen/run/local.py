@@ -122,7 +122,7 @@ def _execute(
 
     def settled() -> bool:
         found = workspace.result()
-        return found != before and found.get("status") != "running"
+        return found != before and bool(found.get("closed"))
 
     try:
         with Progress(workspace.output / "events.jsonl", say, live):

@@ -47,11 +47,11 @@ def step_words(event: dict[str, Any]) -> str:
     words = [
         f"epoch {event['epoch'] + 1}/{event['epochs']}",
         f"step {event['step'] + 1}/{event['steps']}",
-        f"loss {_loss(event['loss'])}",
-        f"lr {event['learning_rate']:.4g}",
-        f"{event['ips']:.1f} img/s",
+        f"loss {_number(event['loss'], '.3f')}",
+        f"lr {_number(event['learning_rate'], '.4g')}",
+        f"{_number(event['ips'], '.1f')} img/s",
     ]
-    if event.get("left") is not None:
+    if isinstance(event.get("left"), (int, float)):
         words.append(f"{duration_text(event['left'])} left")
     if event.get("best") is not None:
         words.append(f"best mAP@0.5 {event['best']:.3f}")
@@ -68,8 +68,9 @@ def steps_done(event: dict[str, Any]) -> tuple[int, int]:
     return event["epoch"] * event["steps"] + event["step"] + 1, event["epochs"] * event["steps"]
 
 
-def _loss(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+def _number(value: Any, form: str) -> str:
+    """A number, or the word that stands for one that JSON lacks: nan, inf."""
+    return format(value, form) if isinstance(value, (int, float)) else str(value)
 
 
 def read_events(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:

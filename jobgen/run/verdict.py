@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,14 +70,19 @@ def settle(workspace: Workspace, fault: str | None, before: dict[str, Any]) -> V
         stopped = fault in (None, STOPPED)
         result = close_result(result, "interrupted" if stopped else "failed", fault)
         status = result["status"]
-        write_result(workspace.output, result)
+    if not result.get("closed"):
+        write_result(workspace.output, {**result, "closed": True})
     return Verdict(status, result)
 
 
-def is_alive(result: dict[str, Any]) -> bool:
-    """Whether the process that keeps this record is at work on this machine."""
+def is_alive(result: dict[str, Any]) -> bool | None:
+    """Whether the process that keeps this record is at work; None where this machine can't say:
+    it is another one's, or a container's, or was before the last boot."""
     process = result.get("process") or {}
-    return bool(process.get("started")) and process_identity(process["pid"]) == process
+    boot = process_identity(os.getpid())["boot"]
+    if not process.get("started") or not boot or process.get("boot") != boot:
+        return None
+    return process_identity(process["pid"]) == process
 
 
 def close_result(result: dict[str, Any], status: str, fault: str | None) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def open_workspace(
 ) -> tuple[Workspace, bool]:
     """A new run's folder, or that of the newest run of this very bundle and these very
     parameters that did not end well: there a second run goes on. The flag says which."""
-    runs = runs.absolute()
+    runs = runs.resolve()
     identity = {"bundle": bundle.digest, "parameters": parameters}
     # As the notebook's own first cell: a smoke run does not touch the real run's record.
     name = f"{bundle.name}-smoke" if parameters.get("SMOKE") else bundle.name

@@ -21,7 +21,7 @@ def escaped(value: Any) -> str:
 def progress_of(row: Dict[str, Any]) -> float:
     """Where a row stands on the axis of epochs: the end of an evaluation's epoch, a step's part."""
     if row.get("steps"):
-        return float(row["epoch"]) + float(row["step"]) / float(row["steps"])
+        return float(row["epoch"]) + float(row.get("step", 0)) / float(row["steps"])
     return float(row["epoch"]) + 1
 
 
@@ -48,7 +48,7 @@ def median(values: List[float]) -> Optional[float]:
 def nice_ticks(low: float, high: float, wanted: int = 4) -> List[float]:
     """Round numbers from `low` to `high` for an axis."""
     span = high - low
-    if span <= 0:
+    if span <= 1e-100:
         return [low]
     power = 10.0 ** math.floor(math.log10(span / wanted))
     step = next(power * n for n in (1, 2, 5, 10) if span / (power * n) <= wanted)

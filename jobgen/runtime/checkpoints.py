@@ -12,6 +12,8 @@ from jobgen.runtime.weights import pickle_is_whole
 
 EPOCH_FILE = re.compile(r"(\d+)\.pdparams")
 ASIDE = "best_before_resume"
+# Beside the checkpoints of a training whose batch had to be halved: they count its steps.
+HALVED_FILE = "batch_halved"
 PARTS = (".pdparams", ".pdopt", ".pdema")
 
 

@@ -45,8 +45,12 @@ def gather_weights(save_dir: str, goal: str) -> Dict[str, str]:
                 "the weights %s are torn" % place, "Run the same job again.", cause="weights"
             )
         kept[name] = target
-        shutil.copyfile(place, target + ".tmp")
-        os.replace(target + ".tmp", target)
+        try:
+            shutil.copyfile(place, target + ".tmp")
+            os.replace(target + ".tmp", target)
+        finally:
+            if os.path.exists(target + ".tmp"):
+                os.remove(target + ".tmp")
     if not kept:
         raise StageError(
             "the training left no weights in %s" % save_dir, "See logs/train.log.", cause="weights"
@@ -61,7 +65,7 @@ def list_artefacts(folder: str) -> List[Dict[str, Any]]:
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(
-            n for n in folders if n != "scripts" and not n.startswith("checkpoints")
+            n for n in folders if not n.startswith(("scripts", "checkpoints", "weights-old"))
         )
         for name in sorted(names):
             path = os.path.join(place, name)
@@ -75,7 +79,10 @@ def list_artefacts(folder: str) -> List[Dict[str, Any]]:
 
 
 def loss_trend(rows: List[Dict[str, Any]]) -> Optional[Dict[str, float]]:
-    """Mean logged loss of the first and of the last fifth of the steps; None under two steps."""
+    """Mean logged loss of the first and of the last fifth of the steps; None under two steps, or
+    where the first epochs are not there, as when only checkpoints of an earlier job were."""
+    if rows and rows[0].get("epoch", 0) > 0:
+        return None
     losses = [row["loss"] for row in rows if math.isfinite(row.get("loss", math.nan))]
     if len(losses) < 2:
         return None
@@ -143,7 +150,8 @@ def clean_up(
     if not wanted or (wanted == "auto" and within_limits(size)):
         return
     removed: List[str] = []
-    folders = [clone_dir] if cloned_here(clone_dir) else []
+    inside = os.path.realpath(clone_dir).startswith(os.path.realpath(home) + os.sep)
+    folders = [clone_dir] if inside and cloned_here(clone_dir) else []
     if run.data["status"].startswith("ok"):
         folders.append(save_dir)
     try:
@@ -178,11 +186,24 @@ def _fullest_folder(home: str) -> str:
     return max(counts, key=lambda name: counts[name]) if counts else home
 
 
+def keep_older_weights(folder: str) -> None:
+    """Weights of an earlier run that ended well are not overwritten by one that did not."""
+    if not os.path.isdir(folder):
+        return
+    number = 1
+    while os.path.exists("%s-old-%d" % (folder, number)):
+        number += 1
+    os.rename(folder, "%s-old-%d" % (folder, number))
+    note("the weights of an earlier run that ended well are now in weights-old-%d" % number)
+
+
 def keep_what_there_is(save_dir: str) -> None:
     """After a run that did not come to its end: the best weights so far, and what is there."""
     run = outcome()
-    if run.data["status"].startswith("ok"):
+    if run.data["status"].startswith("ok") or not run.claimed:
         return
+    if any(str(attempt["status"]).startswith("ok") for attempt in run.data["attempts"]):
+        keep_older_weights(run.path("weights"))
     if best_weights(save_dir) is not None or find_weights(save_dir, "model_final"):
         gather_weights(save_dir, run.path("weights"))
     run.data["artefacts"] = list_artefacts(run.folder)

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from typing import List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 from jobgen.runtime.outcome import StageError, duration_text, outcome, running_outcome
 
@@ -16,18 +16,25 @@ DISK_FLOOR = 200 * 2**20
 
 
 class Activity(NamedTuple):
-    """What the processes of a session have used so far: processor seconds, bytes of disk."""
+    """What a session's processes have used so far: processor seconds, bytes of disk."""
 
     seconds: float
     bytes: int
 
 
 def session_processes(session: int) -> List[int]:
-    """The processes of a session, that is of a child and all it started."""
-    found = []
+    """The processes of a session and all that descend from them: Paddle's launcher gives each
+    of its processes a session of its own."""
+    parents: Dict[int, List[int]] = {}
+    found: List[int] = []
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if name.isdigit() and _stat(int(name))[3:4] == [str(session)]:
-            found.append(int(name))
+        fields = _stat(int(name)) if name.isdigit() else []
+        if len(fields) > 3:
+            parents.setdefault(int(fields[1]), []).append(int(name))
+            if fields[3] == str(session):
+                found.append(int(name))
+    for pid in found:  # grows while it is gone through
+        found += [child for child in parents.get(pid, []) if child not in found]
     return found
 
 

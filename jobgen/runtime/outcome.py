@@ -21,6 +21,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 RESULT_SCHEMA = 1
 # Kept for gathering the weights and writing the result before the platform's own end.
 MARGIN = 15 * 60.0
+GO_ON = (
+    "Run the same job again: what is done is kept, training goes on from its last whole checkpoint."
+)
+BETWEEN = "A cell between the stages has failed: the executed notebook shows it."
 # Causes that have a status of their own; everything else has failed.
 STATUS_OF_CAUSE = {"untrained": "untrained", "time": "timeout", "interrupted": "interrupted"}
 
@@ -75,7 +79,9 @@ def read_json_object(path: str) -> Dict[str, Any]:
 
 
 def redacted(text: str) -> str:
-    """`text` without the user and password of any address in it."""
+    """`text` without the user and password of any address in it, and without what UTF-8 can't
+    write: a file name in another encoding has such characters."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     if "://" not in text or "@" not in text:
         return text
     return re.sub(r"(?<=://)[^/\s@]+@", "", text)
@@ -89,7 +95,10 @@ def recordable(value: Any) -> Any:
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, dict):
-        return {key: recordable(item) for key, item in value.items()}
+        return {
+            redacted(key) if isinstance(key, str) else key: recordable(item)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [recordable(item) for item in value]
     return value
@@ -121,6 +130,10 @@ class Outcome:
         self.folder = folder
         self.time_limit = time_limit
         self._closing: List[Callable[[], None]] = []
+        # Whether the training's folders are this run's, and whether it was asked to stop.
+        self.claimed = False
+        self.stopped = False
+        self.unsaved = False
         self._clock = time.monotonic()
         self._stage_clock = self._clock
         os.makedirs(os.path.join(folder, "logs"), exist_ok=True)
@@ -140,6 +153,7 @@ class Outcome:
             "metrics": {},
             "artefacts": [],
             "failure": None,
+            "closed": False,
             "memory_peak": 0,
             "attempts": self._earlier_attempts(),
         }
@@ -235,8 +249,12 @@ class Outcome:
             "log": error.log,
             "tail": error.tail[-20:],
         }
-        self.finish(status)
-        self.end(status)
+        try:
+            self.finish(status)
+            self.end(status)
+        except OSError as fault:
+            # What follows may free the disk; the record is written once more after it.
+            print("result.json: %s" % fault, file=sys.stderr)
         for line in (error.remedy, error.log):
             if line:
                 print(" " * 10 + line, flush=True)
@@ -258,7 +276,12 @@ class Outcome:
                 self.data["notes"].append({"stage": None, "text": text})
                 print("%-10s%s" % ("", redacted(text)), flush=True)
         self._closing = []
-        self.save()
+        self.data["closed"] = True
+        try:
+            self.save()
+        except OSError as fault:
+            self.unsaved = True
+            print("result.json: %s" % fault, file=sys.stderr)
 
 
 _current: List[Outcome] = []
@@ -289,19 +312,18 @@ def begin(folder: str, time_limit: float = 0.0, **facts: Any) -> Outcome:
 def _close_between_stages() -> None:
     """The process ends without a verdict: a cell outside of the stages has failed."""
     run = running_outcome()
-    if run is None or run.data["status"] != "running":
-        return
-    if run.data["process"] != process_identity(os.getpid()):
-        return  # a fork of the notebook's process
+    if run is None or run.data["process"] != process_identity(os.getpid()):
+        return  # nothing begun, or a fork of the notebook's process
     try:
+        if run.unsaved:
+            run.save()
+        if run.data["status"] != "running":
+            return
         run.start("end")
-        run.fail(
-            StageError(
-                "the notebook ended before its last stage",
-                "A cell between the stages has failed: the executed notebook shows it.",
-                cause="notebook",
-            )
-        )
+        text, remedy, cause = "the notebook ended before its last stage", BETWEEN, "notebook"
+        if run.stopped:
+            text, remedy, cause = "the run was stopped between two stages", GO_ON, "interrupted"
+        run.fail(StageError(text, remedy, cause=cause), STATUS_OF_CAUSE.get(cause, "failed"))
     except OSError as error:
         print("result.json: %s" % error, file=sys.stderr)
 
@@ -335,6 +357,9 @@ def children_memory() -> int:
 
 
 def _stop(number: int, frame: Any) -> None:
+    run = running_outcome()
+    if run is not None:
+        run.stopped = True
     raise KeyboardInterrupt("signal %d" % number)
 
 
@@ -380,6 +405,7 @@ def stage(name: str) -> Iterator[Outcome]:
     run.start(name)
     try:
         yield run
+        run.end("ok")
     except StageError as error:
         run.fail(error, STATUS_OF_CAUSE.get(error.cause, "failed"))
         raise
@@ -387,8 +413,7 @@ def stage(name: str) -> Iterator[Outcome]:
         run.fail(
             StageError(
                 "%s was stopped from outside" % name,
-                "Run the same job again: what is done is kept, training goes on from its last "
-                "whole checkpoint.",
+                GO_ON,
                 cause="interrupted",
             ),
             "interrupted",
@@ -408,8 +433,6 @@ def stage(name: str) -> Iterator[Outcome]:
             )
         )
         raise
-    else:
-        run.end("ok")
 
 
 def describe_os_error(error: OSError) -> StageError:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 from jobgen.runtime.guard import Guard, job_guard
@@ -109,13 +110,18 @@ def memory_facts() -> Dict[str, int]:
         return {}
 
 
-def end_group(process: "subprocess.Popen[bytes]", patience: float = 10.0) -> None:
-    """End a child and everything in its process group: SIGTERM, then SIGKILL.
+def end_group(process: "subprocess.Popen[bytes]", mark: str, patience: float = 10.0) -> None:
+    """End a child and everything in its process group: SIGTERM, then SIGKILL; then whatever else
+    has its `mark` in the environment.
 
     A second Ctrl-C or SIGTERM meanwhile does not leave the work half done.
     """
     with _signals_held():
         _end_group(process, patience)
+        # Those with a session of their own, as Paddle's launcher starts them, are in no group.
+        for pid in marked_processes("JOBGEN_CHILD=" + mark):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -142,6 +148,20 @@ def _end_group(process: "subprocess.Popen[bytes]", patience: float) -> None:
         except subprocess.TimeoutExpired:
             continue
     process.wait()
+
+
+def marked_processes(mark: str) -> List[int]:
+    """The processes that have this in the environment they were started with."""
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdigit():
+            try:
+                with open("/proc/%s/environ" % name, "rb") as stream:
+                    if mark.encode("ascii") in stream.read().split(b"\0"):
+                        found.append(int(name))
+            except OSError:
+                continue
+    return found
 
 
 def run_logged(
@@ -178,10 +198,11 @@ def run_logged(
     with open(log, "a", encoding="utf-8", newline="\n") as stream:
         stream.write(redacted("$ %s\n" % " ".join(argv)))
         stream.flush()
+        mark = uuid.uuid4().hex
         process = subprocess.Popen(
             argv,
             cwd=cwd,
-            env=child_environment() if env is None else env,
+            env=dict(child_environment() if env is None else env, JOBGEN_CHILD=mark),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -204,7 +225,7 @@ def run_logged(
             error.tail = error.tail or tail
             raise
         finally:
-            end_group(process)
+            end_group(process, mark)
             if process.stdout is not None:
                 process.stdout.close()
     seconds = time.monotonic() - started

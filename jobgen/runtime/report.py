@@ -136,7 +136,11 @@ def read_run(folder: str, result: Dict[str, Any]) -> RunRecord:
 def write_report(language: str) -> None:
     """The page of the running job, beside its result."""
     run = outcome()
-    text = report_page([read_run(run.folder, run.data)], language)
+    record = read_run(run.folder, run.data)
+    if not run.claimed:
+        # The curve there is of an earlier run.
+        record = record._replace(rows=[])
+    text = report_page([record], language)
     write_text_atomically(run.path("report.html"), text)
 
 

@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+import tempfile
 import zipfile
+import zlib
 from typing import List, Optional, Tuple
 
-from jobgen.runtime.checkpoints import ASIDE, PARTS, newest_checkpoint
+from jobgen.runtime.checkpoints import ASIDE, HALVED_FILE, PARTS, newest_checkpoint
 from jobgen.runtime.outcome import StageError, note, outcome, write_text_atomically
 from jobgen.runtime.weights import pickle_fault
 
@@ -30,12 +32,13 @@ def bring_checkpoints(resume_from: Optional[str], home: str, save_dir: str, iden
     place = os.path.join(home, os.path.expanduser(resume_from))
     if not os.path.exists(place):
         raise _unusable("%s is not there" % place)
-    unpacked = outcome().path("resume-from")
-    try:
-        if os.path.isfile(place):
-            _unpack_checkpoints(place, unpacked)
-            place = unpacked
+    if os.path.isdir(place):
         _bring(place, save_dir, identity)
+        return
+    unpacked = tempfile.mkdtemp(prefix="resume-", dir=outcome().folder)
+    try:
+        _unpack_checkpoints(place, unpacked)
+        _bring(unpacked, save_dir, identity)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
 
@@ -58,7 +61,7 @@ def _unpack_checkpoints(path: str, goal: str) -> None:
                 raise _unusable("%s is too large" % path)
             for entry in wanted:
                 archive.extract(entry, goal)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, ValueError) as error:
         raise _unusable("%s can't be unpacked: %s" % (path, error)) from error
 
 
@@ -67,55 +70,64 @@ def _is_wanted(entry: zipfile.ZipInfo) -> bool:
     name = entry.filename.replace("\\", "/")
     if name.endswith("/metrics.csv"):
         return True
-    return "/checkpoints" in "/" + name and name.endswith(KEPT_ENDINGS)
+    return "/checkpoints" in "/" + name and name.endswith((*KEPT_ENDINGS, HALVED_FILE))
 
 
 def _bring(place: str, save_dir: str, identity: str) -> None:
-    chosen: Optional[str] = None
+    found: List[Tuple[int, str, str]] = []
     others: List[str] = []
     for folder, folders, names in os.walk(place):
         folders.sort()
-        if IDENTITY_FILE not in names:
-            continue
-        with open(os.path.join(folder, IDENTITY_FILE), encoding="utf-8") as stream:
-            theirs = stream.read().strip()
-        if theirs == identity and newest_checkpoint(folder) is not None:
-            chosen = folder
-            break
-        others.append(theirs)
-    if chosen is None:
-        if others and others[0] != identity:
-            raise _unusable(
-                "its checkpoints are of another training: %s" % _other(others[0], identity)
-            )
+        if IDENTITY_FILE in names:
+            path = os.path.join(folder, IDENTITY_FILE)
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                theirs = stream.read().strip()
+            newest = newest_checkpoint(folder)
+            if theirs != identity:
+                others.append(theirs)
+            elif newest is not None:
+                found.append((newest.epochs, folder, newest.prefix))
+    if not found:
+        if others:
+            other = _other(others[0], identity)
+            raise _unusable("its checkpoints are of another training: %s" % other)
         raise _unusable("no whole checkpoint was found in %s" % place)
-    newest = newest_checkpoint(chosen)
-    assert newest is not None
-    for source, relative in _files(chosen, newest.prefix):
-        fault = None if source.endswith(".json") else pickle_fault(source)
-        if fault is not None:
-            raise _unusable("%s must not be opened (%s)" % (relative, fault))
-        goal = os.path.join(save_dir, relative)
-        os.makedirs(os.path.dirname(goal), exist_ok=True)
-        shutil.copyfile(source, goal + ".tmp")
-        os.replace(goal + ".tmp", goal)
+    epochs, chosen, prefix = max(found)
+    for source, relative in _files(chosen, prefix):
+        _copy_harmless(source, relative, os.path.join(save_dir, relative))
     curve = os.path.join(os.path.dirname(chosen), "metrics.csv")
     if os.path.isfile(curve):
-        with open(curve, encoding="utf-8") as stream:
+        with open(curve, encoding="utf-8", errors="replace") as stream:
             write_text_atomically(outcome().path("metrics.csv"), stream.read())
     outcome().data["resumed_from"] = os.path.basename(place)
-    note("checkpoints of an earlier job were taken over, up to epoch %d" % newest.epochs)
+    note("checkpoints of an earlier job were taken over, up to epoch %d" % epochs)
+
+
+def _copy_harmless(source: str, relative: str, goal: str) -> None:
+    """Copy a file unless it is a pickle that would run code. Torn best weights are left out: the
+    checkpoint itself is whole, and the next evaluation finds better ones."""
+    if source.endswith((*PARTS, ".pdstates")):
+        fault = pickle_fault(source)
+        if fault == "torn":
+            note("%s is torn and left out" % relative)
+            return
+        if fault is not None:
+            raise _unusable("%s must not be opened (%s)" % (relative, fault))
+    os.makedirs(os.path.dirname(goal), exist_ok=True)
+    shutil.copyfile(source, goal + ".tmp")
+    os.replace(goal + ".tmp", goal)
 
 
 def _files(folder: str, prefix: str) -> List[Tuple[str, str]]:
-    """(path, path below the folder) of what going on needs: one checkpoint and the best."""
+    """(path, path below the folder) of what going on needs: one checkpoint, the best, and whether
+    its batch was halved."""
     found = []
     for place, _, names in os.walk(folder):
         for name in sorted(names):
             path = os.path.join(place, name)
             stem = path[: path.rindex(".")] if "." in name else path
             best = name.startswith("best_model.") or os.path.basename(place) == ASIDE
-            if stem == prefix or best:
+            if (stem == prefix or best or name == HALVED_FILE) and not name.endswith(".tmp"):
                 found.append((path, os.path.relpath(path, folder)))
     return found
 
@@ -125,6 +137,8 @@ def _other(theirs: str, ours: str) -> str:
     try:
         there, here = json.loads(theirs), json.loads(ours)
     except ValueError:
+        return "their identity can't be read"
+    if not isinstance(there, dict):
         return "their identity can't be read"
     for key in sorted(set(there) | set(here)):
         one, other = there.get(key), here.get(key)

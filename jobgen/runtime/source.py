@@ -164,9 +164,11 @@ def verify_source(
     found = {"revision": revision, "commit": head, "url": url, "subject": subject}
     if head == hashes["commit"]:
         found["verified"] = "commit"
+        found["pinned"] = hashes["commit"]
         summary("%s, verified by its commit" % shown)
     elif ppdet_hash(folder, fixes) == hashes["ppdet"]:
         found["verified"] = "content"
+        found["pinned"] = hashes["commit"]
         note(
             "the clone's commit (%s) is not %s, but its ppdet/ is the same, file by file"
             % (subject or head[:12], hashes["commit"][:12])

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from jobgen.runtime.checkpoints import (
     EPOCH_FILE,
+    HALVED_FILE,
     Checkpoint,
     find_weights,
     keep_best_before_resume,
@@ -36,7 +37,6 @@ from jobgen.runtime.processes import (
 )
 from jobgen.runtime.trainwatch import TrainWatch, best_text
 
-HALVED_FILE = "batch_halved"
 # What PaddleDetection only logs, and a reader of the result should know.
 SIGN_NOTES = (
     ("empty_eval", "PaddleDetection logged %d time(s) that an evaluation found nothing at all"),
@@ -94,7 +94,9 @@ def training_identity(
     goes on from it. Paths, device and worker processes don't shape a training."""
     shaping = {key: value for key, value in values.items() if key != "worker_num"}
     facts = dict(more, values=shaping, data=place["sha256"], classes=dataset["classes"])
-    facts["source"] = outcome().data["source"].get("commit")
+    # A mirror's commit is another one, its content the same: `pinned` is what was verified.
+    source = outcome().data["source"]
+    facts["source"] = source.get("pinned") or source.get("commit")
     return json.dumps(facts, sort_keys=True, ensure_ascii=False)
 
 
@@ -117,6 +119,7 @@ def claim_save_dir(save_dir: str, identity: str, fresh: bool = False) -> None:
         note("the checkpoints of an earlier, different job are now in %s" % os.path.basename(aside))
     os.makedirs(save_dir, exist_ok=True)
     write_text_atomically(mark, identity + "\n")
+    outcome().claimed = True
 
 
 def train(
@@ -134,7 +137,8 @@ def train(
 
     What can be cured is cured once and recorded: a reader that dies gets no shared
     memory, then fewer processes, then none; with `on_oom` "halve" a batch that does not
-    fit the card is halved. Raises StageError when the training ends otherwise; its
+    fit the card is halved. `patience` are the seconds after which a silent, idle training is taken
+    for hung, 0 for never. Raises StageError when the training ends otherwise; its
     checkpoints stay.
     """
     if _finished_before(save_dir, values["epochs"]):
@@ -172,7 +176,7 @@ def _attempt(
     start = newest_checkpoint(save_dir)
     best = _resume(start, save_dir) if start else {}
     first_epoch = start.epochs if start else 0
-    guard = job_guard(patience)
+    guard = job_guard(patience or None)
     watch = TrainWatch(run.path("metrics.csv"), save_dir, epochs, first_epoch, best, guard)
     argv = train_command(clone_dir, run_config, device, gpus, amp, start and start.prefix)
     log = run.log_path("train")

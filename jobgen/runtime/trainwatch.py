@@ -214,7 +214,7 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
     """The rows of a metrics.csv as numbers; an unreadable row, as a kill leaves it, is dropped."""
     rows = []
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8", errors="replace") as stream:
             lines = stream.read().splitlines()[1:]
     except OSError:
         return []

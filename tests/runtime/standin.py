@@ -28,7 +28,10 @@ if "-r" in sys.argv:
 
 def keep(name, epoch):
     for part in ("pdparams", "pdema"):
-        pickle.dump({"w": epoch}, open(os.path.join(save, name + "." + part), "wb"))
+        weights = {"w": epoch}
+        if settings["megabytes"]:
+            weights["x"] = b"x" * int(1e6 * settings["megabytes"])
+        pickle.dump(weights, open(os.path.join(save, name + "." + part), "wb"))
     # As Paddle's own: it imports builtins.tuple among its first opcodes.
     optimizer = {"kind": tuple, "last_epoch": epoch + 1, "moments": b"m" * 5000}
     pickle.dump(optimizer, open(os.path.join(save, name + ".pdopt"), "wb"))
@@ -79,6 +82,7 @@ SOUND: Dict[str, Any] = {
     "losses": [],
     "scores": [0.1, 0.4, 0.3],
     "pause": 0,
+    "megabytes": 0,
     "signal": 9,
     "die_in": -1,
     "raise_in": -1,

@@ -13,6 +13,7 @@ from jobgen.runtime import outcome as outcome_module
 from jobgen.runtime.collect import clean_up, keep_what_there_is, saved_size
 from jobgen.runtime.outcome import Outcome, StageError, at_end, begin, stage
 from jobgen.runtime.source import CLONE_MARK
+from tests.runtime.conftest import read_json
 from tests.runtime.standin import Bench
 
 
@@ -95,6 +96,9 @@ def test_after_a_failure_the_best_weights_are_kept(bench: Bench, run: Outcome) -
         bench.train(die_in=2)
     run.data["status"] = "failed"
     keep_what_there_is(str(bench.save_dir))
+    assert not Path(run.path("weights")).exists()  # nothing says that they are this run's
+    run.claimed = True
+    keep_what_there_is(str(bench.save_dir))
     assert Path(run.path("weights", "best_model.pdparams")).is_file()
     paths = [item["path"] for item in run.data["artefacts"]]
     assert "weights/best_model.pdparams" in paths
@@ -116,6 +120,67 @@ def test_what_was_asked_for_is_done_after_a_failure_too(tmp_path: Path) -> None:
     assert run.data["status"] == "failed"
     assert run.data["failure"]["message"] == "x"
     assert [note["text"] for note in run.data["notes"]] == ["ValueError: no"]
+
+
+def test_weights_of_an_earlier_success_are_not_overwritten(bench: Bench, run: Outcome) -> None:
+    weights = Path(run.path("weights"))
+    weights.mkdir()
+    (weights / "best_model.pdparams").write_bytes(b"good")
+    run.data["attempts"] = [{"status": "ok"}]
+    with pytest.raises(StageError):
+        bench.train(die_in=2)
+    run.claimed, run.data["status"] = True, "failed"
+    keep_what_there_is(str(bench.save_dir))
+    old = Path(run.path("weights-old-1", "best_model.pdparams"))
+    assert old.read_bytes() == b"good"
+    assert (weights / "best_model.pdparams").read_bytes() != b"good"
+
+
+def test_a_clone_outside_of_home_stays(home: Path, run: Outcome, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (home / "PaddleDetection").rename(elsewhere)
+    clean_up(str(home), "ships", [], str(elsewhere), str(home / "output" / "checkpoints"), True)
+    assert (elsewhere / "docs" / "1.md").exists()
+
+
+def test_a_file_name_that_is_no_utf8_does_not_hide_the_cause(tmp_path: Path) -> None:
+    run = begin(str(tmp_path / "out"), name="t")
+    name = os.fsdecode("\u8239.zip".encode("gbk"))
+    with pytest.raises(StageError), stage("data"):
+        raise StageError("two archives: %s" % name, "Remove %s" % name, tail=[name])
+    found = read_json(run.path("result.json"))
+    assert found["status"] == "failed"
+    assert found["closed"] is True
+    assert "\\udcb4" in found["failure"]["remedy"]
+
+
+def test_a_record_that_can_not_be_written_stops_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done at the end may free the disk: then the verdict is written after all."""
+    run = begin(str(tmp_path / "out"), name="t")
+    write = outcome_module.write_text_atomically
+    full = [True]
+
+    def maybe(path: str, text: str) -> None:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        write(path, text)
+
+    at_end(full.__setitem__, 0, False)
+    run.start("train")
+    monkeypatch.setattr(outcome_module, "write_text_atomically", maybe)
+    run.fail(StageError("x", cause="disk"))
+    found = read_json(run.path("result.json"))
+    assert (found["status"], found["failure"]["message"]) == ("failed", "x")
+
+
+def test_a_stop_between_two_stages_is_told_as_one(tmp_path: Path) -> None:
+    run = begin(str(tmp_path / "out"), name="t")
+    with pytest.raises(KeyboardInterrupt):
+        outcome_module._stop(15, None)
+    outcome_module._close_between_stages()
+    assert run.data["status"] == "interrupted"
 
 
 def test_a_clock_that_jumps_back_changes_no_duration(

@@ -90,6 +90,41 @@ def test_a_disk_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "MB are left on the disk" in error.message
 
 
+SETSID = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", %r], preexec_fn=os.setsid)
+print(child.pid, flush=True)
+child.wait()
+"""
+BUSY = "import time; end = time.time() + %d\nwhile time.time() < end: pass"
+
+
+def gone(pid: str) -> bool:
+    """Whether a process has ended; a signal takes a moment."""
+    deadline = time.monotonic() + 5
+    while Path("/proc/%s/cwd" % pid).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not Path("/proc/%s/cwd" % pid).exists()
+
+
+@LINUX
+def test_a_process_with_a_session_of_its_own_counts_and_ends(tmp_path: Path) -> None:
+    """As Paddle's launcher starts its processes."""
+    guard, said = Guard(patience=1.0), []  # type: ignore[var-annotated]
+    finished = run_logged(
+        python(SETSID % (BUSY % 5)), str(tmp_path / "l"), guard=guard, on_line=said.append
+    )
+    assert finished.exit_status == 0
+    assert gone(said[0])
+
+
+@LINUX
+def test_it_is_ended_with_a_launcher_that_is_stopped(tmp_path: Path) -> None:
+    said = []  # type: ignore[var-annotated]
+    run_logged(python(SETSID % (BUSY % 60)), str(tmp_path / "l"), timeout=3, on_line=said.append)
+    assert gone(said[0])
+
+
 @LINUX
 def test_a_session_is_known_by_its_leader(tmp_path: Path) -> None:
     import subprocess

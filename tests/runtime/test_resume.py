@@ -116,6 +116,56 @@ def test_torn_and_dangerous_files_are_refused(bench: Bench, earlier: Path) -> No
     assert "must not be opened (builtins exec)" in refused(bench, earlier)
 
 
+def test_torn_best_weights_are_left_out(bench: Bench, earlier: Path) -> None:
+    path = next(earlier.rglob("best_model.pdparams"))
+    path.write_bytes(path.read_bytes()[:5])
+    (path.parent / "best_model.pdparams.tmp").write_bytes(b"half")
+    bring(bench, earlier)
+    names = [p.name for p in bench.save_dir.rglob("*")]
+    assert "1.pdparams" in names
+    assert "best_model.pdparams" not in names
+    assert not [name for name in names if name.endswith(".tmp")]
+
+
+def test_a_halved_batch_comes_along(bench: Bench, earlier: Path) -> None:
+    (next(earlier.rglob("identity.json")).parent / "batch_halved").write_text("1\n")
+    bring(bench, zipped(earlier))
+    assert (bench.save_dir / "batch_halved").is_file()
+
+
+def test_the_newest_of_several_is_taken(bench: Bench, earlier: Path) -> None:
+    older = next(earlier.rglob("identity.json")).parent
+    shutil.copytree(str(older), str(earlier / "0 first" / "checkpoints"))
+    for path in list((earlier / "0 first").rglob("1.*")):
+        path.unlink()
+    bring(bench, earlier)
+    assert list(bench.save_dir.rglob("1.pdparams"))
+
+
+def test_the_users_own_folder_stays(bench: Bench, earlier: Path) -> None:
+    from jobgen.runtime.outcome import outcome
+
+    mine = Path(outcome().path("resume-from"))
+    shutil.copytree(str(earlier), str(mine))
+    bring(bench, mine)
+    assert list(mine.rglob("1.pdparams"))
+
+
+@pytest.mark.parametrize("text", ["[1]", "1", "\xff\xfe"])
+def test_an_identity_that_is_none(bench: Bench, earlier: Path, text: str) -> None:
+    next(earlier.rglob("identity.json")).write_bytes(text.encode("latin-1"))
+    assert "can't be read" in refused(bench, earlier)
+
+
+def test_a_zip_with_damaged_data(bench: Bench, earlier: Path) -> None:
+    path = zipped(earlier)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"0.pdopt") + 40
+    data[at : at + 40] = b"\xff" * 40
+    path.write_bytes(bytes(data))
+    assert "can't be unpacked" in refused(bench, path)
+
+
 def test_a_zip_can_not_reach_outside(bench: Bench, earlier: Path) -> None:
     path = zipped(earlier)
     with zipfile.ZipFile(str(path), "a") as archive:
