@@ -23,6 +23,14 @@ from jobgen.settings import load_settings
 from tests.conftest import Answer
 
 GIB = 2**30
+CARD = {
+    "name": "Tesla V100",
+    "memory_mib": 16160,
+    "used_mib": 3,
+    "uuid": "GPU-1",
+    "driver": "470.1",
+    "compute_capability": "7.0",
+}
 SOUND = MachineFacts("Linux", True, (), "", Path("cache"), 20 * GIB, 8 * GIB, False)
 FAULTS: dict[str, dict[str, Any]] = {
     "MA001": {"system": "Windows"},
@@ -33,7 +41,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "MA006": {"memory": GIB},
     "MA007": {"shared_memory": 64 << 20},
     "MA008": {"silent": ("gitee.com", "github.com")},
-    "MA009": {"cards": ("Tesla V100",)},
+    "MA009": {"cards": ({**CARD, "name": "RTX 4090", "compute_capability": "8.9"},)},
+    "MA010": {"cards": ({**CARD, "used_mib": 9000},)},
 }
 
 

@@ -13,6 +13,7 @@ from jobgen.yamlio import load_file
 
 __all__ = [
     "Environment",
+    "GpuBuild",
     "Model",
     "Platform",
     "Revision",
@@ -42,8 +43,19 @@ class Revision:
 
 
 @dataclass(frozen=True)
+class GpuBuild:
+    """A build of Paddle with CUDA from PyPI: the compute capabilities it has code for, the least
+    driver, and the disk space of its environment."""
+
+    capabilities: list[str]
+    driver: str
+    gigabytes: int
+
+
+@dataclass(frozen=True)
 class Environment:
-    """One of AI Studio's environments. `local` names the pin list of its like on this machine."""
+    """One of AI Studio's environments. `local` names the pin list of its like on this machine,
+    `gpu` the build with CUDA that may stand in it."""
 
     name: str
     paddle: str
@@ -51,6 +63,7 @@ class Environment:
     revision: Revision
     urls: list[str]
     local: str | None
+    gpu: GpuBuild | None
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,7 @@ def platform() -> Platform:
 @cache
 def environments() -> dict[str, Environment]:
     data = load_file(catalog_file("environments.yml")).value
+    builds = {name: GpuBuild(**row) for name, row in data["gpu_builds"].items()}
     revisions = {name: _revision(name, row, data) for name, row in data["revisions"].items()}
     return {
         name: Environment(
@@ -84,6 +98,7 @@ def environments() -> dict[str, Environment]:
             revisions[row["revision"]],
             list(data["urls"]),
             row.get("local"),
+            builds.get(row.get("local")),
         )
         for name, row in data["environments"].items()
     }
@@ -101,8 +116,9 @@ def _revision(name: str, row: dict[str, Any], data: dict[str, Any]) -> Revision:
     )
 
 
-def pins(environment: Environment) -> str:
-    """The full pin list of the environment's like on this machine. Raises SpecError without one."""
+def pins(environment: Environment, gpu: bool = False) -> str:
+    """The full pin list of the environment's like on this machine, with CUDA's libraries and a
+    Paddle that uses them where `gpu` is set. Raises SpecError without one."""
     if environment.local is None:
         local = ", ".join(e.name for e in environments().values() if e.local)
         raise SpecError(
@@ -110,4 +126,14 @@ def pins(environment: Environment) -> str:
             "made on this machine",
             f"Try the job with one of {local}, or give a Python that has this Paddle: --python",
         )
-    return catalog_file(f"{environment.local}.txt").read_text(encoding="utf-8")
+    listed = catalog_file(f"{environment.local}.txt").read_text(encoding="utf-8")
+    if not gpu:
+        return listed
+    if environment.gpu is None:
+        raise SpecError(
+            f"PyPI has no Paddle {environment.paddle} with CUDA",
+            "Give a Python that has one: --python PATH",
+        )
+    rows = [row for row in listed.splitlines() if not row.startswith("paddlepaddle==")]
+    more = catalog_file(f"{environment.local}-gpu.txt").read_text(encoding="utf-8")
+    return "\n".join([*rows, *more.splitlines()]) + "\n"

@@ -9,6 +9,7 @@ import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from jobgen.catalog import environments
@@ -30,8 +31,8 @@ class MachineFacts:
     """This computer as far as a run needs it; sizes in bytes.
 
     `python` is why there is no Python for the managed environment, empty where there is one;
-    `silent` are the addresses that a first run needs and that don't answer; `cards` the names of
-    the graphics cards.
+    `silent` are the addresses that a first run needs and that don't answer; `cards` the graphics
+    cards, as runtime.machine.gpu_facts gives them.
     """
 
     system: str
@@ -44,7 +45,7 @@ class MachineFacts:
     environment_made: bool
     shared_memory: int | None = None
     silent: tuple[str, ...] = ()
-    cards: tuple[str, ...] = ()
+    cards: tuple[dict[str, Any], ...] = ()
 
 
 def machine_facts(settings: Settings) -> MachineFacts:
@@ -70,7 +71,7 @@ def machine_facts(settings: Settings) -> MachineFacts:
         environment_made=made,
         shared_memory=shutil.disk_usage(shared).free if shared.is_dir() else None,
         silent=silent_addresses(made, mirrored),
-        cards=tuple(card["name"] for card in gpu_facts()),
+        cards=tuple(gpu_facts()),
     )
 
 

@@ -82,16 +82,21 @@ def find_python(candidates: Iterable[str]) -> tuple[tuple[int, int], str]:
     )
 
 
-def managed_python(environment: Environment, cache: Path, say: Say) -> tuple[Path, bool]:
-    """The Python of the managed environment for an AI Studio environment, and whether it was
-    made just now. Raises RunError with the installer's last words where it can't be made."""
-    wanted = pins(environment)
+def managed_python(
+    environment: Environment, cache: Path, say: Say, gpu: bool = False
+) -> tuple[Path, bool]:
+    """The Python of the managed environment for an AI Studio environment, with or without CUDA,
+    and whether it was made just now. Raises RunError with the installer's last words where it
+    can't be made."""
+    wanted = pins(environment, gpu)
     version, base = find_python(candidate_pythons())
     key = sha256(f"{wanted}{version}{base}".encode())[:16]
-    folder = cache / "envs" / f"{environment.local}-py{version[0]}{version[1]}-{key}"
+    kind = f"{environment.local}-gpu" if gpu else environment.local
+    folder = cache / "envs" / f"{kind}-py{version[0]}{version[1]}-{key}"
+    size = f"{environment.gpu.gigabytes}" if gpu and environment.gpu else "1.2"
 
     def make(place: Path) -> str:
-        say(f"making the Python environment {place.name} (once, about 1.2 GB) ...")
+        say(f"making the Python environment {place.name} (once, about {size} GB) ...")
         uv, env = uv_program(), uv_environment()
         log = place.with_name(place.name + ".log")
         # --seed: the notebook's install stage may need pip.
@@ -120,3 +125,9 @@ def run_uv(argv: list[str], env: dict[str, str], log: Path) -> None:
             f"the Python environment could not be made: {said}",
             f"Usually the network or the package index; the whole log is {log}",
         )
+
+
+def cuda_libraries(python: Path) -> list[str]:
+    """The folders of CUDA's and cuDNN's libraries in a managed environment, for the loader's path
+    of a kernel; none in one without CUDA."""
+    return sorted(map(str, python.parent.parent.glob("lib/python3.*/site-packages/nvidia/*/lib")))

@@ -13,6 +13,7 @@ from jobgen.bundle import Bundle
 from jobgen.catalog import Environment, environments
 from jobgen.errors import BundleError, RunError
 from jobgen.machine.environment import managed_python
+from jobgen.machine.gpu import choose_build
 from jobgen.machine.mirror import Mirror, find_mirror, write_git_config
 from jobgen.machine.overlay import (
     OwnPython,
@@ -37,6 +38,7 @@ from jobgen.run.workspace import (
     open_workspace,
     sources_of,
 )
+from jobgen.runtime.machine import gpu_facts
 from jobgen.runtime.outcome import utc_now
 from jobgen.settings import Settings
 
@@ -136,7 +138,10 @@ def _python(
     request: RunRequest, environment: Environment, cache: Path, say: Callable[[str], None]
 ) -> tuple[Path, bool]:
     if request.python is None:
-        return managed_python(environment, cache, say)
+        choice = choose_build(gpu_facts(), environment, request.device, request.smoke)
+        if choice.why:
+            say(f"{choice.device.upper()}: {choice.why}")
+        return managed_python(environment, cache, say, gpu=choice.device == "gpu")
     return request.python.absolute(), False
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from jobgen.bundle import Bundle
 from jobgen.errors import BundleError, DatasetError, RunError, SpecError
 from jobgen.files import write_atomically
+from jobgen.machine.environment import cuda_libraries
 from jobgen.run.strays import MARK
 
 STATE = "run.json"
@@ -187,7 +188,8 @@ def lay_out(
 
 
 def kernel_environment(workspace: Workspace, python: Path) -> dict[str, str]:
-    """The kernel's environment: an allow-list, so that no token of this shell comes along."""
+    """The kernel's environment: an allow-list, so that no token of this shell comes along. CUDA's
+    libraries of a managed environment are on the loader's path of the kernel alone."""
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -203,6 +205,10 @@ def kernel_environment(workspace: Workspace, python: Path) -> dict[str, str]:
         JUPYTER_DATA_DIR=str(workspace.kernel_home / "jupyter"),
         MPLCONFIGDIR=str(workspace.kernel_home / "matplotlib"),
     )
+    libraries = cuda_libraries(python)
+    if libraries:
+        before = kept.get("LD_LIBRARY_PATH", "")
+        kept["LD_LIBRARY_PATH"] = os.pathsep.join([*libraries, *filter(None, [before])])
     return kept
 
 

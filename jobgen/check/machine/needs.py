@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jobgen.catalog import environments
 from jobgen.check.machine_facts import MachineFacts
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, machine, names_hit
+from jobgen.machine.gpu import card_fault, card_text
 
 # Measured: the managed environment of Paddle 2.6.2 has 1.1 GB once installed, besides its wheels;
 # the training process of a smoke run of PicoDet-L 640 on the CPU takes 2.8 GB of memory.
@@ -14,6 +16,7 @@ RUN_BYTES = 2**30
 MEMORY_BYTES = 3 * 2**30
 # PaddleDetection itself turns shared memory off below it (ppdet/data/reader.py, v2.6.0).
 SHARED_MEMORY_BYTES = 2**30
+BUSY = 0.2
 
 
 @machine(
@@ -116,10 +119,30 @@ def silent_address(facts: MachineFacts) -> Iterator[Hit]:
 
 @machine(
     "MA009",
-    NOTE,
-    "graphics card that the managed environment does not use",
-    why="The managed environment holds the CPU build of Paddle, which needs no driver.",
-    remedy="jobgen run --python PATH takes a Python with a GPU build of Paddle.",
+    WARNING,
+    "graphics card that can't be used",
+    why="Paddle 2.6.2 of PyPI has machine code for some cards only; on another one training stops "
+    "at its first step.",
+    remedy="jobgen run --python PATH takes a Python whose Paddle can; --device cpu uses none.",
 )
-def unused_card(facts: MachineFacts) -> Iterator[Hit]:
-    return names_hit(facts.cards)
+def unusable_card(facts: MachineFacts) -> Iterator[Hit]:
+    builds = [environment for environment in environments().values() if environment.gpu]
+    for environment in builds:
+        assert environment.gpu is not None
+        for card in facts.cards:
+            fault = card_fault(card, environment.gpu, environment.paddle)
+            if fault:
+                yield Hit(1, (), "", fault)
+
+
+@machine(
+    "MA010",
+    NOTE,
+    "graphics card that is busy",
+    why="What others have taken of its memory is not there for the batch.",
+    remedy="Wait, choose another card by CUDA_VISIBLE_DEVICES, or set a smaller batch.",
+)
+def busy_card(facts: MachineFacts) -> Iterator[Hit]:
+    yield from names_hit(
+        [card_text(card) for card in facts.cards if card["used_mib"] > BUSY * card["memory_mib"]]
+    )
