@@ -20,6 +20,8 @@ COMMANDS = {
     "explain": "Show every value of a job and its origin.",
     "run": "Run a bundle's own notebook on this machine, for proof.",
     "report": "Make a page of what a run left, or compare runs.",
+    "mirror": "Fetch beforehand what a job needs.",
+    "cache": "Show or clear what is kept for the next run.",
     "models": "List the models of the catalogue.",
     "environments": "List AI Studio's environments.",
     "demo": "The whole way, on a small data set it makes.",

@@ -64,6 +64,7 @@ def parameter_value(text: str) -> Any:
     show_default=True,
     help="Folder for runs.",
 )
+@click.option("--offline", is_flag=True, help="Touch no network, and say what is missing.")
 @click.option("--new", "fresh", is_flag=True, help="Start afresh beside an unfinished run.")
 @click.option("--no-check", is_flag=True, help="Run even where jobgen check finds errors.")
 @click.option("--yes", is_flag=True, help="Run a bundle that was not built here without asking.")
@@ -79,6 +80,7 @@ def command(
     python: Path | None,
     mirror: str | None,
     runs: Path,
+    offline: bool,
     fresh: bool,
     no_check: bool,
     yes: bool,
@@ -108,6 +110,7 @@ def command(
         smoke,
         python,
         fresh,
+        offline,
         {name: parameter_value(text) for name, text in parameters},
     )
     show_run(console, request, settings)

@@ -88,11 +88,7 @@ def managed_python(
     """The Python of the managed environment for an AI Studio environment, with or without CUDA,
     and whether it was made just now. Raises RunError with the installer's last words where it
     can't be made."""
-    wanted = pins(environment, gpu)
-    version, base = find_python(candidate_pythons())
-    key = sha256(f"{wanted}{version}{base}".encode())[:16]
-    kind = f"{environment.local}-gpu" if gpu else environment.local
-    folder = cache / "envs" / f"{kind}-py{version[0]}{version[1]}-{key}"
+    folder, wanted, base = environment_folder(environment, cache, gpu)
     size = f"{environment.gpu.gigabytes}" if gpu and environment.gpu else "1.2"
 
     def make(place: Path) -> str:
@@ -125,6 +121,49 @@ def run_uv(argv: list[str], env: dict[str, str], log: Path) -> None:
             f"the Python environment could not be made: {said}",
             f"Usually the network or the package index; the whole log is {log}",
         )
+
+
+def environment_folder(
+    environment: Environment, cache: Path, gpu: bool = False
+) -> tuple[Path, str, str]:
+    """Where a managed environment lies or would lie, its pins, and the Python it is made of."""
+    wanted = pins(environment, gpu)
+    version, base = find_python(candidate_pythons())
+    key = sha256(f"{wanted}{version}{base}".encode())[:16]
+    kind = f"{environment.local}-gpu" if gpu else environment.local
+    return cache / "envs" / f"{kind}-py{version[0]}{version[1]}-{key}", wanted, base
+
+
+def look_into(python: Path) -> str:
+    """What Paddle says of itself in a managed environment, with every library of CUDA loaded.
+    Raises RunError where it does not import."""
+    libraries = cuda_libraries(python)
+    env = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries), "PYTHONPATH": ""}
+    argv = [str(python), "-s", "-c", LOOK, *libraries]
+    answer = subprocess.run(argv, env=env, capture_output=True, text=True, cwd="/", check=False)
+    if answer.returncode != 0:
+        said = last_words((answer.stderr + answer.stdout).splitlines())
+        raise RunError(f"{python} can't import Paddle: {said}")
+    return answer.stdout.strip().splitlines()[-1]
+
+
+# OpenCV first: Paddle 2.6.2 otherwise crashes on Debian 12.
+LOOK = """
+import ctypes, glob, os, sys
+for folder in sys.argv[1:]:
+    for path in sorted(glob.glob(os.path.join(folder, "*.so*"))):
+        ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+import cv2, paddle
+cuda = paddle.version.cuda()
+text = "Paddle %s" % paddle.__version__
+if cuda in (None, "False", False):
+    text += ", CPU"
+else:
+    count = paddle.device.cuda.device_count()
+    text += ", CUDA %s, cuDNN %s, " % (cuda, paddle.version.cudnn())
+    text += "%d device(s)" % count if count else "no device"
+print(text)
+"""
 
 
 def cuda_libraries(python: Path) -> list[str]:

@@ -51,7 +51,7 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
         shown = re.sub(r"(?<=://)[^/@]*@", "", given)
         return Mirror(mirror_address(given), f"given: {shown}", False)
     revision = environment.revision
-    folder = cache / "mirrors" / f"paddledetection-{revision.name.replace('/', '-')}"
+    folder = mirror_folder(environment, cache)
 
     def make(place: Path) -> str:
         for url in environment.urls:
@@ -65,6 +65,23 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
 
     origin, made = make_once(folder, make)
     return Mirror(f"file://{folder / 'repo.git'}", origin, made)
+
+
+def mirror_folder(environment: Environment, cache: Path) -> Path:
+    """Where the cached mirror of an environment's PaddleDetection lies or would lie."""
+    name = environment.revision.name.replace("/", "-")
+    return cache / "mirrors" / f"paddledetection-{name}"
+
+
+def require_pinned(copy: Path, revision: Revision) -> None:
+    """A copy of PaddleDetection must hold the pinned commit. Raises RunError otherwise."""
+    try:
+        _git(["-C", str(copy), "cat-file", "-e", f"{revision.commit}^{{commit}}"])
+    except (subprocess.SubprocessError, OSError) as error:
+        raise RunError(
+            f"{copy} does not hold PaddleDetection {revision.name} ({revision.commit[:12]})",
+            "Make it where there is a network: git clone --mirror ADDRESS PaddleDetection.git",
+        ) from error
 
 
 def mirror_address(given: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 from jobgen.bundle import Bundle
 from jobgen.catalog import Environment, environments
 from jobgen.errors import BundleError, RunError
+from jobgen.machine.cache import Needs, lacking
 from jobgen.machine.environment import managed_python
 from jobgen.machine.gpu import choose_build
 from jobgen.machine.mirror import Mirror, find_mirror, write_git_config
@@ -24,6 +26,7 @@ from jobgen.machine.overlay import (
     prove_unchanged,
     wanted_modules,
 )
+from jobgen.notebook import cell_source
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import Progress
 from jobgen.run.strays import end_strays
@@ -54,6 +57,7 @@ class RunRequest:
     smoke: bool = False
     python: Path | None = None
     fresh: bool = False
+    offline: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
@@ -80,6 +84,8 @@ def run_bundle(
     sources = sources_of(bundle)
     archives = match_archives(sources, request.archives)
 
+    if request.offline:
+        _refuse_network(request, environment, settings)
     python, made = _python(request, environment, settings.cache, say)
     mirror = find_mirror(environment, settings.cache, settings.mirror, say)
     workspace, resumed = open_workspace(bundle, request.runs, parameters, request.fresh)
@@ -101,6 +107,8 @@ def run_bundle(
             **parameters,
         }
         env = kernel_environment(workspace, python)
+        if request.offline:
+            env.update(GIT_ALLOW_PROTOCOL="file", PIP_NO_INDEX="1")
         before = ""
         if own is not None:
             env.update(overlay_environment(workspace.overlay))
@@ -143,6 +151,32 @@ def _python(
             say(f"{choice.device.upper()}: {choice.why}")
         return managed_python(environment, cache, say, gpu=choice.device == "gpu")
     return request.python.absolute(), False
+
+
+def _refuse_network(request: RunRequest, environment: Environment, settings: Settings) -> None:
+    """Raise RunError with all that the run would have to fetch."""
+    choice = "cpu"
+    if request.python is None:
+        choice = choose_build(gpu_facts(), environment, request.device, request.smoke).device
+    weights = pretrained_address(request.bundle)
+    needs = Needs(environment, "" if request.smoke else weights, choice == "gpu")
+    own_mirror = settings.mirror is not None and not settings.mirror.startswith(("http", "ssh"))
+    missing = lacking(needs, settings.cache, request.python is not None, own_mirror)
+    if missing:
+        raise RunError(
+            f"--offline, and not in the cache: {'; '.join(missing)}",
+            "Fetch it where there is a network: jobgen mirror add JOB (or --from FOLDER).",
+        )
+
+
+def pretrained_address(bundle: Bundle) -> str:
+    """The address of the pretrained weights, empty where there are none to fetch."""
+    for cell in bundle.notebook["cells"]:
+        for line in cell_source(cell).splitlines():
+            if line.startswith("PRETRAINED = "):
+                value = str(ast.literal_eval(line.removeprefix("PRETRAINED = ")))
+                return value if value.startswith(("http://", "https://")) else ""
+    return ""
 
 
 def _own_python(

@@ -88,7 +88,7 @@ def pickle_fault(path: str) -> Optional[str]:
     return None
 
 
-def _download(url: str, path: str) -> None:
+def download_weights(url: str, path: str) -> None:
     """Fetch `url` to `path`, whole or not at all. Raises OSError or ValueError."""
     half = "%s.%d.part" % (path, os.getpid())
     try:
@@ -133,7 +133,7 @@ def fetch_weights(url: str, folder: str, sha256: Optional[str] = None, pause: fl
     fault: Optional[Exception] = None
     for attempt in range(1, DOWNLOAD_TRIES + 1):
         try:
-            _download(url, path)
+            download_weights(url, path)
         except (OSError, ValueError) as error:
             fault = error
             outcome().event("weights", url=url, attempt=attempt, fault=str(error))

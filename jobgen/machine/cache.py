@@ -1,0 +1,162 @@
+"""What jobgen keeps for the next run: environments, mirrors, weights."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobgen.catalog import Environment
+from jobgen.errors import RunError
+from jobgen.files import write_atomically
+from jobgen.machine.environment import environment_folder, look_into, managed_python
+from jobgen.machine.locks import MARK, locked
+from jobgen.machine.mirror import find_mirror, mirror_folder, require_pinned
+from jobgen.runtime.weights import cached_weights, download_weights, pickle_fault
+
+KINDS = ("envs", "mirrors", "weights")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing in the cache; `whole` is False for what an interrupted build left."""
+
+    kind: str
+    path: Path
+    bytes: int
+    whole: bool
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file or of all files below a folder; links count as themselves."""
+    if path.is_file():
+        return path.stat().st_size
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(folder) / name).lstat().st_size
+    return total
+
+
+def entries(cache: Path) -> list[Entry]:
+    """Everything in the cache, by kind and name."""
+    found = []
+    for kind in KINDS:
+        place = cache / kind
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            if path.is_dir():
+                found.append(Entry(kind, path, size_of(path), (path / MARK).is_file()))
+            elif path.suffix in (".pdparams", ".part"):
+                found.append(Entry(kind, path, size_of(path), path.suffix == ".pdparams"))
+    return found
+
+
+def users_of(path: Path) -> list[int]:
+    """The processes whose program or arguments lie below a path."""
+    found = []
+    proc = Path("/proc")
+    for entry in proc.iterdir() if proc.is_dir() else ():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if any(word.startswith(os.fsencode(path) + b"/") for word in words):
+                    found.append(int(entry.name))
+    return found
+
+
+def remove(entry: Entry) -> None:
+    """Take one thing out of the cache. Raises RunError where a run is using it."""
+    users = users_of(entry.path)
+    if users:
+        raise RunError(
+            f"{entry.name} is in use (process {users[0]})", "Wait for the run, or stop it first."
+        )
+    if entry.path.is_file():
+        entry.path.unlink()
+        return
+    with locked(entry.path.with_name(entry.name + ".lock")):
+        # Without its mark first: what a kill leaves is never taken for whole.
+        (entry.path / MARK).unlink(missing_ok=True)
+        shutil.rmtree(entry.path)
+    for ending in (".lock", ".log"):
+        entry.path.with_name(entry.name + ending).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job fetches before its first step. `weights` is an address, or empty."""
+
+    environment: Environment
+    weights: str
+    gpu: bool = False
+
+
+def lacking(needs: Needs, cache: Path, own_python: bool, own_mirror: bool) -> list[str]:
+    """What of it is not in the cache, in words."""
+    found = []
+    if not own_python:
+        folder = environment_folder(needs.environment, cache, needs.gpu)[0]
+        if not (folder / MARK).is_file():
+            found.append(f"the Python environment {folder.name}")
+    if not own_mirror and not (mirror_folder(needs.environment, cache) / MARK).is_file():
+        found.append(f"PaddleDetection {needs.environment.revision.name}")
+    if needs.weights and not _weights_file(needs.weights, cache).is_file():
+        found.append(f"the pretrained weights {needs.weights}")
+    return found
+
+
+def _weights_file(url: str, cache: Path) -> Path:
+    return Path(cached_weights(url, str(cache / "weights")))
+
+
+def fetch(needs: Needs, cache: Path, given: Path | None, say: Callable[[str], None]) -> list[str]:
+    """Put everything into the cache; `given` is a folder that may hold wheels, weights and a copy
+    of PaddleDetection (PaddleDetection.git), as on a USB stick. Gives a line for each. Raises
+    RunError where something can't be had."""
+    if given is not None:
+        os.environ.update(UV_FIND_LINKS=str(given), UV_NO_INDEX="1")
+    python, _ = managed_python(needs.environment, cache, say, gpu=needs.gpu)
+    found = [f"environment  {python.parent.parent.name}  {look_into(python)}"]
+    copy = given / "PaddleDetection.git" if given is not None else None
+    environment = needs.environment
+    if copy is not None and copy.is_dir():
+        require_pinned(copy, environment.revision)
+        environment = replace(environment, urls=[copy.absolute().as_uri()])
+    mirror = find_mirror(environment, cache, None, say)
+    found.append(f"mirror       {mirror_folder(environment, cache).name}  {mirror.origin}")
+    if needs.weights:
+        found.append(f"weights      {_fetch_weights(needs.weights, cache, given, say)}")
+    return found
+
+
+def _fetch_weights(url: str, cache: Path, given: Path | None, say: Callable[[str], None]) -> str:
+    goal = _weights_file(url, cache)
+    if goal.is_file() and pickle_fault(str(goal)) is None:
+        return f"{goal.name}  there already"
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    if given is not None:
+        source = given / url.rpartition("/")[2]
+        if not source.is_file():
+            raise RunError(f"{source.name} is not in {given}", f"It is to be had at {url}")
+        fault = pickle_fault(str(source))
+        if fault is not None:
+            raise RunError(f"{source} is no weights file ({fault})", "Copy it again.")
+        write_atomically(goal, source.read_bytes())
+        return f"{goal.name}  from {given}"
+    say(f"fetching {url} ...")
+    try:
+        download_weights(url, str(goal))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{url} could not be fetched: {error}",
+            "Usually the network; a file that was fetched elsewhere is taken by --from FOLDER.",
+        ) from error
+    return f"{goal.name}  {goal.stat().st_size:,} bytes"
