@@ -146,7 +146,7 @@ def test_the_verdict_of_a_failure_stands_above_all(
 
 def test_both_languages_have_the_same_parts(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
     folder = write_output(tmp_path, result(status="timeout", failure=FAILURE))
-    one, other = (page_of(folder, jobgen, "--lang", lang) for lang in ("en", "zh"))
+    one, other = (page_of(folder, jobgen, "--language", lang) for lang in ("en", "zh"))
     assert [tag for tag, _ in shape(one).seen] == [tag for tag, _ in shape(other).seen]
     assert 'lang="zh-CN"' in other
     assert "怎么办" in other

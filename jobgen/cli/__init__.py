@@ -20,6 +20,7 @@ COMMANDS = {
     "explain": "Show every value of a job and its origin.",
     "run": "Run a bundle's own notebook on this machine, for proof.",
     "report": "Make a page of what a run left, or compare runs.",
+    "doctor": "Say what works on this machine, and what doesn't.",
     "mirror": "Fetch beforehand what a job needs.",
     "cache": "Show or clear what is kept for the next run.",
     "models": "List the models of the catalogue.",

@@ -27,7 +27,7 @@ Examples:
     help="Where to write the page; by default report.html beside the result.",
 )
 @click.option("--png", type=click.Path(path_type=Path), help="Write the curves alone as a picture.")
-@click.option("--lang", type=click.Choice(["zh", "en"]), help="By default the job's own.")
+@click.option("--language", type=click.Choice(["zh", "en"]), help="By default the job's own.")
 @options.json_output
 @click.pass_obj
 def command(
@@ -35,7 +35,7 @@ def command(
     runs: tuple[Path, ...],
     output: Path | None,
     png: Path | None,
-    lang: str | None,
+    language: str | None,
     json_output: bool,
 ) -> None:
     """Make one page of what RUNS left: a run's folder, an output folder, or a job's zip.
@@ -53,7 +53,7 @@ def command(
         records = []
         for number, path in enumerate(runs):
             records += read_records(path, Path(spare) / str(number))
-        language = lang or str(records[-1].result.get("language", "en"))
+        language = language or str(records[-1].result.get("language", "en"))
         goal = output or _beside(runs, records[0].folder, len(records))
         write_atomically(goal, report_page(records, language).encode())
         if png is not None:
