@@ -45,14 +45,17 @@ class Bundle:
         return str(spec.get("name", "job"))
 
 
-def write_bundle(bundle: Bundle, folder: Path) -> list[str]:
+def write_bundle(bundle: Bundle, folder: Path, among: bool = False) -> list[str]:
     """Write the files; give the names that changed.
 
-    A folder with anything else in it is refused: it would be uploaded too.
+    A folder with anything else in it is refused, since it would be uploaded too; unless the
+    files go `among` others, as in AI Studio's home, where a version is put together by hand.
     """
     if folder.exists() and not folder.is_dir():
         raise BundleError(f"{folder} is a file", "Give a folder: -o DIR")
     strangers = _strangers(folder, bundle)
+    if among:
+        strangers = [name for name in strangers if name in bundle.files]
     if strangers:
         raise BundleError(
             f"{folder} holds other files than a bundle's: {', '.join(strangers[:5])}",

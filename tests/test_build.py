@@ -252,6 +252,25 @@ def test_a_folder_with_other_files_is_refused(jobgen: Callable[..., Answer], job
     assert [p.name for p in upload.iterdir()] == ["weights.pdparams"]
 
 
+def test_in_the_home_folder_the_files_go_among_the_others(
+    jobgen: Callable[..., Answer], job: Path
+) -> None:
+    """As in AI Studio's terminal: versions are picked from the home folder."""
+    home = Path.home()
+    (home / "data").mkdir()
+    (home / "notes.txt").write_text("mine", encoding="utf-8")
+    before = {path.name for path in home.iterdir()}
+    assert jobgen("build", job, "-o", home).code == 0
+    after = {path.name for path in home.iterdir()}
+    assert len(after - before) == 3
+    assert before <= after
+    (home / "main.ipynb").write_text("my work", encoding="utf-8")
+    answer = jobgen("build", job, "-o", home)
+    assert answer.code == 6
+    assert "main.ipynb" in answer.err
+    assert (home / "main.ipynb").read_text(encoding="utf-8") == "my work"
+
+
 def test_a_notebook_of_ones_own_is_not_overwritten(
     jobgen: Callable[..., Answer], job: Path
 ) -> None:

@@ -188,3 +188,33 @@ def test_plain_papermill_exits_non_zero_when_a_stage_fails(tmp_path: Path) -> No
     assert result["status"] == "failed"
     assert result["failure"]["stage"] == "data"
     assert [s["name"] for s in result["stages"]] == ["prepare", "data"]
+
+
+def test_two_processes_train_as_two_cards_would(folder: Path, tmp_path: Path) -> None:
+    """paddle.distributed.launch, here on the CPU: learning rate and steps follow the plan."""
+    code, answer, said = call(
+        "run", folder / "upload", "--archive", folder / "ships.zip", "--device", "cpu",
+        "--runs", tmp_path, "-p", "GPUS", 2, "-p", "EPOCHS", 2, cwd=tmp_path,
+    )  # fmt: skip
+    result = answer["result"]
+    # Two epochs of five steps teach little; the training itself came to its end.
+    assert code in (0, 7), said
+    stages = {stage["name"]: stage["status"] for stage in result["stages"]}
+    assert stages["train"] == "ok"
+    assert result["run_config"]["LearningRate"]["base_lr"] == 0.02
+    output = Path(answer["run"]) / "home" / "output" / "ships"
+    steps = {(event["epoch"], event["step"], event["steps"]) for event in events(output, "step")}
+    assert steps == {(epoch, step, 5) for epoch in range(2) for step in range(5)}
+    assert (output / "logs" / "ranks" / "workerlog.0").is_file()
+    assert (output / "logs" / "ranks" / "workerlog.1").is_file()
+
+
+def test_a_python_of_ones_own_trains_and_stays_as_it_was(folder: Path, tmp_path: Path) -> None:
+    python, _ = managed_python(environments()["paddle2.6_py3.10"], load_settings().cache, print)
+    code, answer, said = call(
+        "run", folder / "upload", "--archive", folder / "ships.zip", "--device", "cpu", "--smoke",
+        "--runs", tmp_path, "--python", python, cwd=tmp_path,
+    )  # fmt: skip
+    assert code == 0, said
+    assert answer["status"] == "ok-smoke"
+    assert f"{python} is as it was" in said

@@ -28,7 +28,8 @@ Examples:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder for the three files [default: upload/ beside the job].",
+    help="Folder for the three files [default: upload/ beside the job]; in your home folder they "
+    "go among what is there.",
 )
 @click.option("--check", is_flag=True, help="Compare only; exit 1 if the files are not current.")
 @click.option("--no-check", is_flag=True, help="Write the files even where the job has errors.")
@@ -55,7 +56,8 @@ def command(
         if differences:
             raise click.exceptions.Exit(1)
         return
-    changed = write_bundle(bundle, folder)
+    # AI Studio's versions are picked from the home folder, where other things lie too.
+    changed = write_bundle(bundle, folder, among=folder.resolve() == Path.home().resolve())
     trust(bundle)
     console.result(
         folder=str(folder), files=sorted(bundle.files), changed=changed, digest=bundle.digest
