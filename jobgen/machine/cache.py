@@ -15,7 +15,13 @@ from jobgen.files import write_atomically
 from jobgen.machine.environment import environment_folder, look_into, managed_python
 from jobgen.machine.locks import MARK, locked
 from jobgen.machine.mirror import find_mirror, mirror_folder, require_pinned
-from jobgen.runtime.weights import cached_weights, download_weights, pickle_fault
+from jobgen.runtime.weights import (
+    DOWNLOAD_TRIES,
+    cached_weights,
+    download_weights,
+    half_file,
+    pickle_fault,
+)
 
 KINDS = ("envs", "mirrors", "weights")
 
@@ -153,8 +159,15 @@ def _fetch_weights(url: str, cache: Path, given: Path | None, say: Callable[[str
         return f"{goal.name}  from {given}"
     say(f"fetching {url} ...")
     try:
-        download_weights(url, str(goal))
+        for attempt in range(DOWNLOAD_TRIES):
+            try:
+                download_weights(url, str(goal))
+                break
+            except (OSError, ValueError):
+                if attempt == DOWNLOAD_TRIES - 1:
+                    raise
     except (OSError, ValueError) as error:
+        Path(half_file(str(goal))).unlink(missing_ok=True)
         raise RunError(
             f"{url} could not be fetched: {error}",
             "Usually the network; a file that was fetched elsewhere is taken by --from FOLDER.",

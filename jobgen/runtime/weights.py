@@ -7,11 +7,10 @@ opcodes are walked first, which also tells a torn file from a whole one.
 import hashlib
 import os
 import pickletools
-import shutil
 import time
 import urllib.error
 import urllib.request
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.outcome import StageError, adjust, note, outcome
@@ -88,25 +87,56 @@ def pickle_fault(path: str) -> Optional[str]:
     return None
 
 
-def download_weights(url: str, path: str) -> None:
-    """Fetch `url` to `path`, whole or not at all. Raises OSError or ValueError."""
-    half = "%s.%d.part" % (path, os.getpid())
-    try:
-        request = urllib.request.Request(url, headers={"User-Agent": "jobgen"})
-        with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as answer:
-            length = answer.headers.get("Content-Length")
-            with open(half, "wb") as sink:
-                shutil.copyfileobj(answer, sink, 1 << 20)
-        size = os.path.getsize(half)
-        if length is not None and size != int(length):
-            raise ValueError("%d of %s bytes came" % (size, length))
-        fault = pickle_fault(half)
-        if fault is not None:
-            raise ValueError("what came is no weights file (%s)" % fault)
-        os.replace(half, path)
-    finally:
-        if os.path.exists(half):
-            os.remove(half)
+def half_file(path: str) -> str:
+    """Where a download grows until it is whole; another process has its own."""
+    return "%s.%d.part" % (path, os.getpid())
+
+
+def download_weights(
+    url: str, path: str, progress: Optional[Callable[[int, int], None]] = None
+) -> None:
+    """Fetch `url` to `path`, whole or not at all; what an earlier try of this process got is gone
+    on from. `progress` is told bytes and the total (0: not known). Raises OSError or ValueError.
+    """
+    half = half_file(path)
+    there = os.path.getsize(half) if os.path.exists(half) else 0
+    headers = {"User-Agent": "jobgen"}
+    if there:
+        headers["Range"] = "bytes=%d-" % there
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as answer:
+        if answer.status != 206:
+            there = 0  # the server begins anew
+        length = answer.headers.get("Content-Length")
+        total = there + int(length) if length else 0
+        with open(half, "ab" if there else "wb") as sink:
+            while True:
+                chunk = answer.read(1 << 18)
+                if not chunk:
+                    break
+                sink.write(chunk)
+                there += len(chunk)
+                if progress is not None:
+                    progress(there, total)
+    if total and there != total:
+        raise ValueError("%d of %d bytes came" % (there, total))
+    fault = pickle_fault(half)
+    if fault is not None:
+        os.remove(half)
+        raise ValueError("what came is no weights file (%s)" % fault)
+    os.replace(half, path)
+
+
+class _Told:
+    """Writes how far a download is into the events, once a second."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self.last >= 1.0:
+            self.last = time.monotonic()
+            outcome().event("download", done=done, total=total)
 
 
 def cached_weights(url: str, folder: str) -> str:
@@ -133,7 +163,7 @@ def fetch_weights(url: str, folder: str, sha256: Optional[str] = None, pause: fl
     fault: Optional[Exception] = None
     for attempt in range(1, DOWNLOAD_TRIES + 1):
         try:
-            download_weights(url, path)
+            download_weights(url, path, _Told())
         except (OSError, ValueError) as error:
             fault = error
             outcome().event("weights", url=url, attempt=attempt, fault=str(error))
@@ -146,6 +176,8 @@ def fetch_weights(url: str, folder: str, sha256: Optional[str] = None, pause: fl
             continue
         outcome().event("weights", url=url, path=path, fetched=True)
         return path
+    if os.path.exists(half_file(path)):
+        os.remove(half_file(path))
     raise StageError(
         "the pretrained weights could not be fetched from %s: %s" % (url, fault),
         "Start the job again later, or put the file into %s, or set model.pretrained_missing: "

@@ -10,6 +10,7 @@ import pytest
 
 from jobgen.runtime.outcome import Outcome, StageError
 from jobgen.runtime.weights import (
+    download_weights,
     fetch_weights,
     pickle_fault,
     pickle_is_whole,
@@ -99,6 +100,45 @@ def test_weights_are_fetched_once(tmp_path: Path, run: Outcome, server: str) -> 
         fetch_weights("http://127.0.0.1:9/good.pdparams", folder, pause=0)
     with pytest.raises(StageError, match="another SHA-256"):
         fetch_weights(server + "/good.pdparams", folder, sha256="0" * 64, pause=0)
+
+
+def test_a_download_that_breaks_off_is_gone_on_with(tmp_path: Path, run: Outcome) -> None:
+    """Bytes that came once are not asked for again."""
+    asked = []
+    whole = pickle.dumps({"w": os.urandom(300000)}, 4)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            given = self.headers.get("Range")
+            asked.append(given)
+            first = int(given[6:-1]) if given else 0
+            self.send_response(206 if given else 200)
+            self.send_header("Content-Length", str(len(whole) - first))
+            self.end_headers()
+            # Breaks off after 100,000 bytes, each time.
+            self.wfile.write(whole[first : first + 100000])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    service = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=service.serve_forever, daemon=True).start()
+    url = "http://127.0.0.1:%d/w.pdparams" % service.server_port
+    with pytest.raises(StageError, match="300000 of %d bytes came" % len(whole)):
+        fetch_weights(url, str(tmp_path / "w"), pause=0)
+    assert asked == [None, "bytes=100000-", "bytes=200000-"]
+    assert list((tmp_path / "w").iterdir()) == []
+    half = tmp_path / "half"
+    told = []
+    for _ in range(4):
+        try:
+            download_weights(url, str(half), lambda done, total: told.append((done, total)))
+        except ValueError:
+            continue
+    service.shutdown()
+    service.server_close()
+    assert half.read_bytes() == whole
+    assert told[-1] == (len(whole), len(whole))
 
 
 def test_without_a_folder_the_users_cache_is_used(
