@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.catalog import environments, models, pins
+from jobgen.catalog import environments, models, pins, platform
 from jobgen.catalog.picodet import (
     class_parameters,
     config_sha256,
@@ -14,6 +14,7 @@ from jobgen.catalog.picodet import (
     trainer_keys,
 )
 from jobgen.errors import SpecError
+from jobgen.runtime import collect, rules
 from jobgen.runtime.rules import linear_base_lr
 from jobgen.yamlio import plain
 from tests.class_parameters import shared_parameters
@@ -109,3 +110,9 @@ def test_the_parameters_are_those_of_the_source() -> None:
     for name, parameters in class_parameters().items():
         assert set(parameters) <= set(theirs[name])
     assert trainer_keys() <= keys
+
+
+def test_the_notebooks_limits_are_the_platforms() -> None:
+    limits = platform()
+    assert rules.CHECKPOINT_ROOM * 2 == limits.bytes_left == collect.BYTES_LEFT
+    assert limits.files_left == collect.FILES_LEFT

@@ -230,6 +230,12 @@ def collect(save_dir: str, config_files: List[str], smoke: bool) -> str:
     return status
 
 
+def collect_nothing(smoke: bool) -> str:
+    """On every machine but number 0, which has weights and metrics. Gives the status."""
+    summary("weights and metrics are on machine 0")
+    return "ok-smoke" if smoke else "ok"
+
+
 def end_run(status: str) -> None:
     """Write the final verdict."""
     run = outcome()

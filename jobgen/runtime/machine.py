@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from jobgen.runtime.outcome import StageError, adjust, outcome, summary
 from jobgen.runtime.processes import child_environment, memory_facts
@@ -158,6 +158,25 @@ def check_values(
     number = isinstance(base_lr, (int, float)) and not isinstance(base_lr, bool)
     if base_lr is not None and not (number and 0 < base_lr < 100):
         raise _parameter_fault("BASE_LR", base_lr, "a number over 0, or None for the plan's")
+
+
+class Nodes(NamedTuple):
+    """Machines that train together: how many, which of them this is, and the address:port of
+    machine 0."""
+
+    count: Any = 1
+    rank: Any = 0
+    master: Any = None
+
+
+def check_nodes(nodes: Nodes) -> None:
+    """Refuse what can't find its fellows. Raises StageError."""
+    if not isinstance(nodes.count, int) or nodes.count < 1:
+        raise _parameter_fault("NNODES", nodes.count, "a whole number from 1")
+    if not isinstance(nodes.rank, int) or not 0 <= nodes.rank < nodes.count:
+        raise _parameter_fault("NODE_RANK", nodes.rank, "from 0 to %d" % (nodes.count - 1))
+    if nodes.count > 1 and not re.fullmatch(r"[\w.-]+:\d+", str(nodes.master)):
+        raise _parameter_fault("MASTER", nodes.master, "address:port of machine 0")
 
 
 def _parameter_fault(name: str, value: Any, wanted: str) -> StageError:

@@ -16,6 +16,7 @@ from jobgen.runtime.checkpoints import (
 )
 from jobgen.runtime.cures import ReaderCures, halve_batch
 from jobgen.runtime.guard import job_guard
+from jobgen.runtime.machine import Nodes
 from jobgen.runtime.outcome import (
     StageError,
     count_text,
@@ -37,6 +38,7 @@ from jobgen.runtime.processes import (
 )
 from jobgen.runtime.trainwatch import TrainWatch, best_text
 
+ALONE = Nodes()
 # What PaddleDetection only logs, and a reader of the result should know.
 SIGN_NOTES = (
     ("empty_eval", "PaddleDetection logged %d time(s) that an evaluation found nothing at all"),
@@ -49,15 +51,24 @@ SIGN_NOTES = (
 
 
 def train_command(
-    clone_dir: str, run_config: str, device: str, gpus: int, amp: bool, resume: Optional[str]
+    clone_dir: str,
+    run_config: str,
+    device: str,
+    gpus: int,
+    amp: bool,
+    resume: Optional[str],
+    nodes: Nodes = ALONE,
 ) -> List[str]:
     """The command line of one training, through the launcher where it takes several processes:
     one for each card, or, to try it, as many on the CPU."""
     runner = child_script("run_tool.py")
     argv = python_command(runner)
-    if gpus > 1:
+    if gpus > 1 or nodes.count > 1:
         cards = ["--gpus", ",".join(str(number) for number in range(gpus))]
         many = cards if device == "gpu" else ["--nproc_per_node", str(gpus)]
+        if nodes.count > 1:
+            many += ["--nnodes", str(nodes.count), "--rank", str(nodes.rank)]
+            many += ["--master", str(nodes.master)]
         argv += ["-m", "paddle.distributed.launch", "--log_dir", ranks_folder(), *many, runner]
     argv.append(os.path.join(clone_dir, "tools", "train.py"))
     argv += ["-c", run_config, "--eval"]
@@ -132,6 +143,7 @@ def train(
     amp: bool,
     on_oom: str = "stop",
     patience: float = 1800.0,
+    nodes: Nodes = ALONE,
 ) -> None:
     """Train, or go on training, until all epochs of `values` are done.
 
@@ -148,7 +160,7 @@ def train(
     cures = ReaderCures(values["worker_num"])
     while True:
         try:
-            _attempt(clone_dir, run_config, save_dir, values, device, gpus, amp, patience)
+            _attempt(clone_dir, run_config, save_dir, values, device, gpus, amp, patience, nodes)
             return
         except StageError as error:
             halves = error.cause == "memory" and on_oom == "halve" and values["batch_size"] > 1
@@ -170,6 +182,7 @@ def _attempt(
     gpus: int,
     amp: bool,
     patience: float,
+    nodes: Nodes,
 ) -> None:
     """One process of training, from the newest whole checkpoint to the end."""
     run, epochs = outcome(), values["epochs"]
@@ -178,7 +191,8 @@ def _attempt(
     first_epoch = start.epochs if start else 0
     guard = job_guard(patience or None)
     watch = TrainWatch(run.path("metrics.csv"), save_dir, epochs, first_epoch, best, guard)
-    argv = train_command(clone_dir, run_config, device, gpus, amp, start and start.prefix)
+    resume = start and start.prefix
+    argv = train_command(clone_dir, run_config, device, gpus, amp, resume, nodes)
     log = run.log_path("train")
     environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
     shutil.rmtree(ranks_folder(), ignore_errors=True)
@@ -200,6 +214,15 @@ def _attempt(
     run.data["metrics"]["train_seconds"] = round(seconds, 1)
     if finished.exit_status != 0:
         raise _died(finished, log, save_dir, bool(watch.signs.get("reader")))
+    if nodes.rank > 0:
+        # Only machine 0 logs steps, evaluates and keeps weights.
+        words = death_of_a_rank()
+        if words:
+            raise StageError("the training ended: %s" % words, cause="killed", log=log)
+        summary(
+            "machine %d of %d, in %s" % (nodes.rank, nodes.count, duration_text(finished.seconds))
+        )
+        return
     if watch.steps_seen == 0:
         raise StageError(
             "the training ended without a single logged step",

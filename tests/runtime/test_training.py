@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from jobgen.runtime.checkpoints import (
     newest_checkpoint,
 )
 from jobgen.runtime.collect import collect, loss_trend, verdict
+from jobgen.runtime.machine import Nodes, check_nodes
 from jobgen.runtime.outcome import Outcome, StageError, begin
 from jobgen.runtime.training import (
     claim_save_dir,
@@ -166,6 +168,47 @@ def test_several_cards_go_through_the_launcher(bench: Bench) -> None:
     several = train_command("/c", "/c/m.run.yml", "cpu", 2, False, None)
     assert several[6:8] == ["--nproc_per_node", "2"]
     assert "-m" not in train_command("/c", "/c/m.run.yml", "gpu", 1, False, None)
+
+
+def test_several_machines_find_each_other(bench: Bench) -> None:
+    nodes = Nodes(2, 1, "10.0.0.1:8090")
+    argv = train_command("/c", "/c/m.run.yml", "cpu", 1, False, None, nodes)
+    assert argv[6:14] == [
+        *("--nproc_per_node", "1", "--nnodes", "2", "--rank", "1"),
+        *("--master", "10.0.0.1:8090"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        (Nodes(0, 0, None), "NNODES is 0"),
+        (Nodes(2, 2, "a:1"), "NODE_RANK is 2, not from 0 to 1"),
+        (Nodes(2, 0, None), "MASTER is None, not address:port of machine 0"),
+        (Nodes(2, 0, "--x y:1"), "MASTER is '--x y:1'"),
+    ],
+)
+def test_machines_that_can_not_find_each_other(nodes: Nodes, said: str) -> None:
+    check_nodes(Nodes())
+    check_nodes(Nodes(2, 1, "host-1.local:8090"))
+    with pytest.raises(StageError, match=re.escape(said)):
+        check_nodes(nodes)
+
+
+def test_a_machine_that_is_not_the_first_has_no_steps_to_show(bench: Bench, run: Outcome) -> None:
+    (bench.folder / "clone" / "tools" / "train.py").write_text("print('trained')\n")
+    launcher = bench.folder / "paddle" / "distributed" / "launch"
+    launcher.mkdir(parents=True)
+    for place in (launcher.parent.parent, launcher.parent, launcher):
+        (place / "__init__.py").write_text("")
+    (launcher / "__main__.py").write_text("print('launched')\n")
+    os.environ["PYTHONPATH"] = str(bench.folder)
+    bench.options["nodes"] = Nodes(2, 1, "127.0.0.1:9")
+    try:
+        bench.train()
+    finally:
+        del os.environ["PYTHONPATH"]
+    assert run.data["stages"][-1]["text"].startswith("machine 1 of 2, in ")
 
 
 def test_the_launchers_exit_status_is_not_trusted(bench: Bench, run: Outcome) -> None:
