@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,7 @@ import pytest
 
 from jobgen.machine.index import uv_environment
 from tests.conftest import JOB, ROOT
+from tests.sets import Coco, write_zip
 
 GENERATED = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
 
@@ -69,3 +71,43 @@ def test_an_installed_wheel_builds_a_bundle(wheel: Path, tmp_path: Path) -> None
     # A plain install builds; what running needs besides is said before anything is tried.
     assert broken.returncode == 1
     assert 'Fix: pip install "jobgen[run]"' in broken.stderr
+
+
+def test_in_ai_studios_terminal(wheel: Path, tmp_path: Path) -> None:
+    """The documented line sets jobgen up beside the image's Python, where PIP_USER=1 is set;
+    init sees the mounts, and the three files lie where versions are picked from."""
+    home, image = tmp_path / "aistudio", tmp_path / "image"
+    mount = home / "data" / "data264241"
+    mount.mkdir(parents=True)
+    write_zip(mount / "ships.zip", Coco().all_files())
+    subprocess.run([sys.executable, "-m", "venv", str(image)], check=True)
+    env = {**os.environ, "HOME": str(home), "PIP_USER": "1", "LANG": "C.UTF-8"}
+    env["PATH"] = os.pathsep.join([str(image / "bin"), os.environ["PATH"]])
+    env.pop("JOBGEN_CACHE", None)
+    text = (ROOT / "docs" / "machines.md").read_text(encoding="utf-8")
+    line = next(row.strip() for row in text.splitlines() if "-m venv ~/jobgen" in row)
+    # Not on an index yet: the wheel stands for its name. What `run` needs is left out.
+    line = line.replace('"jobgen[run]"', f'"{wheel}"')
+
+    def packages() -> str:
+        argv = [str(image / "bin" / "python"), "-m", "pip", "list", "--format", "freeze"]
+        return subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout
+
+    def shell(command: str) -> subprocess.CompletedProcess[str]:
+        argv = ["bash", "-c", command]
+        return subprocess.run(argv, cwd=home, env=env, capture_output=True, text=True, check=False)
+
+    before = packages()
+    set_up = shell(f"{line} && jobgen --version && jobgen init ships --language zh")
+    assert set_up.returncode == 0, set_up.stderr
+    assert packages() == before
+    job = (home / "bundles" / "ships" / "job.yaml").read_text(encoding="utf-8")
+    assert "264241" in job
+    mine = {path.name for path in home.iterdir()}
+    built = shell("~/jobgen/bin/jobgen build bundles/ships/job.yaml -o ~")
+    assert built.returncode == 0, built.stderr
+    added = {path.name for path in home.iterdir()} - mine
+    assert {name for name in added if not name.startswith(".")} == {
+        *("main.ipynb", "coco_detection_ships.yml", "picodet_s_320_ships_lcnet.yml")
+    }
+    assert not (home / ".local").exists()
