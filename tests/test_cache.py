@@ -18,7 +18,7 @@ from jobgen.errors import RunError
 from jobgen.machine.cache import Needs, entries, fetch, lacking, remove
 from jobgen.machine.environment import environment_folder
 from jobgen.machine.locks import MARK
-from jobgen.machine.mirror import mirror_folder
+from jobgen.machine.mirror import addresses, find_mirror, mirror_folder
 from jobgen.run.local import pretrained_address
 from jobgen.runtime.weights import cached_weights
 from tests.conftest import ROOT, Answer
@@ -169,3 +169,13 @@ def test_copies_of_paddledetection_are_listed_and_removed(jobgen: Callable[..., 
     assert jobgen("mirror", "remove", "other").code == 7
     assert jobgen("mirror", "remove", "paddledetection-v2.6.0").code == 0
     assert not mirror.exists()
+
+
+def test_the_address_that_last_answered_is_asked_first(tmp_path: Path) -> None:
+    commit = git_repository(tmp_path / "good", {"ppdet/a.py": "x = 1\n"}, tag="v2.6.0")
+    good = (tmp_path / "good").as_uri()
+    urls = ["file:///nowhere/a.git", good, "file:///nowhere/b.git"]
+    assert addresses(urls, cache()) == urls
+    pinned = replace(HERE, revision=replace(HERE.revision, commit=commit), urls=urls)
+    assert find_mirror(pinned, cache(), None, print).origin == good
+    assert addresses(urls, cache()) == [good, urls[0], urls[2]]

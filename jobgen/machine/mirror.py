@@ -14,6 +14,7 @@ from pathlib import Path
 from jobgen.catalog import Environment, Revision
 from jobgen.catalog.picodet import config_texts
 from jobgen.errors import RunError
+from jobgen.files import write_atomically
 from jobgen.machine.environment import uv_program
 from jobgen.machine.index import uv_environment
 from jobgen.machine.locks import make_once
@@ -23,6 +24,9 @@ from jobgen.runtime.source import COMMIT, ppdet_hash
 Say = Callable[[str], None]
 ANSWER_TIMEOUT = 20
 CLONE_TIMEOUT = 1800
+
+
+LAST = "last-address"
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,9 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
     folder = mirror_folder(environment, cache)
 
     def make(place: Path) -> str:
-        for url in environment.urls:
+        for url in addresses(environment.urls, cache):
             if _clone(url, revision, place, say):
+                write_atomically(cache / LAST, url.encode())
                 return url
         say(
             f"no address of PaddleDetection answers; putting {revision.name} together from packages"
@@ -65,6 +70,15 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
 
     origin, made = make_once(folder, make)
     return Mirror(f"file://{folder / 'repo.git'}", origin, made)
+
+
+def addresses(urls: list[str], cache: Path) -> list[str]:
+    """The addresses, the one that last gave a copy first."""
+    try:
+        last = (cache / LAST).read_text(encoding="utf-8")
+    except OSError:
+        return urls
+    return sorted(urls, key=lambda url: url != last)
 
 
 def mirror_folder(environment: Environment, cache: Path) -> Path:
