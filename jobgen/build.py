@@ -49,6 +49,12 @@ def find_secret(text: str) -> re.Match[str] | None:
     return None
 
 
+# The imports and the names of a runtime module, at the left margin of formatted source: reading
+# them off is ten times as fast as parsing. tests/test_runtime.py compares both ways.
+SIBLING = re.compile(r"^from jobgen\.runtime\.(\w+) import (?:\([^)]*\)|[^\n(]*)\n", re.MULTILINE)
+DEFINED = re.compile(r"^(?:(?:def|class) (\w+)|(\w+)(?:: [^=\n]+)? = )", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class RuntimeModule:
     """A module of jobgen/runtime as a notebook carries it: imports of its siblings dropped."""
@@ -66,16 +72,10 @@ def runtime_module(name: str) -> RuntimeModule:
     if not path.is_file():
         raise TemplateError(f"there is no runtime module {name}")
     source = path.read_text(encoding="utf-8")
-    lines = source.splitlines(keepends=True)
-    needs = []
-    tree = ast.parse(source)
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jobgen.runtime."):
-            needs.append((node.module or "").rsplit(".", 1)[1])
-            for number in range(node.lineno - 1, (node.end_lineno or node.lineno)):
-                lines[number] = ""
-    text = re.sub(r"\n{3,}(?=\n\n)", "", "".join(lines))
-    return RuntimeModule(name, text, tuple(needs), frozenset(assigned_names(tree.body)))
+    needs = tuple(match[1] for match in SIBLING.finditer(source))
+    text = re.sub(r"\n{3,}(?=\n\n)", "", SIBLING.sub("", source))
+    names = frozenset(match[1] or match[2] for match in DEFINED.finditer(source))
+    return RuntimeModule(name, text, needs, names)
 
 
 def assigned_names(body: list[ast.stmt]) -> list[str]:

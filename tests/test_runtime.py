@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.build import runtime_modules
+from jobgen.build import assigned_names, runtime_modules
 from jobgen.machine.environment import python_facts
 from tests.conftest import ROOT
 
@@ -52,6 +52,15 @@ def test_no_names_collide() -> None:
             known = origin.setdefault(name, target).split(".")[0]
             assert known == target.split(".")[0], f"{name}: {origin[name]} or {target}"
             assert name not in owner, f"the import {name} of {module.name} hides {owner[name]}"
+
+
+def test_what_is_read_off_the_source_is_what_a_parser_finds() -> None:
+    for module in runtime_modules(NAMES):
+        tree = ast.parse((RUNTIME / f"{module.name}.py").read_text(encoding="utf-8"))
+        imports = [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
+        siblings = [name for name in imports if name.startswith("jobgen.runtime.")]
+        assert [f"jobgen.runtime.{name}" for name in module.needs] == siblings
+        assert set(assigned_names(tree.body)) == module.defines, module.name
 
 
 def test_only_the_standard_library_is_imported() -> None:
