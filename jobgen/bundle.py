@@ -59,7 +59,8 @@ def write_bundle(bundle: Bundle, folder: Path, among: bool = False) -> list[str]
     if strangers:
         raise BundleError(
             f"{folder} holds other files than a bundle's: {', '.join(strangers[:5])}",
-            "Move them away, or give another folder: -o DIR",
+            "Move them away, or give another folder: -o DIR. A main.ipynb that is not as jobgen "
+            "wrote it is never overwritten.",
         )
     old = _known_before(folder) - set(bundle.files)
     changed = []
@@ -89,7 +90,9 @@ def _strangers(folder: Path, bundle: Bundle) -> list[str]:
     if not folder.is_dir():
         return []
     ours = _known_before(folder)
-    known = {*bundle.files, *ours, *TOLERATED} if ours or not (folder / NOTEBOOK).exists() else ours
+    known = {*bundle.files, *ours, *TOLERATED}
+    if not ours:
+        known -= {NOTEBOOK}  # a notebook of one's own, or a damaged one
     return sorted(path.name for path in folder.iterdir() if path.name not in known)
 
 

@@ -275,7 +275,7 @@ def _training(
         "eval_batch_size": "rule: the training's, from 8 to 32",
     }
     found = {name: Value(numbers[name], origin) for name, origin in origins.items()}
-    found["gpus"] = Value(train.gpus, "job.yaml")
+    found["gpus"] = Value(train.gpus, "job.yaml" if "gpus" in train.model_fields_set else "default")
     found["parameters"] = Value(model.parameters, "catalogue: millions")
     found["train_images"] = Value(images, "dataset.expect")
     found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")

@@ -22,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from jobgen.report.read import read_records
 from jobgen.run.strays import strays
+from tests.whole import heed_interrupt
 
 JOBGEN = [sys.executable, "-m", "jobgen"]
 # Who is struck, by what, and what may be said of it afterwards. A fault that comes too late
@@ -59,7 +60,8 @@ def one_run(upload: Path, runs: Path, fault: str, delay: float) -> tuple[str, st
     argv = [*JOBGEN, "run", str(upload), "--archive", str(upload.parent / "ships.zip"), "--smoke"]
     argv += ["--device", "cpu", "--yes", "--no-check", "--new", "--runs", str(runs)]
     before = set(runs.glob("*"))
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(argv, stdout=nothing, stderr=nothing, preexec_fn=heed_interrupt)
     struck, deadline = not who, time.monotonic() + delay
     while process.poll() is None:
         if not struck and time.monotonic() > deadline:

@@ -243,6 +243,13 @@ def test_a_job_goes_on_from_the_downloaded_output_of_another(whole: Whole, tmp_p
     assert result["metrics"]["best"]["mAP50"] == 0.4
 
 
+def test_an_earlier_output_that_is_not_there_is_told_at_once(whole: Whole) -> None:
+    code, said = whole.run("-p", "RESUME_FROM", "nope.zip")
+    assert code == 7
+    assert "prepare  failed: RESUME_FROM: " in said
+    assert "nope.zip is not there" in said
+
+
 def test_a_limit_that_is_no_number(whole: Whole) -> None:
     code, said = whole.run("-p", "TIME_LIMIT_HOURS", "many")
     assert code == 7

@@ -65,7 +65,7 @@ def test_without_a_network_nothing_half_made_is_left(
         monkeypatch.setenv(name, value)
     archive = tmp_path / "ssdd.zip"
     archive.write_bytes(b"")
-    unchecked = ("--yes", "--no-check", "--runs", tmp_path / "runs")
+    unchecked = ("--yes", "--no-check", "--device", "cpu", "--runs", tmp_path / "runs")
     answer = jobgen("run", UPLOAD, "--archive", archive, *unchecked)
     assert answer.code == 7
     assert "error: the Python environment could not be made: " in answer.err

@@ -86,8 +86,8 @@ def test_in_ai_studios_terminal(wheel: Path, tmp_path: Path) -> None:
     env.pop("JOBGEN_CACHE", None)
     text = (ROOT / "docs" / "machines.md").read_text(encoding="utf-8")
     line = next(row.strip() for row in text.splitlines() if "-m venv ~/jobgen" in row)
-    # Not on an index yet: the wheel stands for its name. What `run` needs is left out.
-    line = line.replace('"jobgen[run]"', f'"{wheel}"')
+    # The wheel stands for the clone. What `run` needs is left out.
+    line = line.replace('".[run]"', f'"{wheel}"')
 
     def packages() -> str:
         argv = [str(image / "bin" / "python"), "-m", "pip", "list", "--format", "freeze"]

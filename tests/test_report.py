@@ -92,7 +92,8 @@ def write_output(folder: Path, found: dict[str, Any]) -> Path:
 def page_of(folder: Path, jobgen: Callable[..., Answer], *more: object) -> str:
     answer = jobgen("report", folder, *more)
     assert answer.code == 0, answer.err
-    return Path(answer.out.splitlines()[-1].removeprefix("report: ")).read_text(encoding="utf-8")
+    (line,) = [line for line in answer.out.splitlines() if line.startswith("report: ")]
+    return Path(line.removeprefix("report: ")).read_text(encoding="utf-8")
 
 
 class Shape(html.parser.HTMLParser):
@@ -272,6 +273,30 @@ def test_several_runs_side_by_side(
     with Image.open(tmp_path / "curves.png") as image:
         assert image.size == (900, 1200)
         assert len(image.getcolors(1 << 20) or []) > 4
+
+
+def test_runs_of_one_name_are_told_apart_and_show_what_they_used(
+    jobgen: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = write_output(tmp_path / "one", result())
+    changed = [{"what": "TrainReader.batch_size", "planned": 16, "used": 2, "why": "smoke"}]
+    later = result(started="2026-11-24T09:30:00Z", adjustments=changed)
+    other = write_output(tmp_path / "other", later)
+    (tmp_path / "empty").mkdir()
+    answer = jobgen("report", one, tmp_path / "empty", other)
+    assert answer.code == 0
+    assert "left out: no result.json of a jobgen run" in answer.err
+    assert "ships 2026-11-23 04:00  ok" in answer.out
+    assert "ships 2026-11-24 09:30  ok" in answer.out
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<td>2</td><td>2</td><td>0.02</td>" in text
+    assert "<td>2</td><td>16</td><td>0.02</td>" in text
+
+
+def test_what_is_neither_folder_nor_zip(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text("name: x\n", encoding="utf-8")
+    assert "is no folder and no zip" in jobgen("report", tmp_path / "job.yaml").err
 
 
 def test_a_run_without_curves(jobgen: Callable[..., Answer], tmp_path: Path) -> None:

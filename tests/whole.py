@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -69,6 +70,10 @@ language: en
 """
 
 
+def heed_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Whole:
     """A folder with all that a run needs."""
@@ -89,7 +94,15 @@ class Whole:
         """A run at work. `settings` are the stand-in's faults."""
         env = {**os.environ, "FLAGS_standin": json.dumps(settings)}
         pipe = subprocess.PIPE
-        return subprocess.Popen(self.argv(*more), stdout=pipe, stderr=pipe, text=True, env=env)
+        # What a background shell starts ignores Ctrl-C.
+        return subprocess.Popen(
+            self.argv(*more),
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            env=env,
+            preexec_fn=heed_interrupt,
+        )
 
     def run(self, *more: object, **settings: Any) -> tuple[int, str]:
         """A run to its end: exit code, and all that it said."""

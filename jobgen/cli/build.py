@@ -107,6 +107,11 @@ def trust(bundle: Bundle) -> None:
 def _next_steps(folder: Path, bundle: Bundle) -> str:
     from jobgen.files import shown
 
+    if folder.resolve() == Path.home().resolve():
+        return (
+            "Next: save a version with these three files, and start a background task of it with "
+            "main.ipynb."
+        )
     sources = bundle.facts["spec"]["dataset"]["sources"]
     names = [shown(Path(s["archive"] or s["folder"])) for s in sources]
     archives = " ".join(f"--archive {name}" for name in names)

@@ -79,6 +79,8 @@ def verdict_rows(facts: MachineFacts, findings: Findings) -> list[tuple[str, str
     from jobgen.machine.gpu import choose_build
 
     stopped = next((finding.message for finding in findings.errors), None)
+    if stopped is None and facts.silent and not facts.environment_made:
+        stopped = f"nothing was fetched yet, and {', '.join(facts.silent)} does not answer"
     here = next(e for e in environments().values() if e.gpu)
     try:
         choose_build(list(facts.cards), here, "gpu", smoke=False)

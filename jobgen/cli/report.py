@@ -24,9 +24,11 @@ Examples:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Where to write the page; by default report.html beside the result.",
+    help="Where to write the page; by default report.html beside the result, or here for several.",
 )
-@click.option("--png", type=click.Path(path_type=Path), help="Write the curves alone as a picture.")
+@click.option(
+    "--png", type=click.Path(path_type=Path), help="Also write the curves alone as a picture."
+)
 @click.option("--language", type=click.Choice(["zh", "en"]), help="By default the job's own.")
 @options.json_output
 @click.pass_obj
@@ -43,16 +45,24 @@ def command(
     Several results become a comparison with their curves over one another. A run that still
     says it is running, and is not, is told as interrupted.
     """
+    from jobgen.errors import RunError
     from jobgen.files import write_atomically
     from jobgen.report.png import curves_png
     from jobgen.report.read import read_records
-    from jobgen.runtime.report import report_page
+    from jobgen.runtime.report import report_page, told_apart
 
     console.json_output = json_output
     with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
         records = []
         for number, path in enumerate(runs):
-            records += read_records(path, Path(spare) / str(number))
+            try:
+                records += read_records(path, Path(spare) / str(number))
+            except RunError as error:
+                # Of several, as in runs/*, one may have ended before it began.
+                if len(runs) == 1 or (number == len(runs) - 1 and not records):
+                    raise
+                console.say(f"left out: {error.message}")
+        records = told_apart(records)
         language = language or str(records[-1].result.get("language", "en"))
         goal = output or _beside(runs, records[0].folder, len(records))
         write_atomically(goal, report_page(records, language).encode())
@@ -80,6 +90,8 @@ def command(
         if row["remedy"]:
             console.data(f"  {row['remedy']}")
     console.data(f"report: {goal}")
+    if png is not None:
+        console.data(f"curves: {png}")
 
 
 def _beside(runs: tuple[Path, ...], folder: str, count: int) -> Path:

@@ -101,7 +101,8 @@ def command(
     settings = load_settings(mirror=mirror)
     allow(console, bundle, settings.cache, yes)
     if not no_check:
-        refuse_errors(console, upload, archives, own_python=python is not None)
+        left_out = ["MA004"] if python is not None else []
+        refuse_errors(console, upload, archives, [*left_out, *(["MA008"] if offline else [])])
     request = RunRequest(
         bundle,
         list(archives),
@@ -136,7 +137,7 @@ def allow(console: Console, bundle: Any, cache: Path, yes: bool) -> None:
 
 
 def refuse_errors(
-    console: Console, upload: Path, archives: tuple[Path, ...], own_python: bool
+    console: Console, upload: Path, archives: tuple[Path, ...], left_out: list[str]
 ) -> None:
     """Say what the rules find in the bundle and its data; exit code 1 at an error."""
     from jobgen.check.dataset import check_dataset
@@ -146,8 +147,8 @@ def refuse_errors(
     from jobgen.findings import Findings
     from jobgen.settings import load_settings
 
-    # Whoever brings a Python needs none for the managed environment.
-    rules = chosen_rules(ignore=["MA004"] if own_python else [])
+    # Whoever brings a Python needs none for the managed environment; offline, no address.
+    rules = chosen_rules(ignore=left_out)
     # How many archives there must be is the run's own to say.
     plan, found = check_job(upload, rules)
     findings = [*found, *check_machine(load_settings(), rules)]

@@ -228,7 +228,8 @@ def read_file(files: Contents, name: str) -> Columns:
     if name not in files.memo:
         if name not in files.sizes:
             raise DatasetError(
-                f"{files.name} holds no {name}", "Correct the paths under dataset: in job.yaml."
+                f"{files.name} holds no {name}",
+                "Is this the job's archive? Else correct the paths under dataset: in job.yaml.",
             )
         own = posixpath.basename(name)
         try:

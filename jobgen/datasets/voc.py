@@ -194,7 +194,7 @@ class _Reader:
         if name not in self.files.sizes:
             raise DatasetError(
                 f"{self.files.name} holds no {name}",
-                "Correct the paths under dataset: in job.yaml.",
+                "Is this the job's archive? Else correct the paths under dataset: in job.yaml.",
             )
         try:
             stems = read_split_list(self.files.read(name).decode("utf-8-sig"), pages)

@@ -26,7 +26,12 @@ def read_records(path: Path, spare: Path) -> list[RunRecord]:
     """Every result at or below `path`, oldest first. `spare` is an empty folder of ours, where a
     zip is unpacked. Raises RunError where there is none."""
     if not path.exists():
-        raise RunError(f"{path} is not there")
+        raise RunError(f"{path} is not there", "Give a folder under runs/, or a job's zip.")
+    if path.is_file() and path.name != RESULT and path.read_bytes()[:2] != b"PK":
+        raise RunError(
+            f"{path} is no folder and no zip",
+            "Give a folder under runs/, an output folder, or the zip with a job's output.",
+        )
     if path.is_file() and path.name != RESULT:
         unpack_shown(path, spare)
         place, writable = spare, False

@@ -18,7 +18,6 @@ from jobgen.machine.environment import managed_python
 from jobgen.machine.gpu import choose_build
 from jobgen.machine.mirror import Mirror, find_mirror, write_git_config
 from jobgen.machine.overlay import (
-    OwnPython,
     fingerprint,
     lay_over,
     look_at,
@@ -86,6 +85,9 @@ def run_bundle(
 
     if request.offline:
         _refuse_network(request, environment, settings)
+    own = None
+    if request.python is not None:
+        own = look_at(request.python.absolute(), wanted_modules(environment))
     python, made = _python(request, environment, settings.cache, say)
     mirror = find_mirror(environment, settings.cache, settings.mirror, say)
     workspace, resumed = open_workspace(bundle, request.runs, parameters, request.fresh)
@@ -99,7 +101,8 @@ def run_bundle(
         lay_out(workspace, bundle, sources, archives)
         write_git_config(workspace.kernel_home, mirror, environment.urls)
         say(f"run in {workspace.folder}; PaddleDetection from {mirror.origin}")
-        own = _own_python(request, environment, workspace, say)
+        if own is not None:
+            lay_over(own, environment, workspace.overlay, say)
         _record_machine(workspace, python, made, mirror)
         parameters = {
             "HOME_DIR": str(workspace.home),
@@ -177,17 +180,6 @@ def pretrained_address(bundle: Bundle) -> str:
                 value = str(ast.literal_eval(line.removeprefix("PRETRAINED = ")))
                 return value if value.startswith(("http://", "https://")) else ""
     return ""
-
-
-def _own_python(
-    request: RunRequest, environment: Environment, workspace: Workspace, say: Callable[[str], None]
-) -> OwnPython | None:
-    """The Python that the user named, with what it lacks laid over it; None for the managed one."""
-    if request.python is None:
-        return None
-    own = look_at(request.python.absolute(), wanted_modules(environment))
-    lay_over(own, environment, workspace.overlay, say)
-    return own
 
 
 def _record_machine(workspace: Workspace, python: Path, made: bool, mirror: Mirror) -> None:

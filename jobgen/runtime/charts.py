@@ -67,6 +67,8 @@ def chart(title: str, series: List[Tuple[str, Points]], x_title: str) -> str:
     low = 0.0 if 0 < low < high / 2 else low
     if high - low <= 1e-9 * abs(high):
         low, high = low - max(0.5, abs(low) / 2), high + max(0.5, abs(high) / 2)
+    if all(y >= 0 for _, y in every):
+        low = max(0.0, low)
     left, top, right, bottom = INSET
     width, height = CHART[0] - left - right, CHART[1] - top - bottom
 
@@ -88,7 +90,7 @@ def chart(title: str, series: List[Tuple[str, Points]], x_title: str) -> str:
     for number, (name, points) in enumerate(series):
         corners = " ".join("%.1f,%.1f" % place(x, y) for x, y in points)
         if len(points) == 1:
-            corners += " h3"
+            corners += " h-6"
         parts.append(
             '<path class="k%d" d="M%s"><title>%s</title></path>'
             % (number % 6, corners, escaped(name))

@@ -97,7 +97,8 @@ p { overflow-wrap: anywhere }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100% }
 td, th { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top; overflow-wrap: break-word; max-width: 34rem }
+  vertical-align: top; overflow-wrap: anywhere }
+td:first-child, th { overflow-wrap: normal; white-space: nowrap }
 th { color: var(--dim); font-weight: 600 }
 pre { background: var(--card); padding: .6rem; overflow-x: auto; font-size: .8rem }
 .charts { display: grid; gap: 1rem;
@@ -128,6 +129,42 @@ class RunRecord(NamedTuple):
     folder: str
 
 
+def told_apart(runs: List[RunRecord]) -> List[RunRecord]:
+    """The runs with titles of their own: where two have one name, the time they began."""
+    titles = [run.title for run in runs]
+    found: List[RunRecord] = []
+    for run in runs:
+        if titles.count(run.title) > 1:
+            began = str(run.result.get("started") or run.folder)[:16].replace("T", " ")
+            run = run._replace(title="%s %s" % (run.title, began))
+        while run.title in [other.title for other in found]:
+            run = run._replace(title=run.title + "'")
+        found.append(run)
+    return found
+
+
+def used_values(result: Dict[str, Any]) -> Dict[str, Any]:
+    """The plan's values as this run had them: with what a parameter or the machine changed."""
+    values = dict(result.get("plan") or {})
+    names = {"epoch": "epochs", "TrainReader.batch_size": "batch_size"}
+    names["LearningRate.base_lr"] = "base_lr"
+    for row in result.get("adjustments") or []:
+        values[names.get(row["what"], row["what"])] = row["used"]
+    return values
+
+
+def shown_value(name: str, value: Any) -> str:
+    """A fact of the machine for people: bytes as GB, lists and dicts as words."""
+    large = isinstance(value, int) and not isinstance(value, bool) and value > 1 << 24
+    if large and name in ("memory", "memory_available", "disk_free", "shared_memory_free"):
+        return "%.1f GB" % (value / 2.0**30)
+    if isinstance(value, dict):
+        return ", ".join("%s %s" % (key, shown_value(key, item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "; ".join(shown_value(name, item) for item in value) or "-"
+    return "-" if value is None else str(value)
+
+
 def read_run(folder: str, result: Dict[str, Any]) -> RunRecord:
     title = str(result.get("name") or os.path.basename(folder))
     return RunRecord(title, result, read_metrics(os.path.join(folder, "metrics.csv")), folder)
@@ -147,6 +184,7 @@ def write_report(language: str) -> None:
 def report_page(runs: List[RunRecord], language: str = "en") -> str:
     """The whole page. Several runs: a table and their curves over one another, then each."""
     page = _Page(language)
+    runs = told_apart(runs)
     title = " · ".join(run.title for run in runs)
     body = page.comparison(runs) if len(runs) > 1 else ""
     body += "".join(page.run(run) for run in runs)
@@ -209,7 +247,7 @@ class _Page:
         rows = []
         for run in runs:
             figures = dict(self.figures(run))
-            plan = run.result.get("plan") or {}
+            plan = used_values(run.result)
             rows.append(
                 [run.title, run.result.get("status", "")]
                 + [figures.get(name, "") for name in ("best mAP@0.5", "best mAP", "training")]
@@ -340,7 +378,7 @@ class _Page:
             for row in result.get("attempts") or []
         ]
         machine = [
-            [key, value]
+            [key if part != "source" else "PaddleDetection: %s" % key, shown_value(key, value)]
             for part in ("machine", "versions", "source")
             for key, value in (result.get(part) or {}).items()
         ]

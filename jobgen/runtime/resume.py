@@ -18,6 +18,16 @@ KEPT_ENDINGS = (*PARTS, ".pdstates", ".json")
 MOST_BYTES = 20 * 2**30
 
 
+def check_resume(resume_from: Optional[str], home: str, smoke: bool) -> None:
+    """Look for what RESUME_FROM names before hours are spent. Raises StageError."""
+    if not resume_from:
+        return
+    if smoke:
+        note("RESUME_FROM is not used: a smoke run always begins anew")
+    elif not os.path.exists(os.path.join(home, os.path.expanduser(resume_from))):
+        raise _unusable("%s is not there" % os.path.join(home, resume_from))
+
+
 def bring_checkpoints(resume_from: Optional[str], home: str, save_dir: str, identity: str) -> None:
     """Put the newest whole checkpoint, the best weights and the curve of an earlier job where
     this run goes on from them. Checkpoints of this run itself come first.

@@ -33,9 +33,10 @@ def missing_image(facts: DataFacts, split: Split) -> Iterator[Hit]:
 @whole_set(
     "DS051",
     NOTE,
-    "image that no split names",
+    "image that no split in use names",
     why="It is not trained on; as background it would need an entry of its own.",
-    remedy="Annotate it, or leave it: it does no harm.",
+    remedy="Leave the images of a test split, which no job uses; annotate others, or leave them: "
+    "they do no harm.",
 )
 def unreferenced(facts: DataFacts) -> Iterable[Hit]:
     if not facts.image_files:

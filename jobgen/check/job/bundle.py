@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 from jobgen import __version__
 from jobgen.build import find_secret
@@ -38,6 +39,8 @@ def extra_file(facts: JobFacts) -> Iterator[Hit]:
     ours = facts.metadata.get("files")
     if isinstance(ours, dict):
         strangers = set(facts.files) - {NOTEBOOK, *ours}
+        if Path(facts.place).resolve() == Path.home().resolve():
+            strangers = set()  # a version is put together by hand there
     else:  # made by hand: nobody knows what belongs to it
         strangers = set()
     return names_hit(sorted(strangers), facts.place)
