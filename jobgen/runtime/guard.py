@@ -137,7 +137,9 @@ class Guard:
             return
         seconds = self._activity.seconds - before.seconds
         transferred = self._activity.bytes - before.bytes
-        if seconds > IDLE_SHARE * (now - self._looked) or transferred > IDLE_BYTES:
+        used = seconds > IDLE_SHARE * (now - self._looked) or transferred > IDLE_BYTES
+        # Less than before: a process has ended, and took its count with it.
+        if used or seconds < 0 or transferred < 0:
             self._busy = now
         silent = now - max(self._heard, self._busy)
         if silent > max(self.patience, GAPS * self._longest):
