@@ -93,6 +93,9 @@ def goes_on_and_ends_ok(whole: Whole) -> dict[str, Any]:
 def test_a_run_that_ends_well(whole: Whole) -> None:
     code, said = whole.run()
     assert code == 0, said
+    executed = json.loads(next(whole.folder.glob("runs/*/main.executed.ipynb")).read_bytes())
+    (injected,) = [c for c in executed["cells"] if c["id"] == "injected-parameters"]
+    assert "CLEANUP = False" in "".join(injected["source"])
     result = whole.result()
     assert result["status"] == "ok"
     assert result["failure"] is None

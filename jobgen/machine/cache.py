@@ -92,8 +92,8 @@ def remove(entry: Entry) -> None:
         # Without its mark first: what a kill leaves is never taken for whole.
         (entry.path / MARK).unlink(missing_ok=True)
         shutil.rmtree(entry.path)
-    for ending in (".lock", ".log"):
-        entry.path.with_name(entry.name + ending).unlink(missing_ok=True)
+    # The lock's file stays: whoever waits for it would hold one that nobody else sees.
+    entry.path.with_name(entry.name + ".log").unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

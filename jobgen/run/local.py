@@ -107,6 +107,8 @@ def run_bundle(
         parameters = {
             "HOME_DIR": str(workspace.home),
             "WEIGHTS_DIR": str(settings.cache / "weights"),
+            # The platform's limits are not this machine's: nothing is removed unasked.
+            "CLEANUP": False,
             **parameters,
         }
         env = kernel_environment(workspace, python)

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import shutil
 import socket
 import subprocess
 import sys
@@ -162,7 +161,3 @@ def test_a_package_that_no_index_has(
     assert caught.value.cause == "install"
     assert "No matching distribution found for no-such-y" in caught.value.message
     assert caught.value.log == run.log_path("install")
-
-
-def test_git_is_real() -> None:
-    assert shutil.which("git") is not None
