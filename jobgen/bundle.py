@@ -14,7 +14,7 @@ from jobgen.notebook import parse_notebook
 NOTEBOOK = "main.ipynb"
 # What Jupyter and file managers leave in any folder.
 TOLERATED = frozenset([".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "desktop.ini"])
-SIZE_LIMIT = 256 * 1024
+SIZE_LIMIT = 512 * 1024
 
 
 @dataclass(frozen=True)

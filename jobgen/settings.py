@@ -9,16 +9,18 @@ from pathlib import Path
 from jobgen.errors import SpecError
 from jobgen.yamlio import load_file
 
-KNOWN = ("cache", "mirror")
+KNOWN = ("cache", "mirror", "paddle_index")
 
 
 @dataclass(frozen=True)
 class Settings:
     """`cache` is the folder for environments, mirrors and weights; `mirror` a git address or path
-    of PaddleDetection to clone from, or None to find one."""
+    of PaddleDetection to clone from, or None to find one; `paddle_index` the address of a package
+    index that has builds of Paddle with CUDA, empty for PyPI's."""
 
     cache: Path
     mirror: str | None
+    paddle_index: str = ""
 
 
 def settings_file() -> Path:
@@ -31,13 +33,18 @@ def default_cache() -> Path:
     return Path(base) / "jobgen"
 
 
-def load_settings(cache: Path | None = None, mirror: str | None = None) -> Settings:
+def load_settings(
+    cache: Path | None = None, mirror: str | None = None, paddle_index: str | None = None
+) -> Settings:
     """Settle every setting. Raises SpecError where the settings file can't be meant."""
     stored = _stored(settings_file())
     cache_text = str(cache or "") or os.environ.get("JOBGEN_CACHE") or stored.get("cache")
     chosen = mirror or os.environ.get("JOBGEN_MIRROR") or stored.get("mirror")
     folder = Path(cache_text).expanduser() if cache_text else default_cache()
-    return Settings(folder.absolute(), chosen)
+    index = paddle_index or os.environ.get("JOBGEN_PADDLE_INDEX") or stored.get("paddle_index")
+    if index and not index.startswith(("http://", "https://", "file://")):
+        raise SpecError(f"the index of Paddle is {index!r}, not an http, https or file address")
+    return Settings(folder.absolute(), chosen, index or "")
 
 
 def _stored(path: Path) -> dict[str, str]:

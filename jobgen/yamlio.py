@@ -31,6 +31,7 @@ _SCALARS_12 = (
     (re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?"), float),
 )
 _MAX_DEPTH = 60
+TOO_DEEP = "the nesting is too deep"
 # Aliases of aliases multiply; PaddleDetection's largest config has some thousand nodes.
 _MAX_NODES = 200_000
 
@@ -86,6 +87,8 @@ def load(text: str, source: str, dialect: Dialect = "yaml12", lenient: bool = Fa
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "no YAML"
+        if "nesting depth" in problem:  # PyYAML 6.0.4 has a bound of its own
+            problem = TOO_DEEP
         raise YamlError(source, mark.line + 1 if mark else 1, problem) from error
     except yaml.YAMLError as error:
         raise YamlError(source, 1, str(error).replace("\n", " ")) from error
@@ -103,7 +106,7 @@ def _check_depth(text: str, source: str) -> None:
             depth += 1
             if depth > _MAX_DEPTH:
                 line = event.start_mark.line + 1 if event.start_mark else 1
-                raise YamlError(source, line, "the nesting is too deep")
+                raise YamlError(source, line, TOO_DEEP)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobgen.build import SECRET, find_secret, render
-from jobgen.bundle import Bundle, compare_bundle
+from jobgen.bundle import SIZE_LIMIT, Bundle, compare_bundle
 from jobgen.errors import BundleError, TemplateError
 from jobgen.notebook import Cell, cell_source, notebook_text
 from jobgen.plan import make_plan
@@ -46,7 +46,7 @@ def test_a_bundle_is_three_small_plain_files(path: Path) -> None:
     assert sorted(bundle.files)[0] == f"coco_detection_{name}.yml"
     assert "main.ipynb" in bundle.files
     assert len(bundle.files) == 3
-    assert sum(map(len, bundle.files.values())) < 256 * 1024
+    assert sum(map(len, bundle.files.values())) < SIZE_LIMIT
     for data in bundle.files.values():
         assert b"\r" not in data
         data.decode("utf-8")

@@ -51,7 +51,7 @@ def test_the_build_that_is_chosen(
         ([], "gpu", True, NO_CARD),
         ([ADA], "auto", False, CODE),
         ([V100, ADA], "gpu", False, CODE),
-        ([OLD], "gpu", False, "the driver is 418.87; CUDA 11.8 needs 450.80.02 or later"),
+        ([OLD], "gpu", False, "the driver is 418.87; this CUDA needs 450.80.02 or later"),
     ],
 )
 def test_the_one_reason_for_none(

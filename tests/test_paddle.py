@@ -218,3 +218,25 @@ def test_a_python_of_ones_own_trains_and_stays_as_it_was(folder: Path, tmp_path:
     assert code == 0, said
     assert answer["status"] == "ok-smoke"
     assert f"{python} is as it was" in said
+
+
+def test_two_environments_train_alike_with_one_seed(folder: Path, tmp_path: Path) -> None:
+    """The managed environment, and another by --python: one plan, the same first losses."""
+    other, _ = managed_python(environments()["paddle2.6_py3.10"], tmp_path / "cache", print)
+    found = []
+    for name, more in (("managed", ()), ("own", ("--python", other))):
+        code, answer, said = call(
+            "run", folder / "upload", "--archive", folder / "ships.zip", "--device", "cpu",
+            "--runs", tmp_path / name, "-p", "SEED", 7, "-p", "EPOCHS", 1, *more, cwd=tmp_path,
+        )  # fmt: skip
+        assert code in (0, 7), said
+        result = answer["result"]
+        assert result["seed"] == 7
+        output = Path(answer["run"]) / "home" / "output" / "ships"
+        losses = [event["meters"]["loss"] for event in events(output, "step")]
+        found.append((result["plan"], result["smoke_step"]["losses"], losses))
+        assert ("is as it was" in said) == (name == "own")
+    assert found[0][0] == found[1][0]
+    assert found[0][1] == pytest.approx(found[1][1], rel=1e-3)
+    assert len(found[0][2]) >= 5
+    assert found[0][2] == pytest.approx(found[1][2], rel=0.02)

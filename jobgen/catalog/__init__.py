@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = [
     "Platform",
     "Revision",
     "environments",
+    "indexed_build",
     "models",
     "pins",
     "platform",
@@ -44,8 +46,8 @@ class Revision:
 
 @dataclass(frozen=True)
 class GpuBuild:
-    """A build of Paddle with CUDA from PyPI: the compute capabilities it has code for, the least
-    driver, and the disk space of its environment."""
+    """A build of Paddle with CUDA: the compute capabilities it has code for (none: not known), the
+    least driver (empty: not known), and the disk space of its environment."""
 
     capabilities: list[str]
     driver: str
@@ -116,9 +118,18 @@ def _revision(name: str, row: dict[str, Any], data: dict[str, Any]) -> Revision:
     )
 
 
-def pins(environment: Environment, gpu: bool = False) -> str:
+def indexed_build(address: str) -> GpuBuild:
+    """What is known of a build that Paddle's own index has: by the `cu126` in its address, the
+    least driver. Which cards it has code for is not known before it is installed."""
+    drivers: dict[str, str] = load_file(catalog_file("environments.yml")).value["cuda_drivers"]
+    found = re.search(r"/cu(\d\d)\d+(?:/|$)", address)
+    return GpuBuild([], drivers.get(found[1], "") if found else "", 6)
+
+
+def pins(environment: Environment, gpu: bool = False, indexed: bool = False) -> str:
     """The full pin list of the environment's like on this machine, with CUDA's libraries and a
-    Paddle that uses them where `gpu` is set. Raises SpecError without one."""
+    Paddle that uses them where `gpu` is set; with `indexed` that Paddle alone, as its own index
+    names the libraries. Raises SpecError without one."""
     if environment.local is None:
         local = ", ".join(e.name for e in environments().values() if e.local)
         raise SpecError(
@@ -129,10 +140,12 @@ def pins(environment: Environment, gpu: bool = False) -> str:
     listed = catalog_file(f"{environment.local}.txt").read_text(encoding="utf-8")
     if not gpu:
         return listed
+    if indexed:
+        return listed.replace("\npaddlepaddle==", "\npaddlepaddle-gpu==")
     if environment.gpu is None:
         raise SpecError(
             f"PyPI has no Paddle {environment.paddle} with CUDA",
-            "Give a Python that has one: --python PATH",
+            "Give the index that has one: --paddle-index URL, or a Python: --python PATH",
         )
     rows = [row for row in listed.splitlines() if not row.startswith("paddlepaddle==")]
     more = catalog_file(f"{environment.local}-gpu.txt").read_text(encoding="utf-8")

@@ -50,9 +50,16 @@ class Model:
 
     def room(self, size: int, card_bytes: int) -> int:
         """How many images a step of training at `size` pixels may have on such a card."""
-        most = scale_sizes(size)[-1] / scale_sizes(self.size)[-1]
         free = card_bytes / 2**20 - _data()["training_mib"]
-        return max(1, int(free / (self.image_mib * most**2)))
+        return max(1, int(free / self._image_mib(size)))
+
+    def training_mib(self, size: int, batch_size: int) -> int:
+        """What of a card's memory training takes, in MiB, with steps of `batch_size` images."""
+        return int(_data()["training_mib"] + batch_size * self._image_mib(size))
+
+    def _image_mib(self, size: int) -> float:
+        most = scale_sizes(size)[-1] / scale_sizes(self.size)[-1]
+        return self.image_mib * float(most**2)
 
     def config(self) -> Values:
         """The resolved config, as PaddleDetection's own merge gives it."""

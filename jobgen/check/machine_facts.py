@@ -30,6 +30,7 @@ PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 class MachineFacts:
     """This computer as far as a run needs it; sizes in bytes.
 
+    `training_mib` is what the job's training takes of a card, 0 where no job is looked at.
     `python` is why there is no Python for the managed environment, empty where there is one;
     `silent` are the addresses that a first run needs and that don't answer; `cards` the graphics
     cards, as runtime.machine.gpu_facts gives them.
@@ -46,9 +47,10 @@ class MachineFacts:
     shared_memory: int | None = None
     silent: tuple[str, ...] = ()
     cards: tuple[dict[str, Any], ...] = ()
+    training_mib: int = 0
 
 
-def machine_facts(settings: Settings) -> MachineFacts:
+def machine_facts(settings: Settings, training_mib: int = 0) -> MachineFacts:
     python = ""
     try:
         find_python(candidate_pythons())
@@ -72,6 +74,7 @@ def machine_facts(settings: Settings) -> MachineFacts:
         shared_memory=shutil.disk_usage(shared).free if shared.is_dir() else None,
         silent=silent_addresses(made, mirrored),
         cards=tuple(gpu_facts()),
+        training_mib=training_mib,
     )
 
 

@@ -93,9 +93,6 @@ def _check(
     findings: list[Finding] = []
     checked = []
     plan = None
-    if machine:
-        checked.append("machine")
-        findings += check_machine(load_settings(), chosen)
     if target is not None and is_job:
         checked.append("job")
         try:
@@ -103,6 +100,9 @@ def _check(
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         findings += found
+    if machine:
+        checked.insert(0, "machine")
+        findings += check_machine(load_settings(), chosen, plan)
     # A job.yaml with errors says of no data set where it lies; an upload made by hand need not.
     placed = plan is not None or (target is not None and target.is_dir())
     if target is not None and (not is_job or (archives and placed)):

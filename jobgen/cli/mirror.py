@@ -26,6 +26,7 @@ def command() -> None:
 @command.command(epilog=EXAMPLES)
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--gpu", is_flag=True, help="The environment with CUDA (about 6 GB).")
+@options.paddle_index
 @click.option(
     "--from",
     "given",
@@ -34,26 +35,34 @@ def command() -> None:
 )
 @options.json_output
 @click.pass_obj
-def add(console: Console, job: Path, gpu: bool, given: Path | None, json_output: bool) -> None:
+def add(
+    console: Console,
+    job: Path,
+    gpu: bool,
+    paddle_index: str | None,
+    given: Path | None,
+    json_output: bool,
+) -> None:
     """Fetch the Python environment, PaddleDetection and the weights that JOB needs, and show that
     Paddle imports. Afterwards: jobgen run --offline."""
     from jobgen.machine.cache import fetch
     from jobgen.settings import load_settings
 
     console.json_output = json_output
-    rows = fetch(needs_of(job, gpu), load_settings().cache, given, console.say)
+    settings = load_settings(paddle_index=paddle_index)
+    rows = fetch(needs_of(job, gpu, settings.paddle_index), settings.cache, given, console.say)
     console.result(fetched=rows)
     console.data("\n".join(rows))
 
 
-def needs_of(job: Path, gpu: bool) -> Any:
+def needs_of(job: Path, gpu: bool, paddle_index: str = "") -> Any:
     from jobgen.machine.cache import Needs
     from jobgen.plan import make_plan
     from jobgen.spec import load_spec
 
     plan = make_plan(*load_spec(job))
     weights = plan.pretrained if plan.pretrained.startswith(("http://", "https://")) else ""
-    return Needs(plan.environment, weights, gpu)
+    return Needs(plan.environment, weights, gpu, paddle_index)
 
 
 @command.command("list", epilog="\b\nExample:\n  jobgen mirror list\n")

@@ -22,6 +22,11 @@ pick = click.option(
     metavar="N",
     help="Which data set, where PATH holds several.",
 )
+paddle_index = click.option(
+    "--paddle-index",
+    metavar="URL",
+    help="A package index with builds of Paddle with CUDA; empty: PyPI.",
+)
 archives = click.option(
     "--archive",
     "archives",

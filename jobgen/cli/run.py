@@ -57,6 +57,7 @@ def parameter_value(text: str) -> Any:
     help="A Python that has Paddle, instead of the managed one.",
 )
 @click.option("--mirror", help="A git copy of PaddleDetection to clone from.")
+@options.paddle_index
 @click.option(
     "--runs",
     type=click.Path(path_type=Path),
@@ -79,6 +80,7 @@ def command(
     parameters: tuple[tuple[str, str], ...],
     python: Path | None,
     mirror: str | None,
+    paddle_index: str | None,
     runs: Path,
     offline: bool,
     fresh: bool,
@@ -98,7 +100,7 @@ def command(
 
     console.json_output = json_output
     bundle = read_bundle(upload)
-    settings = load_settings(mirror=mirror)
+    settings = load_settings(mirror=mirror, paddle_index=paddle_index)
     allow(console, bundle, settings.cache, yes)
     if not no_check:
         left_out = ["MA004"] if python is not None else []
@@ -151,7 +153,7 @@ def refuse_errors(
     rules = chosen_rules(ignore=left_out)
     # How many archives there must be is the run's own to say.
     plan, found = check_job(upload, rules)
-    findings = [*found, *check_machine(load_settings(), rules)]
+    findings = [*found, *check_machine(load_settings(), rules, plan)]
     if plan is not None and len(archives) == len(plan.spec.dataset.sources):
         findings += check_dataset(archives, rules, plan, progress=console.progress())
     whole = in_order(Findings(findings))

@@ -98,18 +98,20 @@ def remove(entry: Entry) -> None:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a job fetches before its first step. `weights` is an address, or empty."""
+    """What a job fetches before its first step. `weights` is an address, or empty; `paddle_index`
+    as in the settings."""
 
     environment: Environment
     weights: str
     gpu: bool = False
+    paddle_index: str = ""
 
 
 def lacking(needs: Needs, cache: Path, own_python: bool, own_mirror: bool) -> list[str]:
     """What of it is not in the cache, in words."""
     found = []
     if not own_python:
-        folder = environment_folder(needs.environment, cache, needs.gpu)[0]
+        folder = environment_folder(needs.environment, cache, needs.gpu, needs.paddle_index)[0]
         if not (folder / MARK).is_file():
             found.append(f"the Python environment {folder.name}")
     if not own_mirror and not (mirror_folder(needs.environment, cache) / MARK).is_file():
@@ -129,7 +131,7 @@ def fetch(needs: Needs, cache: Path, given: Path | None, say: Callable[[str], No
     RunError where something can't be had."""
     if given is not None:
         os.environ.update(UV_FIND_LINKS=str(given), UV_NO_INDEX="1")
-    python, _ = managed_python(needs.environment, cache, say, gpu=needs.gpu)
+    python, _ = managed_python(needs.environment, cache, say, needs.gpu, needs.paddle_index)
     found = [f"environment  {python.parent.parent.name}  {look_into(python)}"]
     copy = given / "PaddleDetection.git" if given is not None else None
     environment = needs.environment

@@ -15,6 +15,7 @@ from jobgen.errors import RunError
 from jobgen.files import sha256
 from jobgen.machine.index import uv_environment
 from jobgen.machine.locks import make_once
+from jobgen.machine.told import run_told
 from jobgen.runtime.processes import last_words
 
 Say = Callable[[str], None]
@@ -83,39 +84,59 @@ def find_python(candidates: Iterable[str]) -> tuple[tuple[int, int], str]:
 
 
 def managed_python(
-    environment: Environment, cache: Path, say: Say, gpu: bool = False
+    environment: Environment, cache: Path, say: Say, gpu: bool = False, paddle_index: str = ""
 ) -> tuple[Path, bool]:
     """The Python of the managed environment for an AI Studio environment, with or without CUDA,
-    and whether it was made just now. Raises RunError with the installer's last words where it
-    can't be made."""
-    folder, wanted, base = environment_folder(environment, cache, gpu)
-    size = f"{environment.gpu.gigabytes}" if gpu and environment.gpu else "1.2"
+    and whether it was made just now. `paddle_index` is the address that has the build with CUDA
+    where PyPI's is not wanted. Raises RunError with the installer's last words where it can't be
+    made."""
+    folder, wanted, base = environment_folder(environment, cache, gpu, paddle_index)
+    size = "1.2"
+    if gpu:
+        size = f"{environment.gpu.gigabytes}" if environment.gpu and not paddle_index else "6"
 
     def make(place: Path) -> str:
         say(f"making the Python environment {place.name} (once, about {size} GB) ...")
-        uv, env = uv_program(), uv_environment()
-        log = place.with_name(place.name + ".log")
-        # --seed: the notebook's install stage may need pip.
-        run_uv([uv, "venv", "--seed", "--python", base, str(place)], env, log)
-        listed = place / "pins.txt"
-        listed.write_text(wanted, encoding="utf-8")
-        python = str(place / "bin" / "python")
-        argv = [uv, "pip", "install", "--no-deps", "--python", python, "-r", str(listed)]
-        run_uv(argv, env, log)
-        return python
+        make_environment(place, wanted, base, say, paddle_index)
+        return str(place / "bin" / "python")
 
     python, made = make_once(folder, make)
     return Path(python), made
 
 
-def run_uv(argv: list[str], env: dict[str, str], log: Path) -> None:
+def make_environment(place: Path, wanted: str, base: str, say: Say, paddle_index: str = "") -> None:
+    """A virtual environment of the Python `base` with the pins in `wanted`, and, from
+    `paddle_index`, its Paddle with what that needs of CUDA. Raises RunError."""
+    uv, env = uv_program(), uv_environment()
+    log = place.with_name(place.name + ".log")
+    # --seed: the notebook's install stage may need pip.
+    run_uv([uv, "venv", "--seed", "--python", base, str(place)], env, log, say)
+    listed = place / "pins.txt"
+    listed.write_text(wanted, encoding="utf-8")
+    install = [uv, "pip", "install", "--python", str(place / "bin" / "python")]
+    if not paddle_index:
+        run_uv([*install, "--no-deps", "-r", str(listed)], env, log, say)
+        return
+    rows = wanted.splitlines()
+    paddle = [row for row in rows if row.startswith("paddlepaddle-gpu==")]
+    held = place / "held.txt"
+    held.write_text("\n".join(row for row in rows if row not in paddle) + "\n", encoding="utf-8")
+    run_uv([*install, "--no-deps", "-r", str(held)], env, log, say)
+    # Its own list of CUDA's wheels, which no pin list here knows, holds for this build alone. The
+    # address may have a password: it stays out of the command, which the log shows.
+    env["UV_INDEX"] = " ".join(filter(None, [paddle_index, env.get("UV_INDEX", "")]))
+    env["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    run_uv([*install, *paddle, "-c", str(held)], env, log, say)
+
+
+def run_uv(argv: list[str], env: dict[str, str], log: Path, say: Say) -> None:
     """One call of uv, its words in `log`. Raises RunError with the last of them."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as stream:
         stream.write("$ " + " ".join(argv) + "\n")
         stream.flush()
-        answer = subprocess.run(argv, env=env, stdout=stream, stderr=stream, check=False)
-    if answer.returncode != 0:
+        status = run_told(argv, env, stream, say)
+    if status != 0:
         said = last_words(log.read_text(encoding="utf-8").splitlines())
         raise RunError(
             f"the Python environment could not be made: {said}",
@@ -124,12 +145,13 @@ def run_uv(argv: list[str], env: dict[str, str], log: Path) -> None:
 
 
 def environment_folder(
-    environment: Environment, cache: Path, gpu: bool = False
+    environment: Environment, cache: Path, gpu: bool = False, paddle_index: str = ""
 ) -> tuple[Path, str, str]:
     """Where a managed environment lies or would lie, its pins, and the Python it is made of."""
-    wanted = pins(environment, gpu)
+    indexed = gpu and bool(paddle_index)
+    wanted = pins(environment, gpu, indexed)
     version, base = find_python(candidate_pythons())
-    key = sha256(f"{wanted}{version}{base}".encode())[:16]
+    key = sha256(f"{wanted}{version}{base}{paddle_index if indexed else ''}".encode())[:16]
     kind = f"{environment.local}-gpu" if gpu else environment.local
     return cache / "envs" / f"{kind}-py{version[0]}{version[1]}-{key}", wanted, base
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jobgen.catalog import Environment, GpuBuild
+from jobgen.catalog import Environment, GpuBuild, indexed_build
 from jobgen.errors import RunError
 
 NO_CARD = "no GPU was found (nvidia-smi names none)"
@@ -26,14 +26,14 @@ class Choice:
 def card_fault(card: dict[str, Any], build: GpuBuild, paddle: str) -> str | None:
     """Why a build of Paddle can't use a card, or None."""
     capability = card["compute_capability"]
-    if capability and capability not in build.capabilities:
+    if capability and build.capabilities and capability not in build.capabilities:
         known = ", ".join(build.capabilities)
         return (
             f"{card['name']} has compute capability {capability}; Paddle {paddle} from PyPI has "
             f"code for {known} only"
         )
     if _numbers(card["driver"]) < _numbers(build.driver):
-        return f"the driver is {card['driver']}; CUDA 11.8 needs {build.driver} or later"
+        return f"the driver is {card['driver']}; this CUDA needs {build.driver} or later"
     return None
 
 
@@ -48,19 +48,25 @@ def card_text(card: dict[str, Any]) -> str:
 
 
 def choose_build(
-    cards: list[dict[str, Any]], environment: Environment, device: str, smoke: bool
+    cards: list[dict[str, Any]],
+    environment: Environment,
+    device: str,
+    smoke: bool,
+    paddle_index: str = "",
 ) -> Choice:
-    """Which build of Paddle a run gets: with CUDA where a card can use it. A CPU only where it was
-    asked for, or for a smoke run. Raises RunError with the one reason otherwise."""
+    """Which build of Paddle a run gets: with CUDA where a card can use it, from PyPI or from
+    `paddle_index`. A CPU only where it was asked for, or for a smoke run. Raises RunError with the
+    one reason otherwise."""
     if device == "cpu":
         return Choice("cpu")
     fault = None
+    build = indexed_build(paddle_index) if paddle_index else environment.gpu
     if not cards:
         fault = NO_CARD
-    elif environment.gpu is None:
-        fault = f"PyPI has no Paddle {environment.paddle} with CUDA"
+    elif build is None:
+        fault = f"PyPI has no Paddle {environment.paddle} with CUDA; --paddle-index names another"
     else:
-        faults = [card_fault(card, environment.gpu, environment.paddle) for card in cards]
+        faults = [card_fault(card, build, environment.paddle) for card in cards]
         fault = next((text for text in faults if text), None)
     if fault is None:
         return Choice("gpu", ", ".join(map(card_text, cards)))

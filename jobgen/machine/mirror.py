@@ -18,6 +18,7 @@ from jobgen.files import write_atomically
 from jobgen.machine.environment import uv_program
 from jobgen.machine.index import uv_environment
 from jobgen.machine.locks import make_once
+from jobgen.machine.told import run_told
 from jobgen.resources import mirror_tools_dir
 from jobgen.runtime.source import COMMIT, ppdet_hash
 
@@ -135,7 +136,10 @@ def _clone(url: str, revision: Revision, place: Path, say: Say) -> bool:
         _git(["init", "-q", "--bare", str(repo)])
         is_commit = COMMIT.match(revision.ref)
         ref = revision.ref if is_commit else f"refs/tags/{revision.ref}:refs/tags/{revision.ref}"
-        _git(["-C", str(repo), "fetch", "-q", "--depth", "1", url, ref], CLONE_TIMEOUT)
+        fetch = ["git", "-C", str(repo), "fetch", "-q", "--depth", "1", url, ref]
+        with Path(os.devnull).open("w") as silence:
+            if run_told(fetch, git_environment(), silence, say, CLONE_TIMEOUT) != 0:
+                raise OSError(f"{url} broke off")
         if is_commit:
             _git(["-C", str(repo), "update-ref", "refs/heads/pinned", revision.commit])
         _serve_commits(repo)

@@ -106,7 +106,7 @@ def lay_over(
         listed.write_text("\n".join(rows) + "\n", encoding="utf-8")
         argv = [uv_program(), "pip", "install", "--no-deps", "--target", str(place)]
         argv += ["--python", str(own.python), "-r", str(listed)]
-        run_uv(argv, uv_environment(), place.with_name(place.name + ".log"))
+        run_uv(argv, uv_environment(), place.with_name(place.name + ".log"), say)
         return "\n".join(rows)
 
     make_once(folder, make)

@@ -88,7 +88,7 @@ def run_bundle(
     own = None
     if request.python is not None:
         own = look_at(request.python.absolute(), wanted_modules(environment))
-    python, made = _python(request, environment, settings.cache, say)
+    python, made = _python(request, environment, settings, say)
     mirror = find_mirror(environment, settings.cache, settings.mirror, say)
     workspace, resumed = open_workspace(bundle, request.runs, parameters, request.fresh)
     with held(workspace):
@@ -148,13 +148,15 @@ def _execute(
 
 
 def _python(
-    request: RunRequest, environment: Environment, cache: Path, say: Callable[[str], None]
+    request: RunRequest, environment: Environment, settings: Settings, say: Callable[[str], None]
 ) -> tuple[Path, bool]:
     if request.python is None:
-        choice = choose_build(gpu_facts(), environment, request.device, request.smoke)
+        index = settings.paddle_index
+        choice = choose_build(gpu_facts(), environment, request.device, request.smoke, index)
         if choice.why:
             say(f"{choice.device.upper()}: {choice.why}")
-        return managed_python(environment, cache, say, gpu=choice.device == "gpu")
+        gpu = choice.device == "gpu"
+        return managed_python(environment, settings.cache, say, gpu, index)
     return request.python.absolute(), False
 
 
@@ -162,9 +164,11 @@ def _refuse_network(request: RunRequest, environment: Environment, settings: Set
     """Raise RunError with all that the run would have to fetch."""
     choice = "cpu"
     if request.python is None:
-        choice = choose_build(gpu_facts(), environment, request.device, request.smoke).device
-    weights = pretrained_address(request.bundle)
-    needs = Needs(environment, "" if request.smoke else weights, choice == "gpu")
+        index = settings.paddle_index
+        found = choose_build(gpu_facts(), environment, request.device, request.smoke, index)
+        choice = found.device
+    weights = "" if request.smoke else pretrained_address(request.bundle)
+    needs = Needs(environment, weights, choice == "gpu", settings.paddle_index)
     own_mirror = settings.mirror is not None and not settings.mirror.startswith(("http", "ssh"))
     missing = lacking(needs, settings.cache, request.python is not None, own_mirror)
     if missing:

@@ -179,6 +179,18 @@ def check_nodes(nodes: Nodes) -> None:
         raise _parameter_fault("MASTER", nodes.master, "address:port of machine 0")
 
 
+def use_seed(seed: Any) -> None:
+    """Let every child that trains begin with the same random numbers; None: with others each
+    time, as PaddleDetection does. Raises StageError."""
+    if seed is None:
+        os.environ.pop("JOBGEN_SEED", None)
+        return
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+        raise _parameter_fault("SEED", seed, "a whole number from 0, or None")
+    os.environ["JOBGEN_SEED"] = str(seed)
+    outcome().data["seed"] = seed
+
+
 def _parameter_fault(name: str, value: Any, wanted: str) -> StageError:
     return StageError(
         "%s is %r, not %s" % (name, value, wanted),

@@ -146,3 +146,18 @@ def busy_card(facts: MachineFacts) -> Iterator[Hit]:
     yield from names_hit(
         [card_text(card) for card in facts.cards if card["used_mib"] > BUSY * card["memory_mib"]]
     )
+
+
+@machine(
+    "MA011",
+    WARNING,
+    "card with too little free memory for the batch",
+    why="A step takes what the catalogue measured for the model's images, on a CPU: a card's "
+    "figure is of that order. What does not fit stops the training in its first steps.",
+    remedy="Wait for what others run there, set a smaller batch, or train.on_oom: halve.",
+)
+def little_card(facts: MachineFacts) -> Iterator[Hit]:
+    for card in facts.cards:
+        if card["memory_mib"] - card["used_mib"] < facts.training_mib:
+            wanted = f"{card_text(card)}, about {facts.training_mib / 1024:.1f} GB are wanted"
+            yield Hit(1, (), "", wanted)

@@ -24,6 +24,18 @@ def die_with_parent(parent: int) -> None:
     os.environ["JOBGEN_PARENT"] = str(os.getpid())
 
 
+def begin_alike(seed: int) -> None:
+    """The same weights, order of images and augmentation in every run with this seed."""
+    import random
+
+    import numpy
+    import paddle
+
+    random.seed(seed)
+    numpy.random.seed(seed)
+    paddle.seed(seed)
+
+
 def main() -> None:
     die_with_parent(int(os.environ.get("JOBGEN_PARENT", "0")))
     try:
@@ -34,6 +46,9 @@ def main() -> None:
         sys.argv = sys.argv[2:]
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
         return
+    if "JOBGEN_SEED" in os.environ:
+        # Each process of several draws its own.
+        begin_alike(int(os.environ["JOBGEN_SEED"]) + int(os.environ.get("PADDLE_TRAINER_ID", "0")))
     tool = sys.argv[1]
     sys.argv = sys.argv[1:]
     sys.path[0] = os.path.dirname(os.path.abspath(tool))
