@@ -17,7 +17,7 @@ from jobgen.notebook import PARAMETERS_TAG, Cell, notebook_text
 from jobgen.plan import HOME, Plan
 from jobgen.resources import runtime_file
 from jobgen.runtime.archives import KEPT_APART
-from jobgen.templates import Pack
+from jobgen.templates import Pack, StageTemplate
 
 SECRET = re.compile(
     r"(?i)(?:token|secret|passw(?:or)?d|api_?key|access_?key)[\"']?\s*[:=]\s*[\"'][^\"'\s]{8,}"
@@ -139,33 +139,36 @@ def render(plan: Plan, pack: Pack) -> Bundle:
 
 def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
     stages = {stage.name: stage for stage in pack.stages}
+    chosen = [s for s in pack.stages if not s.optional or s.name in values["stages"]]
     cells = []
     for path, name, kind in pack.cells():
+        if name in stages and stages[name] not in chosen:
+            continue
         source = pack.render(path, values)
         if kind == "md":
             cells.append(Cell(f"{name}-text", "markdown", source))
         elif name == "parameters":
             cells.append(Cell(name, "code", source, (PARAMETERS_TAG,)))
-            cells += _runtime_cells(pack, values)
+            cells += _runtime_cells(chosen, values)
         else:
             tags = (f"stage:{name}",) if name in stages else ()
             cells.append(Cell(name, "code", source, tags))
-    taken = {name: module.name for module in _modules(pack) for name in module.defines}
+    taken = {name: module.name for module in _modules(chosen) for name in module.defines}
     for cell in cells:
         if cell.kind == "code" and "runtime" not in cell.tags:
             _compiles(pack, cell, taken)
     return cells
 
 
-def _modules(pack: Pack) -> list[RuntimeModule]:
-    return runtime_modules([name for stage in pack.stages for name in stage.runtime])
+def _modules(stages: list[StageTemplate]) -> list[RuntimeModule]:
+    return runtime_modules([name for stage in stages for name in stage.runtime])
 
 
-def _runtime_cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
+def _runtime_cells(stages: list[StageTemplate], values: dict[str, Any]) -> list[Cell]:
     cells = [Cell("runtime-text", "markdown", values["words"]["runtime"])]
-    for module in _modules(pack):
+    for module in _modules(stages):
         cells.append(Cell(f"runtime-{module.name}", "code", module.source, ("runtime",)))
-    for name in dict.fromkeys(script for stage in pack.stages for script in stage.scripts):
+    for name in dict.fromkeys(script for stage in stages for script in stage.scripts):
         text = child_script(name)
         if "'''" in text or "\\" in text:
             raise TemplateError(f"{name} can't stand in a raw string")
@@ -230,7 +233,9 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "amp": spec.train.amp,
         "pretrained": plan.pretrained,
         "pretrained_missing": spec.model.pretrained_missing,
-        "dataset": spec.dataset.model_dump(mode="json"),
+        "job": spec.model_dump(mode="json"),
+        "stages": list(plan.stages),
+        "nms": plan.nms,
         "dataset_file": plan.dataset_file,
         "model_file": plan.model_file,
         "paddle": plan.environment.paddle,
@@ -239,7 +244,7 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "revision_name": revision.name,
         "commit": revision.commit,
         "source_hashes": {"commit": revision.commit, "ppdet": revision.ppdet},
-        "requirements": revision.needs,
+        "requirements": plan.requirements,
         "fixes": revision.fixes,
         "bases": _bases(plan),
         "config": plan.config,

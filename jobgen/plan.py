@@ -49,6 +49,7 @@ LEAST = {
     "EvalReader.batch_size": 1,
     "TestReader.batch_size": 1,
 }
+NMS_KEYS = ("score_threshold", "nms_threshold", "nms_top_k", "keep_top_k")
 # Values of the plan that an override may replace, and where they stand in the config.
 OVERRIDES = "overrides"
 REPLACEABLE = {
@@ -81,6 +82,19 @@ class Plan:
     model_file: str
     input_size: int
     pretrained: str
+    stages: tuple[str, ...] = ()
+
+    @property
+    def requirements(self) -> list[dict[str, Any]]:
+        """What the install stage sees to, as Environment.needs gives it."""
+        return self.environment.needs(self.spec.export.onnx and "export" in self.stages)
+
+    @property
+    def nms(self) -> dict[str, Any]:
+        """Non-maximum suppression as training and evaluation have it."""
+        merged = merge_dicts(self.model.config(), self.config)
+        found = merged["PicoHeadV2"]["nms"]
+        return {name: found[name] for name in NMS_KEYS}
 
     def numbers(self) -> dict[str, Any]:
         """The training values without their origins, as the notebook carries them; `overridden`
@@ -101,11 +115,14 @@ def make_plan(spec: JobSpec, document: Document) -> Plan:
         _unknown(findings, document, ["model", "config"], spec.model.config, sorted(models()))
     for number, stage in enumerate(spec.stages):
         if stage not in STAGES_AFTER_TRAINING:
-            findings.error(
-                "SP002",
-                f"stages.{number}: {stage!r} is not known; nothing follows training yet",
-                f"{document.source}:{document.line(['stages', number])}",
-            )
+            path: list[str | int] = ["stages", number]
+            _unknown(findings, document, path, stage, STAGES_AFTER_TRAINING)
+    if environment is not None and spec.export.format == "json" and environment.paddle < "3":
+        findings.error(
+            "SP003",
+            f"export.format: Paddle {environment.paddle} writes model.pdmodel only",
+            f"{document.source}:{document.line(['export', 'format'])}",
+        )
     if model is not None:
         check_overrides(findings, document, spec.overrides, model.config(), ("overrides",))
     if spec.dataset.expect is None:
@@ -130,6 +147,7 @@ def make_plan(spec: JobSpec, document: Document) -> Plan:
         model_file=f"{model.name.replace('coco', spec.name, 1)}.yml",
         input_size=size,
         pretrained=pretrained,
+        stages=tuple(stage for stage in STAGES_AFTER_TRAINING if stage in spec.stages),
     )
 
 

@@ -34,7 +34,7 @@ DOWNLOADED_NAMES = frozenset(
     )
 )
 PRETRAINED = ("coco", "imagenet", "none")
-STAGES_AFTER_TRAINING: tuple[str, ...] = ()
+STAGES_AFTER_TRAINING = ("evaluate", "infer", "export")
 
 
 def _name(value: str) -> str:
@@ -184,6 +184,21 @@ class Train(_Part):
     on_oom: Literal["stop", "halve"] = "stop"
 
 
+class Infer(_Part):
+    """Which images are drawn (none named: some of the evaluation's), and from which score on."""
+
+    images: list[RelativePath] = []
+    threshold: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)] = "auto"
+
+
+class Export(_Part):
+    """The exported model: with NMS in it, also as ONNX, and in which of Paddle 3's two forms."""
+
+    nms: bool = True
+    onnx: bool = False
+    format: Literal["auto", "pdmodel", "json"] = "auto"
+
+
 class JobSpec(_Part):
     """The whole of job.yaml."""
 
@@ -193,6 +208,8 @@ class JobSpec(_Part):
     model: ModelChoice
     train: Train = Train()
     stages: list[str] = []
+    infer: Infer = Infer()
+    export: Export = Export()
     overrides: dict[str, Any] = {}
     template: Text = "paddledetection"
     language: Literal["zh", "en"] = "zh"

@@ -21,11 +21,13 @@ CELL_FILE = re.compile(r"(\d\d)_([a-z0-9_]+)\.(py|md)\.j2")
 
 @dataclass(frozen=True)
 class StageTemplate:
-    """A stage of a pack: the runtime modules its cell calls and the child scripts they start."""
+    """A stage of a pack: the runtime modules its cell calls and the child scripts they start. An
+    `optional` one stands in the notebook where the job names it."""
 
     name: str
     runtime: tuple[str, ...]
     scripts: tuple[str, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,12 @@ def load_pack(folder: Path) -> Pack:
     try:
         data = load_file(folder / "template.yaml").value
         stages = tuple(
-            StageTemplate(name, tuple(row["runtime"]), tuple(row.get("scripts", ())))
+            StageTemplate(
+                name,
+                tuple(row["runtime"]),
+                tuple(row.get("scripts", ())),
+                row.get("optional", False),
+            )
             for name, row in data["stages"].items()
         )
         texts = {

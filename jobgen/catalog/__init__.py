@@ -57,7 +57,7 @@ class GpuBuild:
 @dataclass(frozen=True)
 class Environment:
     """One of AI Studio's environments. `local` names the pin list of its like on this machine,
-    `gpu` the build with CUDA that may stand in it."""
+    `gpu` the build with CUDA that may stand in it, `onnx` the release of paddle2onnx that suits."""
 
     name: str
     paddle: str
@@ -66,6 +66,17 @@ class Environment:
     urls: list[str]
     local: str | None
     gpu: GpuBuild | None
+    onnx: str
+
+    def needs(self, onnx: bool) -> list[dict[str, Any]]:
+        """What the install stage sees to; with `onnx` also what converts and runs such a model."""
+        found = list(self.revision.needs)
+        if onnx:
+            found += [
+                {"module": "paddle2onnx", "pip": self.onnx},
+                {"module": "onnxruntime", "pip": "onnxruntime"},
+            ]
+        return found
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,7 @@ def environments() -> dict[str, Environment]:
             list(data["urls"]),
             row.get("local"),
             builds.get(row.get("local")),
+            row["onnx"],
         )
         for name, row in data["environments"].items()
     }

@@ -79,8 +79,10 @@ def look_at(python: Path, modules: list[str]) -> OwnPython:
     return OwnPython(python, version, found["path"], found["installed"], found["places"])
 
 
-def wanted_modules(environment: Environment) -> list[str]:
-    return [need["module"] for need in environment.revision.needs] + [KERNEL, "numpy", "paddle"]
+def wanted_modules(environment: Environment, onnx: bool = False) -> list[str]:
+    """What a Python must have for a job of the environment; with `onnx` for its export too."""
+    needs = environment.needs(onnx)
+    return [need["module"] for need in needs] + [KERNEL, "numpy", "paddle"]
 
 
 def lay_over(

@@ -87,7 +87,8 @@ def run_bundle(
         _refuse_network(request, environment, settings)
     own = None
     if request.python is not None:
-        own = look_at(request.python.absolute(), wanted_modules(environment))
+        onnx = wants_onnx(bundle)
+        own = look_at(request.python.absolute(), wanted_modules(environment, onnx))
     python, made = _python(request, environment, settings, say)
     mirror = find_mirror(environment, settings.cache, settings.mirror, say)
     workspace, resumed = open_workspace(bundle, request.runs, parameters, request.fresh)
@@ -176,6 +177,11 @@ def _refuse_network(request: RunRequest, environment: Environment, settings: Set
             f"--offline, and not in the cache: {'; '.join(missing)}",
             "Fetch it where there is a network: jobgen mirror add JOB (or --from FOLDER).",
         )
+
+
+def wants_onnx(bundle: Bundle) -> bool:
+    spec = bundle.facts.get("spec", {})
+    return "export" in spec.get("stages", []) and bool(spec.get("export", {}).get("onnx"))
 
 
 def pretrained_address(bundle: Bundle) -> str:

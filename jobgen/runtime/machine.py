@@ -179,6 +179,13 @@ def check_nodes(nodes: Nodes) -> None:
         raise _parameter_fault("MASTER", nodes.master, "address:port of machine 0")
 
 
+def check_stages(stages: Any, there: List[str]) -> None:
+    """Refuse a stage that this notebook does not have. Raises StageError."""
+    if not isinstance(stages, list) or any(name not in there for name in stages):
+        listed = ", ".join(there) or "nothing follows training in this notebook"
+        raise _parameter_fault("STAGES", stages, "a list of these: %s" % listed)
+
+
 def use_seed(seed: Any) -> None:
     """Let every child that trains begin with the same random numbers; None: with others each
     time, as PaddleDetection does. Raises StageError."""

@@ -4,18 +4,9 @@ Part of the mirror that jobgen puts together where no address of PaddleDetection
 answers; written for jobgen, not copied from PaddleDetection.
 """
 
-import os
-import sys
-
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-import paddle
-from ppdet.core.workspace import load_config, merge_config
+from common import settled_config
 from ppdet.engine import Trainer, init_fleet_env, init_parallel_env, set_random_seed
-from ppdet.utils import check
-from ppdet.utils.cli import ArgsParser, merge_args
-
-DEVICES = ("gpu", "npu", "xpu", "mlu")
+from ppdet.utils.cli import ArgsParser
 
 
 def parse_arguments():
@@ -37,29 +28,9 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def choose_device(cfg):
-    """Set Paddle's device as the config's use_<device> keys say; a missing key means no."""
-    for device in DEVICES:
-        cfg.setdefault("use_" + device, False)
-    wanted = [device for device in DEVICES if cfg["use_" + device]]
-    paddle.set_device(wanted[0] if wanted else "cpu")
-
-
 def main():
     arguments = parse_arguments()
-    cfg = load_config(arguments.config)
-    merge_args(cfg, arguments)
-    merge_config(arguments.opt)
-    choose_device(cfg)
-    if arguments.slim_config:
-        from ppdet.slim import build_slim_model
-
-        cfg = build_slim_model(cfg, arguments.slim_config)
-        merge_config(arguments.opt)
-    check.check_config(cfg)
-    check.check_gpu(cfg.use_gpu)
-    check.check_version()
-
+    cfg = settled_config(arguments, "train")
     if cfg.fleet:
         init_fleet_env(cfg.get("find_unused_parameters", False))
     else:

@@ -1,0 +1,135 @@
+"""COCO's figures for boxes that were found: python judge_boxes.py REQUEST ANSWER
+
+REQUEST is a JSON file: `annotations` (a COCO file), `boxes` (a COCO results file), `images` (ids,
+null for all), `iou` for the confusion. ANSWER gets the twelve COCO figures, AP of each class,
+precision over recall at IoU 0.5, the threshold of the best F1, and the confusion at it.
+"""
+
+import json
+import sys
+from typing import Any, Dict, List
+
+import numpy as np
+from pycocotools import mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+NAMES = (
+    *("mAP", "mAP50", "mAP75", "mAP_small", "mAP_medium", "mAP_large"),
+    *("AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large"),
+)
+# Where no box was found at all there is nothing to choose a threshold from.
+NOTHING = {"threshold": 0.5, "f1": 0.0, "precision": 0.0, "recall": 0.0}
+
+
+def mean(values):
+    """The mean of COCO's values; -1 where no ground truth is."""
+    known = values[values > -1]
+    return float(np.mean(known)) if known.size else -1.0
+
+
+def by_class(judge, truth):
+    found = []
+    for number, category in enumerate(judge.params.catIds):
+        precision = judge.eval["precision"][:, :, number, 0, -1]
+        ids = truth.getAnnIds(imgIds=judge.params.imgIds, catIds=[category], iscrowd=False)
+        found.append(
+            {
+                "AP": round(mean(precision), 6),
+                "AP50": round(mean(precision[0]), 6),
+                "boxes": len(ids),
+                "curve": [round(float(value), 4) for value in precision[0]],
+            }
+        )
+    return found
+
+
+def best_f1(judge):
+    """The score from which on precision and recall at IoU 0.5, over all classes, balance best."""
+    scores, hits, truths = [], [], 0
+    for row in judge.evalImgs:
+        # The first quarter is of boxes of any area; the others are parts of it.
+        if row is None or row["aRng"] != judge.params.areaRng[0]:
+            continue
+        counted = ~row["dtIgnore"][0].astype(bool)
+        scores += np.array(row["dtScores"])[counted].tolist()
+        hits += (row["dtMatches"][0][counted] > 0).tolist()
+        truths += int(np.sum(np.array(row["gtIgnore"]) == 0))
+    if not scores or not truths:
+        return NOTHING
+    order = np.argsort(-np.array(scores), kind="stable")
+    sorted_scores = np.array(scores)[order]
+    right = np.cumsum(np.array(hits)[order])
+    precision, recall = right / (np.arange(len(right)) + 1.0), right / float(truths)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    # Boxes of one score are taken or left together.
+    last = np.append(sorted_scores[1:] != sorted_scores[:-1], True)
+    best = int(np.argmax(np.where(last, f1, -1)))
+    values = (sorted_scores[best], f1[best], precision[best], recall[best])
+    return {name: round(float(value), 6) for name, value in zip(NOTHING, values)}
+
+
+def confusion(truth, found, images, threshold, iou):
+    """Rows are what there is, columns what was found; the last of each is nothing. Every box of
+    the ground truth goes with the highest-scored box that overlaps it most."""
+    classes = {category: number for number, category in enumerate(truth.getCatIds())}
+    table = np.zeros((len(classes) + 1, len(classes) + 1), dtype=int)
+    for image in images:
+        there = truth.loadAnns(truth.getAnnIds(imgIds=[image], iscrowd=False))
+        boxes = [box for box in found.get(image, ()) if box["score"] >= threshold]
+        boxes.sort(key=lambda box: -box["score"])
+        free = set(range(len(there)))
+        shares = np.zeros((len(boxes), len(there)))
+        if boxes and there:
+            shares = mask.iou(
+                [box["bbox"] for box in boxes], [box["bbox"] for box in there], [0] * len(there)
+            )
+        for number, box in enumerate(boxes):
+            fitting = [other for other in free if shares[number][other] >= iou]
+            column = classes[box["category_id"]]
+            if not fitting:
+                table[-1][column] += 1
+                continue
+            nearest = max(fitting, key=lambda other: shares[number][other])
+            free.discard(nearest)
+            table[classes[there[nearest]["category_id"]]][column] += 1
+        for other in free:
+            table[classes[there[other]["category_id"]]][-1] += 1
+    return table.tolist()
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as stream:
+        request = json.load(stream)
+    truth = COCO(request["annotations"])
+    # pycocotools 2.0.9 and 2.0.10 stop at a file without it.
+    truth.dataset.setdefault("info", {})
+    images = sorted(truth.getImgIds()) if request["images"] is None else request["images"]
+    with open(request["boxes"], encoding="utf-8") as stream:
+        boxes = [box for box in json.load(stream) if box["image_id"] in set(images)]
+    classes = len(truth.getCatIds())
+    answer: Dict[str, Any] = {"figures": dict.fromkeys(NAMES, 0.0), "best_f1": NOTHING}
+    answer["boxes"] = len(boxes)
+    answer["classes"] = [{"AP": 0.0, "AP50": 0.0, "boxes": 0, "curve": []}] * classes
+    if boxes:
+        judge = COCOeval(truth, truth.loadRes(boxes), "bbox")
+        judge.params.imgIds = images
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+        answer["figures"] = {n: round(float(v), 6) for n, v in zip(NAMES, judge.stats)}
+        answer["classes"] = by_class(judge, truth)
+        answer["best_f1"] = best_f1(judge)
+    found: Dict[int, List[Any]] = {}
+    for box in boxes:
+        found.setdefault(box["image_id"], []).append(box)
+    threshold = answer["best_f1"]["threshold"]
+    answer["confusion"] = confusion(truth, found, images, threshold, request["iou"])
+    answer["images"] = len(images)
+    with open(sys.argv[2], "w", encoding="utf-8") as stream:
+        json.dump(answer, stream)
+    print(json.dumps({"mAP50": answer["figures"]["mAP50"]}))
+
+
+if __name__ == "__main__":
+    main()

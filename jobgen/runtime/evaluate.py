@@ -1,0 +1,149 @@
+"""The `evaluate` stage: tools/eval.py on the best weights, and what its boxes say."""
+
+import os
+import shutil
+from typing import Any, Dict, List
+
+from jobgen.runtime.configure import amend_run_config
+from jobgen.runtime.guard import job_guard
+from jobgen.runtime.outcome import StageError, note, outcome, summary
+from jobgen.runtime.processes import (
+    child_environment,
+    child_script,
+    exit_text,
+    last_words,
+    python_command,
+    run_logged,
+)
+from jobgen.runtime.trained import annotation_path, find_boxes, judge, trained_weights
+from jobgen.runtime.trainlog import parse_train_line
+
+# What tools/eval.py prints has three decimals.
+PRINTED = 0.0006
+# Beside what training measured of the same weights: another device or batch may move a digit.
+MEASURED = 0.001
+
+
+class EvalWatch:
+    """Reads the log of tools/eval.py: COCO's figures, and the line that would make them lies."""
+
+    def __init__(self) -> None:
+        self.figures: Dict[str, float] = {}
+        self.unfit = ""
+
+    def line(self, line: str) -> None:
+        said = parse_train_line(line)
+        if said is None:
+            return
+        if said["kind"] == "metric":
+            self.figures[said["name"]] = said["value"]
+        elif said["kind"] == "mismatch":
+            self.unfit = line.strip()
+
+
+def evaluate(
+    clone_dir: str,
+    run_config: str,
+    save_dir: str,
+    place: Dict[str, Any],
+    classes: List[str],
+    device: str,
+    patience: float = 1800.0,
+) -> None:
+    """Measure the best weights on the evaluation's images.
+
+    `metrics` gets COCO's twelve figures (`evaluation`), AP of each class (`per_class`),
+    `precision_recall`, the threshold of the best F1 and the `confusion` at it. Raises StageError
+    where the weights are another model's, or tools/eval.py says otherwise than its own boxes.
+    """
+    run = outcome()
+    weights = trained_weights(save_dir)
+    find_boxes(clone_dir, run_config, weights.path, [], device, "evaluate")
+    amend_run_config(run_config, {"weights": weights.path})
+    folder = run.path("evaluation")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    watch = EvalWatch()
+    _run_tool(clone_dir, run_config, folder, watch, patience)
+    boxes = os.path.join(folder, "bbox.json")
+    if not os.path.isfile(boxes):
+        with open(boxes, "w", encoding="utf-8") as stream:
+            stream.write("[]")
+    found = judge(annotation_path(place, "eval"), boxes, None, "evaluate")
+    _compare(watch.figures, found["figures"], weights.metrics)
+    metrics = run.data["metrics"]
+    metrics["evaluation"] = dict(
+        found["figures"],
+        images=found["images"],
+        boxes=found["boxes"],
+        weights=os.path.basename(weights.path),
+    )
+    metrics["best_f1"] = found["best_f1"]
+    rows = list(zip(classes, found["classes"]))
+    metrics["per_class"] = [
+        {"class": name, "AP": row["AP"], "AP50": row["AP50"], "boxes": row["boxes"]}
+        for name, row in rows
+    ]
+    metrics["precision_recall"] = {name: row["curve"] for name, row in rows if row["curve"]}
+    metrics["confusion"] = {"threshold": found["best_f1"]["threshold"], "rows": found["confusion"]}
+    if not found["boxes"]:
+        note("the model finds nothing at all in %d images" % found["images"])
+    summary(
+        "mAP@0.5 %.3f, mAP %.3f on %d images; best F1 %.3f at a score of %.2f"
+        % (
+            found["figures"]["mAP50"],
+            found["figures"]["mAP"],
+            found["images"],
+            found["best_f1"]["f1"],
+            found["best_f1"]["threshold"],
+        )
+    )
+
+
+def _run_tool(
+    clone_dir: str, run_config: str, folder: str, watch: EvalWatch, patience: float
+) -> None:
+    log = outcome().log_path("evaluate")
+    argv = python_command(child_script("run_tool.py"))
+    argv += [os.path.join(clone_dir, "tools", "eval.py"), "-c", run_config, "--output_eval", folder]
+    finished = run_logged(
+        argv,
+        log,
+        cwd=clone_dir,
+        env=child_environment(JOBGEN_PARENT=str(os.getpid())),
+        on_line=watch.line,
+        guard=job_guard(patience or None),
+    )
+    if finished.exit_status != 0:
+        raise StageError(
+            "tools/eval.py %s: %s" % (exit_text(finished), last_words(finished.tail)),
+            "The weights are kept. See the log, then run the same job again.",
+            cause="killed" if finished.exit_status < 0 else "evaluation",
+            log=log,
+            exit_status=finished.exit_status,
+            tail=finished.tail,
+        )
+    if watch.unfit:
+        raise StageError(
+            "the weights are another model's: %s" % watch.unfit,
+            "Give the weights and the model YAML of one training.",
+            cause="weights",
+            log=log,
+        )
+
+
+def _compare(printed: Dict[str, float], judged: Dict[str, float], trained: Dict[str, Any]) -> None:
+    """Three ways to one figure: what eval.py printed, what its boxes give, what training saw."""
+    for name in ("mAP", "mAP50"):
+        if name in printed and abs(printed[name] - judged[name]) > PRINTED:
+            raise StageError(
+                "tools/eval.py says %s %.3f, but its boxes give %.4f"
+                % (name, printed[name], judged[name]),
+                "Please report it with logs/evaluate.log and evaluation/bbox.json.",
+                cause="evaluation",
+            )
+        if name in trained and abs(trained[name] - judged[name]) > MEASURED:
+            note(
+                "%s is %.3f here and was %.3f in training, of the same weights"
+                % (name, judged[name], trained[name])
+            )
