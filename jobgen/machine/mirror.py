@@ -14,10 +14,10 @@ from pathlib import Path
 from jobgen.catalog import Environment, Revision
 from jobgen.catalog.picodet import config_texts
 from jobgen.errors import RunError
-from jobgen.files import write_atomically
+from jobgen.files import sha256, write_atomically
 from jobgen.machine.environment import uv_program
 from jobgen.machine.index import uv_environment
-from jobgen.machine.locks import make_once
+from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.told import run_told
 from jobgen.resources import mirror_tools_dir
 from jobgen.runtime.source import COMMIT, ppdet_hash
@@ -28,6 +28,7 @@ CLONE_TIMEOUT = 1800
 
 
 LAST = "last-address"
+TOOLS = "tools.sha256"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
         return Mirror(mirror_address(given), f"given: {shown}", False)
     revision = environment.revision
     folder = mirror_folder(environment, cache)
+    if (folder / TOOLS).is_file() and (folder / TOOLS).read_text("utf-8") != tools_digest():
+        # Put together by another jobgen, whose tools had other options.
+        (folder / MARK).unlink(missing_ok=True)
 
     def make(place: Path) -> str:
         for url in addresses(environment.urls, cache):
@@ -185,6 +189,13 @@ def _from_package(revision: Revision, place: Path) -> None:
         target.write_text(text, encoding="utf-8", newline="\n")
     _commit(tree, place / "repo.git", revision)
     shutil.rmtree(tree)
+    write_atomically(place / TOOLS, tools_digest().encode())
+
+
+def tools_digest() -> str:
+    """One hash over jobgen's own tools."""
+    files = sorted(mirror_tools_dir().glob("*.py"))
+    return sha256("".join(f"{p.name} {sha256(p.read_bytes())}\n" for p in files).encode())
 
 
 def _commit(tree: Path, repo: Path, revision: Revision) -> None:

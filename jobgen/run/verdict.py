@@ -38,6 +38,7 @@ class Verdict:
         trend = metrics.get("loss")
         if trend:
             found[0] += f", loss {trend['first']:.3f} -> {trend['last']:.3f}"
+        found += after_lines(metrics, workspace.output)
         failure = self.result.get("failure")
         if failure:
             found[0] = f"{failure['stage']}  {self.status}: {failure['message']}"
@@ -49,6 +50,32 @@ class Verdict:
         if (workspace.output / "report.html").is_file():
             found.append(f"report: {workspace.output / 'report.html'}")
         return found
+
+
+def after_lines(metrics: dict[str, Any], output: Path) -> list[str]:
+    """What followed training, a line a stage."""
+    found = []
+    figures, best = metrics.get("evaluation"), metrics.get("best_f1") or {}
+    if figures:
+        found.append(
+            f"evaluation: mAP@0.5 {figures['mAP50']:.3f}, mAP {figures['mAP']:.3f} on "
+            f"{figures['images']} images; best F1 {best['f1']:.3f} at a score of "
+            f"{best['threshold']:.2f}"
+        )
+        if len(metrics["per_class"]) > 1:
+            rows = (f"{row['class']} {row['AP50']:.3f}" for row in metrics["per_class"])
+            found.append(f"AP@0.5 of each class: {', '.join(rows)}")
+    drawn = metrics.get("inference")
+    if drawn:
+        found.append(f"predictions: {drawn['images']} pictures in {output / 'predictions'}")
+    for form, row in (metrics.get("parity") or {}).items():
+        found.append(
+            f"export, {form}: {row['boxes']} boxes on {row['images']} images, at most "
+            f"{row['largest_px']:.5f} px from the trained model's"
+        )
+    if metrics.get("parity"):
+        found.append(f"model: {output / 'inference'}")
+    return found
 
 
 def settle(workspace: Workspace, fault: str | None, before: dict[str, Any]) -> Verdict:
@@ -101,6 +128,11 @@ def write_result(output: Path, result: dict[str, Any]) -> None:
     """Replace result.json, and draw its page anew."""
     text = json.dumps(result, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     write_atomically(output / "result.json", text.encode())
+    draw_page(output, result)
+
+
+def draw_page(output: Path, result: dict[str, Any]) -> None:
+    """report.html of a result, in the job's language."""
     language = str(result.get("language", "en"))
     page = report_page([read_run(str(output), result)], language)
     write_atomically(output / "report.html", page.encode())

@@ -230,14 +230,21 @@ def archive_fingerprint(path: str, members: List[Member]) -> str:
 
 
 def unpack(
-    path: str, target: str, marker: str, progress: Optional[Callable[[int, int], None]] = None
+    path: str,
+    target: str,
+    marker: str,
+    progress: Optional[Callable[[int, int], None]] = None,
+    only: Optional[Callable[[str], bool]] = None,
 ) -> Dict[str, Any]:
-    """Unpack `path` into `target` once; `marker` is the file that says it was done.
+    """Unpack `path` into `target` once; `marker` is the file that says it was done. `only` chooses
+    entries by name.
 
     Gives `{"files": n, "bytes": n, "done": bool}`, `done` False where an earlier
     run had unpacked this very archive. What an older archive left is removed.
     """
     archive, members = open_archive(path)
+    if only is not None:
+        members = [member for member in members if only(member.name)]
     with archive:
         total = sum(member.size for member in members)
         facts = {"files": len(members), "bytes": total, "done": False}

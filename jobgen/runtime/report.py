@@ -14,6 +14,7 @@ from jobgen.runtime.trainwatch import read_metrics
 
 LOG_LINES = 30
 MOST_PICTURES = 12
+MOST_CLASSES = 20
 MOST_PICTURE_BYTES = 400000
 STATUS_TEXT = {
     "ok": "Trained: the loss fell, and the model finds objects.",
@@ -42,6 +43,23 @@ ZH = {
     "Average precision by class": "各类别 AP",
     "class": "类别",
     "Predictions": "预测",
+    "Ground truth left, prediction right.": "左为标注，右为预测。",
+    "Evaluation": "评估",
+    "Best F1 %.3f at a score of %.2f: precision %.3f, recall %.3f": (
+        "最佳 F1 %.3f，得分阈值 %.2f：精确率 %.3f，召回率 %.3f"
+    ),
+    "Precision over recall, IoU 0.5": "精确率-召回率曲线（IoU 0.5）",
+    "recall": "召回率",
+    "boxes": "框数",
+    "nothing": "无",
+    "Ground truth (rows) and what was found, from a score of %.2f": (
+        "混淆矩阵：行为标注，列为检出（得分不低于 %.2f）"
+    ),
+    "The exported model beside the trained one": "导出模型与训练模型的对比",
+    "form": "形式",
+    "images": "图片数",
+    "largest distance, px": "最大偏差（像素）",
+    "difference of mAP": "mAP 之差",
     "Stages": "阶段",
     "stage": "阶段",
     "status": "状态",
@@ -264,7 +282,10 @@ class _Page:
                 self.verdict(run),
                 self.picture_figures(run),
                 self.curves(run),
+                self.evaluation(run),
                 self.classes(run),
+                self.confusion(run),
+                self.parity(run),
                 self.pictures(run),
                 self.facts(run),
                 self.logs(run),
@@ -332,10 +353,68 @@ class _Page:
             '%s<div class="charts">%s</div>\n' % (self.head("Curves"), figures) if figures else ""
         )
 
+    def evaluation(self, run: RunRecord) -> str:
+        """What the stage evaluate measured: COCO's figures, and precision over recall."""
+        metrics = run.result.get("metrics") or {}
+        figures = metrics.get("evaluation") or {}
+        if not figures:
+            return ""
+        named = [name for name in figures if name[:2] in ("mA", "AR")]
+        cells = [["%s" % name.replace("mAP50", "mAP@0.5"), _share(figures[name])] for name in named]
+        half = -(-len(cells) // 2)
+        rows = [left + right for left, right in zip(cells[:half], cells[half:] + [["", ""]])]
+        text = self.section("Evaluation", ["", "", "", ""], rows)
+        best = metrics.get("best_f1") or {}
+        if best:
+            said = self.say("Best F1 %.3f at a score of %.2f: precision %.3f, recall %.3f")
+            values = (best["f1"], best["threshold"], best["precision"], best["recall"])
+            text += "<p>%s</p>" % escaped(said % values)
+        series = []
+        for name, values in sorted((metrics.get("precision_recall") or {}).items()):
+            points = [(n / 100.0, value) for n, value in enumerate(values) if value >= 0]
+            series.append((name, points))
+        drawn = chart(self.say("Precision over recall, IoU 0.5"), series, self.say("recall"))
+        return text + ('<div class="charts">%s</div>\n' % drawn if drawn else "")
+
     def classes(self, run: RunRecord) -> str:
         by_class = (run.result.get("metrics") or {}).get("per_class") or []
-        rows = [[row["class"], "%.3f" % row["AP"], "%.3f" % row["AP50"]] for row in by_class]
-        return self.section("Average precision by class", ["class", "AP", "AP@0.5"], rows)
+        rows = [
+            [row["class"], _share(row["AP"]), _share(row["AP50"]), row.get("boxes", "")]
+            for row in by_class
+        ]
+        return self.section("Average precision by class", ["class", "AP", "AP@0.5", "boxes"], rows)
+
+    def confusion(self, run: RunRecord) -> str:
+        """Which class is taken for which: a table, or for many classes the commonest mistakes."""
+        metrics = run.result.get("metrics") or {}
+        found = metrics.get("confusion") or {}
+        names = [row["class"] for row in metrics.get("per_class") or []]
+        names.append(self.say("nothing"))
+        rows = found.get("rows") or []
+        if len(rows) != len(names):
+            return ""
+        title = self.say("Ground truth (rows) and what was found, from a score of %.2f")
+        title = title % found["threshold"]
+        if len(names) <= MOST_CLASSES:
+            table = [[name, *row] for name, row in zip(names, rows)]
+            return self.section(title, ["", *names], table)
+        pairs = [
+            (count, names[there], names[seen])
+            for there, row in enumerate(rows)
+            for seen, count in enumerate(row)
+            if count and there != seen
+        ]
+        pairs.sort(key=lambda pair: -pair[0])
+        return self.section(title, ["", "", ""], [list(pair) for pair in pairs[:MOST_CLASSES]])
+
+    def parity(self, run: RunRecord) -> str:
+        """How far the exported model's boxes are from the trained one's."""
+        rows = [
+            [form, row["boxes"], row["images"], "%.6f" % row["largest_px"], "%.6f" % row["mAP"]]
+            for form, row in sorted(((run.result.get("metrics") or {}).get("parity") or {}).items())
+        ]
+        head = ["form", "boxes", "images", "largest distance, px", "difference of mAP"]
+        return self.section("The exported model beside the trained one", head, rows)
 
     def pictures(self, run: RunRecord) -> str:
         folder = os.path.join(run.folder, "predictions")
@@ -349,7 +428,9 @@ class _Page:
                     found.append((path, kind))
         if not found:
             return ""
-        text = self.head("Predictions") + '<div class="pictures">'
+        text = self.head("Predictions")
+        text += '<p class="dim">%s</p>' % escaped(self.say("Ground truth left, prediction right."))
+        text += '<div class="pictures">'
         for path, kind in found[:MOST_PICTURES]:
             with open(path, "rb") as stream:
                 data = base64.b64encode(stream.read()).decode("ascii")
@@ -409,6 +490,11 @@ class _Page:
                     escaped(tail),
                 )
         return self.head("Logs, their last lines") + text if text else ""
+
+
+def _share(value: float) -> str:
+    """A figure from 0 to 1; COCO's -1 where there is no such ground truth."""
+    return "-" if value < 0 else "%.3f" % value
 
 
 def last_lines(path: str, count: int) -> List[str]:

@@ -125,6 +125,7 @@ def find_boxes(
     except StageError as error:
         if "are another model's" in error.message:
             error.cause = "weights"
+            error.message = error.message[error.message.index("the weights are") :]
             error.remedy = "Give the weights and the model YAML of one training."
         raise
     return list(read_answer(answer_path))

@@ -1,0 +1,88 @@
+"""What `evaluate`, `infer` and `export` share: one stage, on weights that are there."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobgen.cli import options
+from jobgen.cli.console import Console
+
+Command = Callable[..., Any]
+
+
+def shared(command: Command) -> Command:
+    """The argument and the options of all three."""
+    for option in reversed(
+        (
+            click.argument("output", type=click.Path(path_type=Path)),
+            options.archives,
+            click.option("--model", help="For weights of no jobgen run [default: by name]."),
+            click.option("--environment", help="[default: the job's]"),
+            click.option(
+                "--device", type=click.Choice(["gpu", "cpu"]), default="cpu", show_default=True
+            ),
+            click.option("--python", type=click.Path(path_type=Path), help="As for jobgen run."),
+            click.option("--mirror", help="A git copy of PaddleDetection to clone from."),
+            click.option(
+                "--runs",
+                type=click.Path(path_type=Path),
+                default=Path("runs"),
+                show_default=True,
+                help="Folder for runs.",
+            ),
+            options.json_output,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def run_stage(
+    console: Console,
+    stage: str,
+    given: dict[str, Any],
+    change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda spec, best: spec,
+) -> None:
+    """Build the job that the weights are of with just this stage after training, and run it here
+    without training. `change` gets the job, and the threshold of the weights' best F1 as far as it
+    is known, to set what the stage takes."""
+    from jobgen.build import render
+    from jobgen.cli.build import trust
+    from jobgen.cli.run import show_run
+    from jobgen.plan import make_plan
+    from jobgen.run.local import RunRequest
+    from jobgen.run.output import job_of, open_output
+    from jobgen.settings import load_settings
+    from jobgen.spec import JobSpec
+    from jobgen.templates import find_pack, load_pack
+
+    console.json_output = given["json_output"]
+    archives = list(given["archives"])
+    if not archives:
+        raise click.UsageError("give the data set: --archive FILE")
+    with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
+        output = open_output(given["output"], Path(spare))
+        spec, document = job_of(output, archives, given["model"], given["environment"])
+        values = {**spec.model_dump(mode="json"), "stages": [stage]}
+        best = (output.result.get("metrics") or {}).get("best_f1") or {}
+        spec = JobSpec.model_validate(change(values, best))
+        plan = make_plan(spec, document)
+        bundle = render(plan, load_pack(find_pack(spec.template)))
+        trust(bundle)
+        console.say(f"{stage}: {output.weights}, {plan.model.name}")
+        parameters = {"TRAINED_WEIGHTS": str(output.weights.absolute())}
+        request = RunRequest(
+            bundle,
+            archives,
+            given["runs"],
+            given["device"],
+            python=given["python"],
+            fresh=True,
+            parameters=parameters,
+        )
+        show_run(console, request, load_settings(mirror=given["mirror"]))

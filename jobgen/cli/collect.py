@@ -1,0 +1,109 @@
+"""`jobgen collect`: is what was downloaded what was promised?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jobgen.cli import options
+from jobgen.cli.console import Console
+
+EXAMPLES = """\b
+Examples:
+  jobgen collect output.zip
+  jobgen collect output/ --no-run
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where a zip is unpacked [default: a folder of its name beside it].",
+)
+@click.option("--no-run", is_flag=True, help="Don't let the exported model look at a picture.")
+@options.json_output
+@click.pass_obj
+def command(
+    console: Console, output: Path, folder: Path | None, no_run: bool, json_output: bool
+) -> None:
+    """See whether OUTPUT, a folder or the zip that AI Studio gives, is what its job promised.
+
+    Every file by size and SHA-256, weights that load and run no code, the curve, each stage's
+    results, an exported model that runs. Writes report.html. Exit code 1 where something is
+    missing or torn.
+    """
+    from jobgen.errors import RunError
+    from jobgen.report.promise import broken_promises, exported
+    from jobgen.report.read import RESULT
+    from jobgen.run.output import read_result
+    from jobgen.run.verdict import draw_page
+    from jobgen.settings import load_settings
+
+    console.json_output = json_output
+    place = _unpacked(console, output, folder)
+    results = {file.parent: read_result(file) for file in sorted(place.rglob(RESULT))}
+    results = {where: result for where, result in results.items() if result}
+    if not results:
+        raise RunError(
+            f"no result.json of a jobgen run is in {output}",
+            "Weights of another training are measured by: jobgen evaluate OUTPUT --archive FILE",
+        )
+    rows = []
+    for where, result in results.items():
+        faults = broken_promises(where, result)
+        told = "not exported"
+        if exported(where):
+            told = "not run"
+            if not no_run:
+                told, fault = _try(where, result, load_settings().cache)
+                faults += [fault] if fault else []
+        draw_page(where, result)
+        rows.append({"folder": str(where), "status": result["status"], "export": told,
+                     "faults": faults, "report": str(where / "report.html")})  # fmt: skip
+        name = result.get("name") or where.name
+        if faults:
+            console.data(f"{name}: {len(faults)} fault(s)")
+            console.data("\n".join(f"  {fault}" for fault in faults))
+        else:
+            files = len(result.get("artefacts") or [])
+            console.data(f"{name}: all {files} files are there and as promised; export: {told}")
+        console.data(f"report: {where / 'report.html'}")
+    console.result(outputs=rows)
+    if any(row["faults"] for row in rows):
+        console.say("Download it again; what is still missing then, the job did not make.")
+        raise click.exceptions.Exit(1)
+
+
+def _unpacked(console: Console, output: Path, folder: Path | None) -> Path:
+    from jobgen.datasets.job import stem
+    from jobgen.errors import RunError
+    from jobgen.run.output import unpack_output
+
+    if output.is_dir():
+        return output
+    if not output.is_file():
+        raise RunError(f"{output} is not there", "Give an output folder, or its zip.")
+    place = folder or output.with_name(stem(output))
+    if place == output or (place.is_file()):
+        place = output.with_name(output.name + "-unpacked")
+    if place.is_dir() and any(place.iterdir()) and not (place / ".jobgen").is_dir():
+        raise RunError(f"{place} is there already", "Give another folder: -o DIR")
+    unpack_output(output, place)
+    console.say(f"unpacked into {place}")
+    return place
+
+
+def _try(where: Path, result: dict[str, object], cache: Path) -> tuple[str, str | None]:
+    """What became of the exported model, in a word or two, and its fault."""
+    from jobgen.errors import RunError
+    from jobgen.report.promise import run_exported
+
+    try:
+        fault = run_exported(where, result, cache)
+    except RunError as error:
+        return f"not run ({error.message})", None
+    return ("runs", None) if fault is None else ("does not run", fault)

@@ -1,0 +1,28 @@
+"""`jobgen evaluate`: measure weights that were downloaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from jobgen.cli.after import run_stage, shared
+from jobgen.cli.console import Console
+
+EXAMPLES = """\b
+Examples:
+  jobgen evaluate output.zip --archive ssdd.zip
+  jobgen evaluate best_model.pdparams --model picodet_l_640_coco_lcnet --archive ssdd.zip
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@shared
+@click.pass_obj
+def command(console: Console, /, **given: Any) -> None:
+    """Measure the weights in OUTPUT on the evaluation's images: mAP, each class, which score.
+
+    OUTPUT is a run, an output folder, the zip that AI Studio gives, or a .pdparams file; weights
+    that were trained without jobgen do too. It is the notebook's own stage, on this machine.
+    """
+    run_stage(console, "evaluate", given)

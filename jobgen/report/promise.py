@@ -1,0 +1,161 @@
+"""Is what was downloaded what the job promised? Every artefact, and whether it can be used."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from jobgen.build import child_script
+from jobgen.catalog import environments
+from jobgen.errors import RunError
+from jobgen.machine.environment import environment_folder
+from jobgen.machine.locks import MARK
+from jobgen.runtime.dataset import file_sha256
+from jobgen.runtime.trainwatch import read_metrics
+from jobgen.runtime.weights import pickle_fault
+
+WEIGHTS = "weights/best_model.pdparams"
+LAST = "weights/model_final.pdparams"
+MODEL_FILES = ("inference/model.pdmodel", "inference/model.json")
+# What training logged has three decimals.
+CLOSE = 0.0006
+RUN_TIMEOUT = 300
+
+
+def broken_promises(folder: Path, result: dict[str, Any]) -> list[str]:
+    """All that is missing, torn or otherwise in an output folder, in words; none where it is
+    what its own result says."""
+    found = list(_status(result))
+    found += _artefacts(folder, result)
+    found += _weights(folder)
+    found += _metrics(folder, result)
+    found += _stages(folder, result)
+    return found
+
+
+def _status(result: dict[str, Any]) -> Iterator[str]:
+    status = str(result.get("status"))
+    if not status.startswith("ok"):
+        failure = result.get("failure") or {}
+        yield f"the run is {status}: {failure.get('message', 'it did not come to its end')}"
+    elif status == "ok-smoke":
+        yield "it is a smoke run: nothing was learned"
+
+
+def _artefacts(folder: Path, result: dict[str, Any]) -> Iterator[str]:
+    """Every file that the result lists, by size and SHA-256."""
+    listed = result.get("artefacts") or []
+    if not listed:
+        yield "its result lists no files"
+    for row in listed:
+        path = folder.joinpath(*str(row["path"]).split("/"))
+        if not path.resolve().is_relative_to(folder.resolve()):
+            yield f"{row['path']} leads out of the folder"
+        elif not path.is_file():
+            yield f"{row['path']} is missing"
+        elif path.stat().st_size != row["bytes"]:
+            yield f"{row['path']} has {path.stat().st_size:,} bytes instead of {row['bytes']:,}"
+        elif file_sha256(str(path)) != row["sha256"]:
+            yield f"{row['path']} has other content (SHA-256)"
+
+
+def _weights(folder: Path) -> Iterator[str]:
+    there = [folder / name for name in (WEIGHTS, LAST) if (folder / name).is_file()]
+    if not there:
+        yield f"no weights: neither {WEIGHTS} nor {LAST}"
+    for path in there:
+        fault = pickle_fault(str(path))
+        if fault == "torn":
+            yield f"weights/{path.name} is torn"
+        elif fault:
+            yield f"weights/{path.name} would run code when opened: it imports {fault}"
+
+
+def _metrics(folder: Path, result: dict[str, Any]) -> Iterator[str]:
+    """The curve on disk and the result tell one story."""
+    if "weights" in result:
+        return  # nothing was trained
+    path = folder / "metrics.csv"
+    rows = read_metrics(str(path))
+    if not rows:
+        yield "metrics.csv has no rows" if path.is_file() else "metrics.csv is missing"
+        return
+    best = (result.get("metrics") or {}).get("best") or {}
+    seen = [row["mAP50"] for row in rows if math.isfinite(row.get("mAP50", math.nan))]
+    if best and not any(abs(value - best["mAP50"]) < CLOSE for value in seen):
+        yield f"mAP@0.5 {best['mAP50']:.3f} of the best weights is not in metrics.csv"
+
+
+def _stages(folder: Path, result: dict[str, Any]) -> Iterator[str]:
+    """What each stage after training has to leave."""
+    job, metrics = result.get("job") or {}, result.get("metrics") or {}
+    done = {row["name"] for row in result.get("stages") or [] if row["status"] == "ok"}
+    for stage in job.get("stages") or []:
+        if stage not in done:
+            yield f"the job's stage {stage} was not done"
+    if "evaluate" in done and not metrics.get("evaluation"):
+        yield "evaluate left no figures"
+    if "infer" in done:
+        try:
+            text = (folder / "predictions" / "predictions.json").read_text(encoding="utf-8")
+            pictures = [row["picture"] for row in json.loads(text)["images"]]
+        except (OSError, ValueError, LookupError, TypeError):
+            yield "predictions/predictions.json can't be read"
+            pictures = []
+        for name in pictures:
+            if not folder.joinpath("predictions", *str(name).split("/")).is_file():
+                yield f"predictions/{name} is missing"
+    if "export" in done:
+        needed = ["inference/model.pdiparams", "inference/infer_cfg.yml"]
+        if (job.get("export") or {}).get("onnx"):
+            needed.append("inference/model.onnx")
+        for name in needed:
+            path = folder / name
+            if not path.is_file() or not path.stat().st_size:
+                yield f"{name} is missing or empty"
+        if not any((folder / name).is_file() for name in MODEL_FILES):
+            yield f"no exported model: {' or '.join(MODEL_FILES)}"
+
+
+def exported(folder: Path) -> bool:
+    return (folder / "inference" / "infer_cfg.yml").is_file()
+
+
+def run_exported(folder: Path, result: dict[str, Any], cache: Path) -> str | None:
+    """Let the exported model look at a picture, in the managed environment: why it can't, or
+    None. Raises RunError where there is no such environment yet."""
+    name = (result.get("job") or {}).get("environment") or "paddle2.6_py3.10"
+    environment = environments().get(name)
+    if environment is None or environment.local is None:
+        raise RunError(f"no environment like {name} can be made here")
+    place = environment_folder(environment, cache)[0]
+    if not (place / MARK).is_file():
+        raise RunError(
+            f"the environment for {name} is not made yet", "jobgen mirror add JOB makes it."
+        )
+    with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
+        script, picture = Path(spare) / "detect.py", Path(spare) / "grey.png"
+        # jobgen's own text: the one that came with the download is not run.
+        script.write_text(child_script("detect.py"), encoding="utf-8")
+        Image.new("RGB", (320, 240), "grey").save(picture)
+        argv = [place / "bin" / "python", script, folder / "inference", picture]
+        env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": spare, "PYTHONUTF8": "1"}
+        try:
+            answer = subprocess.run(
+                argv, env=env, capture_output=True, text=True, timeout=RUN_TIMEOUT, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return f"the exported model gave no answer within {RUN_TIMEOUT} s"
+    lines = answer.stdout.splitlines()
+    if answer.returncode != 0 or not lines or "boxes" not in lines[-1]:
+        said = (answer.stderr or answer.stdout).strip().splitlines()
+        return f"the exported model does not run: {said[-1] if said else 'it said nothing'}"
+    return None

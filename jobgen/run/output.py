@@ -1,0 +1,148 @@
+"""What a training left, in whatever shape it was downloaded: weights, and the job they are of."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from jobgen.catalog import models
+from jobgen.datasets.job import job_text, need_trainable
+from jobgen.datasets.look import choose, read_layout
+from jobgen.datasets.sources import open_sources, source_of
+from jobgen.errors import RunError, SpecError
+from jobgen.runtime.archives import unpack
+from jobgen.runtime.outcome import StageError
+from jobgen.runtime.weights import pickle_fault
+from jobgen.spec import JobSpec, parse_spec
+from jobgen.yamlio import Document, load
+
+RESULT = "result.json"
+WEIGHTS = ".pdparams"
+# The best first; `best_model/model` is how develop also saves it.
+NAMES = ("best_model.pdparams", "best_model/model.pdparams", "model_final.pdparams")
+MODEL_NAME = re.compile(r"picodet_(xs|s|m|l)_(\d{3})_")
+
+
+@dataclass(frozen=True)
+class Output:
+    """`result` is empty, and `folder` any folder, for weights of no run of jobgen's."""
+
+    folder: Path
+    weights: Path
+    result: dict[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Words that may say which model the weights are of: files and folders, nearest first."""
+        beside = sorted(path.name for path in self.folder.rglob("*.yml"))
+        return [*beside, *reversed(self.weights.parts)]
+
+
+def open_output(path: Path, spare: Path) -> Output:
+    """The newest run with weights at or below `path`: a folder, a zip of any layout, or a
+    `.pdparams` file. `spare` is an empty folder of ours, where a zip is unpacked. Raises
+    RunError."""
+    if not path.exists():
+        raise RunError(f"{path} is not there", "Give an output folder, its zip, or a .pdparams.")
+    if path.suffix == WEIGHTS and path.is_file():
+        return _sound(Output(path.parent, path, _result_beside(path)))
+    if path.is_file():
+        unpack_output(path, spare, lambda name: name.endswith((RESULT, WEIGHTS, ".yml", ".yaml")))
+        path = spare
+    runs = [(file.parent, read_result(file)) for file in sorted(path.rglob(RESULT))]
+    found = [Output(folder, weights, result) for folder, result in runs if result
+             for weights in weights_below(folder)[:1]]  # fmt: skip
+    if found:
+        return _sound(max(found, key=lambda each: str(each.result.get("started", ""))))
+    weights = weights_below(path)
+    if not weights:
+        raise RunError(
+            f"no weights (*{WEIGHTS}) are in {path}",
+            "A run leaves them in output/<name>/weights/; a training by hand in its save_dir.",
+        )
+    return _sound(Output(path, weights[0], {}))
+
+
+def unpack_output(path: Path, goal: Path, wanted: Any = None) -> None:
+    """Unpack a zip or tar of somebody's, safely; `wanted` chooses by name. Raises RunError."""
+    try:
+        unpack(str(path), str(goal), str(goal / ".jobgen" / "unpacked.json"), only=wanted)
+    except StageError as error:
+        raise RunError(error.message, error.remedy or "Download it again.") from error
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A result of jobgen's; empty for any other file of this name."""
+    try:
+        result: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return result if isinstance(result, dict) and "schema" in result and "stages" in result else {}
+
+
+def _result_beside(weights: Path) -> dict[str, Any]:
+    return next((r for f in weights.parents[:2] if (r := read_result(f / RESULT))), {})
+
+
+def weights_below(folder: Path) -> list[Path]:
+    """Weights files, the best first: by name, then the latest epoch, then the one that a run of
+    jobgen's gathered, the highest folder first."""
+    paths = [path for path in folder.rglob(f"*{WEIGHTS}") if path.is_file()]
+
+    def rank(path: Path) -> tuple[int, int, bool, int, str]:
+        text = path.as_posix()
+        place = next((n for n, name in enumerate(NAMES) if text.endswith("/" + name)), len(NAMES))
+        epoch = int(path.stem) if path.stem.isdigit() else -1
+        return place, -epoch, path.parent.name != "weights", len(path.parts), text
+
+    return sorted(paths, key=rank)
+
+
+def _sound(output: Output) -> Output:
+    fault = pickle_fault(str(output.weights))
+    if fault == "torn":
+        raise RunError(f"the weights {output.weights} are torn", "Download them again.")
+    if fault:
+        raise RunError(
+            f"the weights {output.weights} would run code when opened: they import {fault}",
+            "Use weights from a source you trust.",
+        )
+    return output
+
+
+def job_of(
+    output: Output, archives: Sequence[Path], model: str | None, environment: str | None
+) -> tuple[JobSpec, Document]:
+    """The job that weights are of: what its result says, else what data and file names say.
+    Raises SpecError or RunError where that does not suffice."""
+    job = output.result.get("job")
+    if isinstance(job, dict):
+        if environment:
+            job = {**job, "environment": environment}
+        return parse_spec(load(json.dumps(job, ensure_ascii=False), f"{output.folder / RESULT}"))
+    files = open_sources(list(archives))
+    data = read_layout(files, choose(files))
+    need_trainable(data, archives[0])
+    sources = [source_of(path, None) for path in archives]
+    chosen = {"config": model or model_named(output.names), "pretrained": "none"}
+    name = re.sub(r"[^a-z0-9_-]+", "-", archives[0].name.split(".")[0].lower()).strip("-_") or "job"
+    where = environment or "paddle2.6_py3.10"
+    text = job_text(name[:40], where, sources, data, chosen, {"epochs": 100}, "zh")
+    return parse_spec(load(text, str(output.weights)))
+
+
+def model_named(names: Sequence[str]) -> str:
+    """The model of the catalogue that file or folder names tell. Raises SpecError."""
+    for name in names:
+        match = MODEL_NAME.search(PurePosixPath(name).name)
+        found = f"picodet_{match[1]}_{match[2]}_coco_lcnet" if match else ""
+        if found in models():
+            return found
+    raise SpecError(
+        "which model the weights are of can't be told from the files' names",
+        f"Name it: --model, one of {', '.join(models())}",
+    )
