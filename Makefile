@@ -36,8 +36,9 @@ types: $(READY)
 bundles: $(READY)       ## write the committed bundles again
 	for job in bundles/*/job.yaml; do $(BIN)/jobgen build "$$job" || exit 1; done
 
-docs: $(READY)          ## write the page of rules again
+docs: $(READY)          ## write what docs/ takes from rules and catalogue again
 	$(BIN)/python -m jobgen.check.table > docs/rules.md
+	$(BIN)/python -m jobgen.catalog.pairings docs/after.md docs/after.zh-CN.md
 
 bench: $(READY)         ## the budgets, as ratios
 	$(BIN)/python tests/bench.py

@@ -25,7 +25,8 @@ from jobgen.templates import find_pack, load_pack
 from tests.conftest import JOB, ROOT, Answer
 
 JOBS = sorted((ROOT / "bundles").glob("*/job.yaml"))
-STAGES = ["prepare", "data", "source", "install", "configure", "smoke", "train", "collect"]
+STAGES = ["prepare", "data", "source", "install", "configure", "smoke", "train"]
+STAGES += ["evaluate", "infer", "export", "collect"]
 
 
 def build(path: Path) -> Bundle:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobgen.catalog import environments, models, pins, platform
+from jobgen.catalog.pairings import with_pairings
 from jobgen.catalog.picodet import (
     class_parameters,
     config_sha256,
@@ -19,7 +20,7 @@ from jobgen.runtime.rules import linear_base_lr
 from jobgen.yamlio import plain
 from tests.class_parameters import shared_parameters
 from tests.class_parameters import trainer_keys as read_by_the_trainer
-from tests.conftest import real_data
+from tests.conftest import ROOT, real_data
 
 NAMES = sorted(models())
 
@@ -116,3 +117,10 @@ def test_the_notebooks_limits_are_the_platforms() -> None:
     limits = platform()
     assert rules.CHECKPOINT_ROOM * 2 == limits.bytes_left == collect.BYTES_LEFT
     assert limits.files_left == collect.FILES_LEFT
+
+
+@pytest.mark.parametrize(("page", "language"), [("after.md", "en"), ("after.zh-CN.md", "zh")])
+def test_the_table_of_pairings_is_the_catalogues(page: str, language: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert with_pairings(text, language) == text
+    assert all(f"`{name}`" in text for name in environments())

@@ -177,7 +177,7 @@ def test_a_build_from_another_index_is_told_by_its_address() -> None:
     assert indexed_build(CU126).driver == "525.60.13"
     assert indexed_build("https://example.org/simple").driver == ""
     row = pins(HERE, gpu=True, indexed=True)
-    assert "\npaddlepaddle-gpu==3.3.1\n" in row
+    assert "\npaddlepaddle-gpu==3.0.0\n" in row
     assert "\npaddlepaddle==" not in row
     new = {**CARD, "compute_capability": "8.9", "driver": "550.54"}
     assert choose_build([new], HERE, "gpu", False, CU126).device == "gpu"

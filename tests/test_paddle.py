@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from jobgen.catalog import environments
 from jobgen.machine.environment import managed_python
+from jobgen.runtime.trainwatch import read_metrics
 from jobgen.settings import load_settings
 from tests.conftest import ROOT, real_data
 
@@ -102,6 +104,75 @@ def test_the_next_run_resumes_and_ends_ok(folder: Path) -> None:
     assert not events(output, "unpacked")[-1]["done"]
 
 
+def test_what_followed_training_is_proven(folder: Path) -> None:
+    """The demo's evaluation, pictures, exported model and ONNX."""
+    (path,) = folder.glob("runs/*/home/output/ships/result.json")
+    metrics = json.loads(path.read_text(encoding="utf-8"))["metrics"]
+    assert metrics["evaluation"]["mAP50"] == pytest.approx(metrics["best"]["mAP50"], abs=0.001)
+    assert metrics["evaluation"]["mAP"] == pytest.approx(metrics["best"]["mAP"], abs=0.001)
+    assert metrics["inference"]["images"] == 12
+    for form in ("paddle", "onnx"):
+        assert metrics["parity"][form]["images"] == 20
+        assert metrics["parity"][form]["alone"] == 0
+        assert metrics["parity"][form]["largest_px"] < 0.01
+        assert metrics["parity"][form]["mAP"] < 0.001
+    names = {entry.name for entry in (path.parent / "inference").iterdir()}
+    assert {"model.pdmodel", "model.pdiparams", "infer_cfg.yml", "model.onnx"} <= names
+    page = (path.parent / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 12
+    code, answer, _ = call("collect", path.parent, cwd=folder)
+    assert (code, answer["outputs"][0]["faults"], answer["outputs"][0]["export"]) == (0, [], "runs")
+
+
+def test_downloaded_weights_are_measured_drawn_and_exported(folder: Path, tmp_path: Path) -> None:
+    """From the zip; and from a lone .pdparams of no run of jobgen's."""
+    (output,) = folder.glob("runs/*/home/output")
+    zipped = shutil.make_archive(str(tmp_path / "download"), "zip", output.parent, "output")
+    archive = folder / "ships.zip"
+    code, answer, said = call("evaluate", zipped, "--archive", archive, cwd=tmp_path)
+    assert code == 0, said
+    first = answer["result"]["metrics"]["evaluation"]
+    assert first["mAP50"] == answer["result"]["metrics"]["best"]["mAP50"] or first["mAP50"] > 0.1
+    arguments = (zipped, "--archive", archive, "--no-nms", "--no-onnx")
+    code, answer, said = call("export", *arguments, cwd=tmp_path)
+    assert code == 0, said
+    assert answer["result"]["metrics"]["parity"]["paddle"]["largest_px"] < 0.01
+    assert "onnx" not in answer["result"]["metrics"]["parity"]
+    lone = tmp_path / "picodet_xs_320_mine_lcnet.pdparams"
+    shutil.copy(output / "ships" / "weights" / "best_model.pdparams", lone)
+    code, answer, said = call("infer", lone, "--archive", archive, "--threshold", 0.2, cwd=tmp_path)
+    assert code == 0, said
+    assert answer["result"]["metrics"]["inference"]["threshold"] == 0.2
+    wrong = ("--model", "picodet_s_320_coco_lcnet")
+    code, answer, _ = call("evaluate", lone, "--archive", archive, *wrong, cwd=tmp_path)
+    assert code == 7
+    assert answer["result"]["failure"]["cause"] == "weights"
+    assert "the weights are another model's: " in answer["result"]["failure"]["message"]
+
+
+def test_the_mirrors_own_infer_draws(folder: Path, tmp_path: Path) -> None:
+    """The one of its tools that no stage calls."""
+    (home,) = (path.parents[1] for path in folder.glob("runs/*/home/output/ships"))
+    python, _ = managed_python(environments()["paddle2.6_py3.10"], load_settings().cache, print)
+    image = next((home / "datasets").rglob("*.jpg"))
+    tool = home / "PaddleDetection" / "tools" / "infer.py"
+    config = next((home / "PaddleDetection" / "configs" / "picodet").glob("*ships*.run.yml"))
+    argv = [python, "-c", "import cv2, runpy, sys; sys.argv = sys.argv[1:]; "
+            "runpy.run_path(sys.argv[0], run_name='__main__')", tool, "-c", config,
+            "--infer_img", image, "--output_dir", tmp_path, "--save_results", "True"]  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": f"{tool.parent}:{tool.parents[1]}"}
+    answer = subprocess.run(
+        [str(word) for word in argv],
+        env=env,
+        cwd=tool.parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    assert (tmp_path / image.name).stat().st_size > 1000
+
+
 def test_another_run_makes_and_fetches_nothing_again(folder: Path) -> None:
     code, answer, _ = call(
         "run", folder / "upload", "--archive", folder / "ships.zip", "--device", "cpu", "--smoke",
@@ -128,7 +199,7 @@ def test_the_committed_bundles_run_on_the_real_data(name: str, tmp_path: Path) -
     assert code == 0
     result = answer["result"]
     assert result["status"] == "ok-smoke"
-    assert [s["status"] for s in result["stages"]] == ["ok"] * 8
+    assert [s["status"] for s in result["stages"]] == ["ok"] * 11
     assert all(loss > 0 for loss in result["smoke_step"]["losses"])
     assert result["metrics"]["best"]["mAP50"] >= 0
     assert any(item["path"] == "weights/best_model.pdparams" for item in result["artefacts"])
@@ -233,7 +304,8 @@ def test_two_environments_train_alike_with_one_seed(folder: Path, tmp_path: Path
         result = answer["result"]
         assert result["seed"] == 7
         output = Path(answer["run"]) / "home" / "output" / "ships"
-        losses = [event["meters"]["loss"] for event in events(output, "step")]
+        rows = read_metrics(str(output / "metrics.csv"))
+        losses = [row["loss"] for row in rows if "loss" in row]
         found.append((result["plan"], result["smoke_step"]["losses"], losses))
         assert ("is as it was" in said) == (name == "own")
     assert found[0][0] == found[1][0]

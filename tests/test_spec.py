@@ -199,8 +199,13 @@ PLAN_FAULTS = [
     ),
     (
         "  epochs: 40\n",
-        "  epochs: 40\nstages: [evaluate]\n",
-        "job.yaml:18: stages.0: 'evaluate' is not known; nothing follows training yet",
+        "  epochs: 40\nstages: [evaluat]\n",
+        "job.yaml:18: stages.0: 'evaluat' is not known; did you mean evaluate?",
+    ),
+    (
+        "  epochs: 40\n",
+        "  epochs: 40\nexport: {format: json}\n",
+        "job.yaml:18: export.format: Paddle 2.6 writes model.pdmodel only",
     ),
     (
         "  epochs: 40\n",

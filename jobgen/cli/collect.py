@@ -38,15 +38,14 @@ def command(
     """
     from jobgen.errors import RunError
     from jobgen.report.promise import broken_promises, exported
-    from jobgen.report.read import RESULT
-    from jobgen.run.output import read_result
+    from jobgen.report.read import RESULT, record_of
     from jobgen.run.verdict import draw_page
     from jobgen.settings import load_settings
 
     console.json_output = json_output
     place = _unpacked(console, output, folder)
-    results = {file.parent: read_result(file) for file in sorted(place.rglob(RESULT))}
-    results = {where: result for where, result in results.items() if result}
+    found = [record_of(file.parent, writable=True) for file in sorted(place.rglob(RESULT))]
+    results = {Path(record.folder): record.result for record in found if record is not None}
     if not results:
         raise RunError(
             f"no result.json of a jobgen run is in {output}",

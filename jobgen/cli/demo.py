@@ -12,6 +12,7 @@ from jobgen.cli.console import Console
 # A small PicoDet on drawn ships, sized for a CPU: about four minutes on two cores.
 MODEL = {"config": "picodet_xs_320_coco_lcnet", "pretrained": "none", "input_size": 224}
 EPOCHS = 16
+AFTER = {"stages": ["evaluate", "infer", "export"], "export": {"onnx": True}}
 ENVIRONMENT = "paddle2.6_py3.10"
 
 
@@ -49,7 +50,7 @@ def command(
     if not (archive.is_file() and job.is_file()):
         make_ships(archive)
         sources, train = [{"archive": archive.name}], {"epochs": EPOCHS}
-        text = job_text("ships", ENVIRONMENT, sources, look(archive), MODEL, train, language)
+        text = job_text("ships", ENVIRONMENT, sources, look(archive), MODEL, train, language, AFTER)
         write_atomically(job, text.encode())
     console.say(f"data set  {archive}\njob       {job}")
     _, bundle = render_job(job)

@@ -52,7 +52,7 @@ def command(
     from jobgen.errors import SpecError
     from jobgen.files import shown, write_atomically
     from jobgen.plan import make_plan
-    from jobgen.spec import parse_spec
+    from jobgen.spec import STAGES_AFTER_TRAINING, parse_spec
     from jobgen.yamlio import load
 
     console.json_output = json_output
@@ -71,7 +71,8 @@ def command(
     sources = [source_of(p, n) for p, n in zip(paths, ids, strict=True)]
     suggested, why = suggest_model(data)
     choice = {"config": model or suggested, "pretrained": "coco"}
-    text = job_text(name, environment, sources, data, choice, {"epochs": epochs}, language)
+    train, after = {"epochs": epochs}, {"stages": list(STAGES_AFTER_TRAINING)}
+    text = job_text(name, environment, sources, data, choice, train, language, after)
     make_plan(*parse_spec(load(text, str(path))))
     write_atomically(path, text.encode())
     layout = data.layout

@@ -80,8 +80,9 @@ def job_text(
     model: Mapping[str, Any],
     train: Mapping[str, Any],
     language: str,
+    more: Mapping[str, Any] | None = None,
 ) -> str:
-    """The text of a job.yaml, one line a split, every text in it quoted."""
+    """The text of a job.yaml, one line a split, every text in it quoted; `more` further keys."""
     splits = {key: data.splits[key] for key in (TRAIN, EVAL)}
     files = "".join(f"  {key}: {dump_scalar(split.files)}\n" for key, split in splits.items())
     expect = "".join(
@@ -95,5 +96,7 @@ def job_text(
         + files
         + f"  classes: {dump_scalar(data.classes)}\n"
         + f"  expect:\n{expect}"
-        + dump_block({"model": dict(model), "train": dict(train), "language": language})
+        + dump_block(
+            {"model": dict(model), "train": dict(train), **(more or {}), "language": language}
+        )
     )

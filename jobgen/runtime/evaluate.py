@@ -70,7 +70,7 @@ def evaluate(
         with open(boxes, "w", encoding="utf-8") as stream:
             stream.write("[]")
     found = judge(annotation_path(place, "eval"), boxes, None, "evaluate")
-    _compare(watch.figures, found["figures"], weights.metrics)
+    compare_figures(watch.figures, found["figures"], weights.metrics)
     metrics = run.data["metrics"]
     metrics["evaluation"] = dict(
         found["figures"],
@@ -132,7 +132,9 @@ def _run_tool(
         )
 
 
-def _compare(printed: Dict[str, float], judged: Dict[str, float], trained: Dict[str, Any]) -> None:
+def compare_figures(
+    printed: Dict[str, float], judged: Dict[str, float], trained: Dict[str, Any]
+) -> None:
     """Three ways to one figure: what eval.py printed, what its boxes give, what training saw."""
     for name in ("mAP", "mAP50"):
         if name in printed and abs(printed[name] - judged[name]) > PRINTED:

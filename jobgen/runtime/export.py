@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from typing import Any, Dict, List
 
@@ -84,7 +85,7 @@ def export(
         measured["mAP50"] = round(abs(found["mAP50"] - trained["mAP50"]), 6)
         parity[name] = measured
         run.event("parity", form=name, **measured)
-        _hold_to_bounds(name, measured, sample)
+        hold_to_bounds(name, measured, sample)
     files = [name for name in os.listdir(folder) if name != "detect.py"]
     total = sum(os.path.getsize(os.path.join(folder, name)) for name in files)
     worst = max(measured["largest_px"] for measured in parity.values())
@@ -172,7 +173,7 @@ def _to_onnx(folder: str, form: str) -> str:
         if os.path.isfile(goal):
             os.remove(goal)
         raise StageError(
-            "paddle2onnx %s without a model: %s" % (exit_text(finished), last_words(finished.tail)),
+            "paddle2onnx %s without a model: %s" % (exit_text(finished), _complaint(finished.tail)),
             "The weights and inference/ are kept. Leave out export.onnx to do without it.",
             cause="export",
             log=log,
@@ -180,6 +181,13 @@ def _to_onnx(folder: str, form: str) -> str:
             tail=finished.tail,
         )
     return goal
+
+
+def _complaint(tail: List[str]) -> str:
+    """paddle2onnx's own words, without the colours it gives them for a terminal."""
+    plain = [re.sub("\x1b[[][0-9;]*m", "", line) for line in tail]
+    told = [line for line in plain if "ERROR" in line or "Failed" in line]
+    return told[0].rpartition("]")[2].strip() if told else last_words(plain)
 
 
 def _detect(model: str, images: List[str], nms: Dict[str, Any]) -> List[List[List[float]]]:
@@ -233,7 +241,7 @@ def compare_boxes(ones: List[List[List[float]]], others: List[List[List[float]]]
     }
 
 
-def _hold_to_bounds(name: str, measured: Dict[str, Any], sample: Sample) -> None:
+def hold_to_bounds(name: str, measured: Dict[str, Any], sample: Sample) -> None:
     bound = PARITY_PIXELS * max(1.0, sample.side / PARITY_SIDE)
     if measured["alone"] or measured["largest_px"] > bound:
         found = (measured["alone"], measured["largest_px"])

@@ -58,7 +58,7 @@ def no_runner(facts: MachineFacts) -> Iterator[Hit]:
     "MA004",
     ERROR,
     "no Python for the managed environment",
-    why="Paddle 2.6.2 and 3.3 have wheels for Python 3.10 to 3.12.",
+    why="Paddle 2.6.2 and 3.0 have wheels for Python 3.10 to 3.12.",
     remedy="Install one of them, or give a Python that has Paddle: jobgen run --python PATH",
 )
 def no_python(facts: MachineFacts) -> Iterator[Hit]:

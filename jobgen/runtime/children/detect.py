@@ -98,6 +98,9 @@ class PaddleForm:
         )
         config.disable_gpu()
         config.disable_glog_info()
+        # On by default since Paddle 3, where it can't run an exported PicoDet (seen with 3.3.1).
+        if hasattr(config, "disable_mkldnn"):
+            config.disable_mkldnn()
         self.model = inference.create_predictor(config)
 
     def run(self, inputs):

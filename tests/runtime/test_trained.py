@@ -1,0 +1,239 @@
+"""What follows training: which weights, which images, which boxes are alike."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from jobgen.runtime.checkpoints import mark_best
+from jobgen.runtime.collect import verdict
+from jobgen.runtime.evaluate import EvalWatch, compare_figures
+from jobgen.runtime.export import compare_boxes, hold_to_bounds
+from jobgen.runtime.infer import INFER_IMAGES, choose_images
+from jobgen.runtime.machine import check_stages, use_seed
+from jobgen.runtime.outcome import Outcome, StageError
+from jobgen.runtime.trained import (
+    Sample,
+    as_coco,
+    eval_sample,
+    find_boxes,
+    given_weights,
+    spread,
+    trained_weights,
+)
+from tests.runtime.standin import Bench
+
+
+def weights(path: Path, value: Any = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps({"w": value}))
+    return path
+
+
+def test_the_best_weights_are_taken_and_their_figures_known(tmp_path: Path, run: Outcome) -> None:
+    with pytest.raises(StageError, match="there are no trained weights"):
+        trained_weights(str(tmp_path))
+    weights(tmp_path / "model.run" / "model_final.pdparams")
+    assert trained_weights(str(tmp_path)).path.endswith("model_final.pdparams")
+    assert "this is model_final" in run.data["notes"][-1]["text"]
+    weights(tmp_path / "model.run" / "best_model.pdparams")
+    mark_best(str(tmp_path), {"mAP50": 0.5, "epoch": 3})
+    found = trained_weights(str(tmp_path))
+    assert (os.path.basename(found.path), found.metrics["mAP50"]) == ("best_model.pdparams", 0.5)
+
+
+def test_given_weights_bring_what_was_measured_of_them(tmp_path: Path, run: Outcome) -> None:
+    path = weights(tmp_path / "old" / "weights" / "best_model.pdparams")
+    record = {"metrics": {"best": {"mAP50": 0.7, "epoch": 1}}}
+    (tmp_path / "old" / "result.json").write_text(json.dumps(record))
+    save = tmp_path / "save"
+    weights(save / "99.pdparams")
+    given_weights(str(path), str(tmp_path), str(save))
+    assert trained_weights(str(save)).metrics["mAP50"] == 0.7
+    assert not (save / "99.pdparams").exists()
+    assert run.data["weights"] == str(path)
+    assert verdict({}, smoke=False, given=True) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps({"w": 1})[:-3], "are torn"),
+        (b"cos\nsystem\n(S'true'\ntR.", "would run code when opened: they import os system"),
+    ],
+)
+def test_weights_that_can_not_or_must_not_be_opened(
+    tmp_path: Path, run: Outcome, content: bytes, message: str
+) -> None:
+    (tmp_path / "w.pdparams").write_bytes(content)
+    with pytest.raises(StageError, match=message):
+        given_weights("w.pdparams", str(tmp_path), str(tmp_path / "save"))
+
+
+def test_images_are_spread_from_first_to_last() -> None:
+    assert spread(list(range(10)), 20) == list(range(10))
+    assert spread(list(range(100)), 4) == [0, 25, 50, 75]
+
+
+class Place:
+    """A set with images in folders, two of one name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("a/1.jpg", "b/1.jpg", "2.jpg", "loose.jpg"):
+            path = folder / "img" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"jpeg")
+        self._write("val.json", ["a/1.jpg", "b/1.jpg", "2.jpg"])
+        self._write("train.json", ["3.jpg"])
+        self.place: Dict[str, Any] = {"dataset_dir": str(folder)}
+        for split, name in (("train", "train.json"), ("eval", "val.json")):
+            self.place[split] = {"image_dir": "img", "anno_path": name}
+
+    def _write(self, name: str, images: List[str]) -> None:
+        record = {
+            "images": [
+                {"id": n, "file_name": image, "width": 2000, "height": 100}
+                for n, image in enumerate(images)
+            ],
+            "annotations": [
+                {
+                    "id": n,
+                    "image_id": 0,
+                    "category_id": 7,
+                    "bbox": [1, 2, 3, 4],
+                    "iscrowd": n,
+                }
+                for n in (0, 1)
+            ],
+            "categories": [{"id": 5, "name": "boat"}, {"id": 7, "name": "ship"}],
+        }
+        (self.folder / name).write_text(json.dumps(record))
+
+
+def test_images_are_chosen_by_name_wherever_they_are(tmp_path: Path, run: Outcome) -> None:
+    place = Place(tmp_path).place
+    names = [image.name for image in choose_images(place, [])]
+    assert names == ["2.jpg", "a/1.jpg", "b/1.jpg"]
+    assert len(names) < INFER_IMAGES
+    one, other, loose = choose_images(place, ["a/1.jpg", "3.jpg", "loose.jpg"])
+    # A crowd is no single object; the class number is the place among the categories.
+    assert one.truth == [[1, 1, 2, 4, 6]]
+    assert (other.name, other.truth, loose.truth) == ("3.jpg", [[1, 1, 2, 4, 6]], None)
+    with pytest.raises(StageError, match=r"1\.jpg is there 2 times: a/1\.jpg, b/1\.jpg"):
+        choose_images(place, ["1.jpg"])
+    with pytest.raises(StageError, match=r"infer\.images: no\.jpg is no image of this set"):
+        choose_images(place, ["no.jpg"])
+
+
+def test_boxes_become_cocos(tmp_path: Path, run: Outcome) -> None:
+    sample = eval_sample(Place(tmp_path).place, 2)
+    assert (sample.ids, sample.side) == ([0, 1], 2000)
+    assert all(path.startswith(str(tmp_path)) for path in sample.paths)
+    rows = as_coco([[[1, 0.5, 10, 20, 40, 60]], []], sample.ids, [5, 7])
+    assert rows == [{"image_id": 0, "category_id": 7, "bbox": [10, 20, 30, 40], "score": 0.5}]
+
+
+BOX = [0, 0.9, 10.0, 20.0, 30.0, 40.0]
+
+
+@pytest.mark.parametrize(
+    ("other", "alone", "pixels"),
+    [
+        ([BOX], 0, 0.0),
+        ([[0, 0.9, 10.0, 20.0, 30.0, 40.005]], 0, 0.005),
+        ([[1, 0.9, 10.0, 20.0, 30.0, 40.0]], 2, 0.0),
+        ([BOX, [0, 0.6, 90.0, 90.0, 99.0, 99.0]], 1, 0.0),
+        ([BOX, [0, 0.2, 90.0, 90.0, 99.0, 99.0]], 0, 0.0),
+        # Just under the score on one side: its fellow is found among all boxes.
+        ([[0, 0.29, 10.0, 20.0, 30.0, 40.0]], 0, 0.0),
+        ([], 1, 0.0),
+        ([[0, 0.9, 12.0, 20.0, 30.0, 40.0]], 2, 0.0),
+    ],
+)
+def test_boxes_are_compared_with_their_fellows(
+    other: List[List[float]], alone: int, pixels: float
+) -> None:
+    found = compare_boxes([[BOX]], [other])
+    assert (found["boxes"], found["alone"]) == (1, alone)
+    assert found["largest_px"] == pytest.approx(pixels)
+
+
+def test_the_bounds_of_an_export(run: Outcome) -> None:
+    measured = {"alone": 0, "largest_px": 0.02, "mAP": 0.0}
+    hold_to_bounds("onnx", measured, Sample([1], ["a"], 2000))
+    with pytest.raises(StageError, match=r"\(onnx\) does not find .* up to 0\.0200 px") as caught:
+        hold_to_bounds("onnx", measured, Sample([1], ["a"], 640))
+    assert caught.value.cause == "parity"
+    with pytest.raises(StageError, match=r"its mAP differs by 0\.0020"):
+        hold_to_bounds("paddle", {"alone": 0, "largest_px": 0, "mAP": 0.002}, Sample([1], [], 1))
+    with pytest.raises(StageError, match="1 boxes have no fellow"):
+        hold_to_bounds("paddle", {"alone": 1, "largest_px": 0, "mAP": 0}, Sample([1], [], 1))
+
+
+def test_what_eval_prints_is_held_against_its_boxes(run: Outcome) -> None:
+    watch = EvalWatch()
+    for iou, value in (("0.50:0.95", 0.142), ("0.50     ", 0.412)):
+        watch.line(
+            " Average Precision  (AP) @[ IoU=%s | area=   all | maxDets=100 ] = %.3f" % (iou, value)
+        )
+    assert watch.figures == {"mAP": 0.142, "mAP50": 0.412}
+    compare_figures(watch.figures, {"mAP": 0.1418, "mAP50": 0.4115}, {"mAP50": 0.412})
+    assert run.data["notes"] == []
+    compare_figures(watch.figures, {"mAP": 0.1418, "mAP50": 0.4115}, {"mAP50": 0.5})
+    assert run.data["notes"][0]["text"] == (
+        "mAP50 is 0.411 here and was 0.500 in training, of the same weights"
+    )
+    with pytest.raises(StageError, match=r"eval.py says mAP50 0\.412, but its boxes give 0\.4300"):
+        compare_figures(watch.figures, {"mAP": 0.142, "mAP50": 0.43}, {})
+
+
+def test_weights_of_another_model_have_their_own_cause(
+    bench: Bench, run: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child's words become the message; PaddleDetection would have said nothing."""
+    core = bench.folder / "clone" / "ppdet" / "core"
+    core.mkdir(parents=True)
+    (bench.folder / "clone" / "paddle.py").write_text(
+        "import pickle\ndef set_device(name): pass\n"
+        "def load(path): return pickle.load(open(path, 'rb'))\n"
+    )
+    for folder in (core.parent, core):
+        (folder / "__init__.py").write_text("")
+    (core / "workspace.py").write_text(
+        "class Config(dict):\n    architecture = 'Model'\n"
+        "class Model:\n"
+        "    def load_meanstd(self, transforms): pass\n"
+        "    def state_dict(self): return {'w': Weight(), 'v': Weight()}\n"
+        "class Weight: shape = (2, 3)\n"
+        "def load_config(path): return Config(TestReader={'sample_transforms': []})\n"
+        "def create(name): return Model()\n"
+    )
+    path = bench.folder / "w.pdparams"
+    path.write_bytes(pickle.dumps({"u": 1}))
+    monkeypatch.setenv("PYTHONPATH", str(bench.folder / "clone"))
+    with pytest.raises(StageError) as caught:
+        find_boxes(str(bench.folder / "clone"), "c.yml", str(path), [], "cpu", "evaluate")
+    assert caught.value.cause == "weights"
+    assert caught.value.message.startswith(
+        "the weights are another model's: 3 faults: w is missing"
+    )
+
+
+def test_parameters_of_the_stages(run: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOBGEN_SEED", raising=False)
+    check_stages(["export"], ["evaluate", "export"])
+    with pytest.raises(StageError, match="STAGES is"):
+        check_stages(["infer"], ["evaluate", "export"])
+    with pytest.raises(StageError, match="nothing follows training in this notebook"):
+        check_stages("evaluate", [])
+    use_seed(7)
+    assert (os.environ["JOBGEN_SEED"], run.data["seed"]) == ("7", 7)
+    use_seed(None)
+    assert "JOBGEN_SEED" not in os.environ
+    for value in (-1, True, 1.5, "7"):
+        with pytest.raises(StageError, match="SEED is"):
+            use_seed(value)
