@@ -66,12 +66,16 @@ class RuntimeModule:
 
 
 @cache
-def runtime_module(name: str) -> RuntimeModule:
-    """Read one runtime module. Raises TemplateError where there is none of this name."""
+def runtime_module(name: str, source: str | None = None) -> RuntimeModule:
+    """One runtime module, jobgen's own or of this `source`. Raises TemplateError where there is
+    none of this name."""
     path = runtime_file(f"{name}.py")
-    if not path.is_file():
-        raise TemplateError(f"there is no runtime module {name}")
-    source = path.read_text(encoding="utf-8")
+    if source is None:
+        if not path.is_file():
+            raise TemplateError(f"there is no runtime module {name}")
+        source = path.read_text(encoding="utf-8")
+    elif path.is_file():
+        raise TemplateError(f"runtime/{name}.py has the name of one of jobgen's own")
     needs = tuple(match[1] for match in SIBLING.finditer(source))
     text = re.sub(r"\n{3,}(?=\n\n)", "", SIBLING.sub("", source))
     names = frozenset(match[1] or match[2] for match in DEFINED.finditer(source))
@@ -93,13 +97,14 @@ def assigned_names(body: list[ast.stmt]) -> list[str]:
     return found
 
 
-def runtime_modules(names: list[str]) -> list[RuntimeModule]:
-    """The named modules and all they need, each after what it needs."""
+def runtime_modules(names: list[str], brought: dict[str, str] | None = None) -> list[RuntimeModule]:
+    """The named modules and all they need, each after what it needs; `brought` are those of a
+    pack, name to source."""
     found: dict[str, RuntimeModule] = {}
 
     def visit(name: str) -> None:
         if name not in found:
-            module = runtime_module(name)
+            module = runtime_module(name, (brought or {}).get(name))
             for need in module.needs:
                 visit(need)
             found[name] = module
@@ -149,24 +154,24 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
             cells.append(Cell(f"{name}-text", "markdown", source))
         elif name == "parameters":
             cells.append(Cell(name, "code", source, (PARAMETERS_TAG,)))
-            cells += _runtime_cells(chosen, values)
+            cells += _runtime_cells(chosen, values, pack)
         else:
             tags = (f"stage:{name}",) if name in stages else ()
             cells.append(Cell(name, "code", source, tags))
-    taken = {name: module.name for module in _modules(chosen) for name in module.defines}
+    taken = {name: module.name for module in _modules(chosen, pack) for name in module.defines}
     for cell in cells:
         if cell.kind == "code" and "runtime" not in cell.tags:
             _compiles(pack, cell, taken)
     return cells
 
 
-def _modules(stages: list[StageTemplate]) -> list[RuntimeModule]:
-    return runtime_modules([name for stage in stages for name in stage.runtime])
+def _modules(stages: list[StageTemplate], pack: Pack) -> list[RuntimeModule]:
+    return runtime_modules([name for stage in stages for name in stage.runtime], pack.modules)
 
 
-def _runtime_cells(stages: list[StageTemplate], values: dict[str, Any]) -> list[Cell]:
+def _runtime_cells(stages: list[StageTemplate], values: dict[str, Any], pack: Pack) -> list[Cell]:
     cells = [Cell("runtime-text", "markdown", values["words"]["runtime"])]
-    for module in _modules(stages):
+    for module in _modules(stages, pack):
         cells.append(Cell(f"runtime-{module.name}", "code", module.source, ("runtime",)))
     for name in dict.fromkeys(script for stage in stages for script in stage.scripts):
         text = child_script(name)
@@ -213,11 +218,9 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
     """Everything that a template may use."""
     spec, revision = plan.spec, plan.environment.revision
     places = _places(plan)
-    words = pack.words.get(spec.language)
-    if words is None:
-        raise TemplateError(f"the pack {pack.name} has no words in {spec.language}")
     return {
-        "words": words,
+        "words": pack.words(spec.language),
+        "parameters": plan.parameters,
         "version": __version__,
         "name": spec.name,
         "environment": plan.environment.name,

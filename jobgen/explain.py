@@ -53,6 +53,14 @@ def explain(plan: Plan, document: Document) -> list[Explained]:
     ]
     for name, value in plan.values.items():
         found.append(Explained(name, value.value, _origin(document, name, value)))
+    for name, value in plan.augment.items():
+        where = _line(document, ("augment", name))
+        preset = f"preset {plan.augment['preset']}"
+        origin = where if where != "default" else ("the pack's" if name == "preset" else preset)
+        found.append(Explained(f"augment.{name}", value, origin))
+    for name, value in plan.parameters.items():
+        where = _line(document, ("parameters", name))
+        found.append(Explained(f"parameters.{name}", value, where))
     steps = plan.values["steps_per_epoch"].value * plan.values["epochs"].value
     found.append(Explained("steps", steps, "epochs x steps_per_epoch"))
     return found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobgen.catalog import Environment, Model, environments, models, platform
+from jobgen.catalog.augment import reader_values, settled
 from jobgen.catalog.picodet import class_parameters, size_values, trainer_keys
 from jobgen.findings import Findings
 from jobgen.runtime.configure import merge_dicts, schedulers
@@ -16,6 +17,7 @@ from jobgen.runtime.rules import (
     training_values,
 )
 from jobgen.spec import STAGES_AFTER_TRAINING, JobSpec, faults, nearest
+from jobgen.templates import Pack
 from jobgen.yamlio import Document, Tagged
 
 HOME = "/home/aistudio"
@@ -83,6 +85,8 @@ class Plan:
     input_size: int
     pretrained: str
     stages: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+    augment: dict[str, Any] = field(default_factory=dict)
 
     @property
     def requirements(self) -> list[dict[str, Any]]:
@@ -104,8 +108,9 @@ class Plan:
         return found
 
 
-def make_plan(spec: JobSpec, document: Document) -> Plan:
-    """Derive every value. Raises SpecError with all that can't be derived."""
+def make_plan(spec: JobSpec, document: Document, pack: Pack | None = None) -> Plan:
+    """Derive every value; `pack` says which stages and parameters there are, where it is another
+    than the built-in one. Raises SpecError with all that can't be derived."""
     findings = Findings()
     environment = environments().get(spec.environment)
     if environment is None:
@@ -113,10 +118,11 @@ def make_plan(spec: JobSpec, document: Document) -> Plan:
     model = models().get(spec.model.config)
     if model is None:
         _unknown(findings, document, ["model", "config"], spec.model.config, sorted(models()))
+    offered = STAGES_AFTER_TRAINING if pack is None else pack.optional
     for number, stage in enumerate(spec.stages):
-        if stage not in STAGES_AFTER_TRAINING:
+        if stage not in offered:
             path: list[str | int] = ["stages", number]
-            _unknown(findings, document, path, stage, STAGES_AFTER_TRAINING)
+            _unknown(findings, document, path, stage, offered)
     if environment is not None and spec.export.format == "json" and environment.paddle < "3":
         findings.error(
             "SP003",
@@ -133,22 +139,42 @@ def make_plan(spec: JobSpec, document: Document) -> Plan:
             f"{document.source}:{document.line(['dataset'])}",
         )
     values = _training(findings, document, spec, model) if model and spec.dataset.expect else {}
+    for name, fault in ({} if pack is None else pack.faults(spec.parameters)).items():
+        place = f"{document.source}:{document.line(['parameters', name])}"
+        findings.error("SP004", f"parameters.{name}: {fault}", place)
     if findings.errors or model is None or environment is None:
         raise faults(findings)
     size = model.size if spec.model.input_size == "auto" else spec.model.input_size
     pretrained = _pretrained(spec, model)
+    augment = _augment(spec, pack)
     return Plan(
         spec=spec,
         environment=environment,
         model=model,
         values=values,
-        config=_config(spec, model, values, size, pretrained),
+        config=_config(spec, model, values, size, pretrained, augment),
         dataset_file=f"coco_detection_{spec.name}.yml",
         model_file=f"{model.name.replace('coco', spec.name, 1)}.yml",
         input_size=size,
         pretrained=pretrained,
-        stages=tuple(stage for stage in STAGES_AFTER_TRAINING if stage in spec.stages),
+        stages=tuple(stage for stage in offered if stage in spec.stages),
+        parameters=spec.parameters if pack is None else pack.settle(spec.parameters),
+        augment=augment,
     )
+
+
+def _augment(spec: JobSpec, pack: Pack | None) -> dict[str, Any]:
+    """What training does to its images, every choice; empty where neither job nor pack asks for
+    anything: then the config's own lists stay as they are."""
+    asked = dict(pack.augment) if pack else {}
+    given = {name: v for name, v in spec.augment.model_dump().items() if v is not None}
+    if "preset" in given:
+        asked = {}  # the job's preset stands for itself
+    asked.update(given)
+    if not asked:
+        return {}
+    preset = asked.pop("preset", "default")
+    return {"preset": preset, **settled(asked, preset)}
 
 
 def _unknown(
@@ -313,7 +339,12 @@ def _pretrained(spec: JobSpec, model: Model) -> str:
 
 
 def _config(
-    spec: JobSpec, model: Model, values: dict[str, Value], size: int, pretrained: str
+    spec: JobSpec,
+    model: Model,
+    values: dict[str, Value],
+    size: int,
+    pretrained: str,
+    augment: dict[str, Any],
 ) -> dict[str, Any]:
     number = {name: value.value for name, value in values.items()}
     output = f"{HOME}/output/{spec.name}"
@@ -338,4 +369,8 @@ def _config(
     config = merge_dicts(model.own, ours)
     if size != model.size:
         config = merge_dicts(config, size_values(size))
+    if augment:
+        lists = size_values(size)["TrainReader"]["batch_transforms"]
+        reader = reader_values(augment, lists, size, number["epochs"])
+        config = merge_dicts(config, {"TrainReader": reader})
     return merge_dicts(config, spec.overrides)

@@ -34,6 +34,7 @@ DOWNLOADED_NAMES = frozenset(
     )
 )
 PRETRAINED = ("coco", "imagenet", "none")
+# Of the built-in pack; another one may have others.
 STAGES_AFTER_TRAINING = ("evaluate", "infer", "export")
 
 
@@ -184,6 +185,20 @@ class Train(_Part):
     on_oom: Literal["stop", "halve"] = "stop"
 
 
+class Augment(_Part):
+    """How training changes its images: a preset, and what the job has otherwise (catalog/augment.py
+    has what each preset means)."""
+
+    preset: Literal["default", "sar", "none"] | None = None
+    flip: Annotated[float, Field(ge=0, le=1)] | None = None
+    crop: bool | None = None
+    distort: Literal["color", "light", "none"] | None = None
+    expand: bool | None = None
+    mosaic: bool | None = None
+    mixup: bool | None = None
+    multi_scale: bool | None = None
+
+
 class Infer(_Part):
     """Which images are drawn (none named: some of the evaluation's), and from which score on."""
 
@@ -210,8 +225,10 @@ class JobSpec(_Part):
     stages: list[str] = []
     infer: Infer = Infer()
     export: Export = Export()
+    augment: Augment = Augment()
     overrides: dict[str, Any] = {}
     template: Text = "paddledetection"
+    parameters: dict[str, Any] = {}
     language: Literal["zh", "en"] = "zh"
 
 

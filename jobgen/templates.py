@@ -1,9 +1,17 @@
-"""Template packs: a folder of Jinja2 notebook cells and YAML files, and how they are rendered."""
+"""Template packs: folders of Jinja2 notebook cells and YAML files, one over the other.
+
+A pack may extend another, and a job may lay a folder of its own over its pack: of each file the
+topmost is rendered, and `{% extends "base/..." %}` in it means the same file one layer down.
+"""
 
 from __future__ import annotations
 
+import linecache
 import re
-from dataclasses import dataclass
+import sys
+import textwrap
+import traceback
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,9 +22,20 @@ import jinja2.sandbox
 from jobgen.errors import TemplateError
 from jobgen.literals import to_source
 from jobgen.resources import templates_dir
+from jobgen.settings import settings_file
 from jobgen.yamlio import YamlError, dump_block, dump_scalar, load_file
 
 CELL_FILE = re.compile(r"(\d\d)_([a-z0-9_]+)\.(py|md)\.j2")
+# Beside a job.yaml: what this one job has otherwise.
+JOB_FOLDER = "templates"
+BASE = "base/"
+KINDS: dict[str, tuple[type, ...]] = {
+    "text": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
+KEYS = {"name", "version", "description", "extends", "parameters", "stages", "augment"}
 
 
 @dataclass(frozen=True)
@@ -31,38 +50,194 @@ class StageTemplate:
 
 
 @dataclass(frozen=True)
-class Pack:
-    """A template pack, read whole: rendering needs no disk."""
+class Parameter:
+    """What a job may set of its pack: `kind` is text, integer, number or boolean; the limits are
+    None, and `choices` empty, where there are none."""
+
+    name: str
+    kind: str
+    default: Any
+    help: str = ""
+    choices: tuple[Any, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    pattern: str | None = None
+
+    def fault(self, value: Any) -> str | None:
+        """Why a value can't be taken, or None."""
+        wrong = isinstance(value, bool) and self.kind != "boolean"
+        if wrong or not isinstance(value, KINDS[self.kind]):
+            return f"{value!r} is no {self.kind}"
+        if self.choices and value not in self.choices:
+            return f"{value!r} is none of {', '.join(map(str, self.choices))}"
+        if self.least is not None and value < self.least:
+            return f"{value!r} is less than {self.least:g}"
+        if self.most is not None and value > self.most:
+            return f"{value!r} is more than {self.most:g}"
+        if self.pattern is not None and not re.fullmatch(self.pattern, value):
+            return f"{value!r} is not like {self.pattern}"
+        return None
+
+    def corners(self) -> list[Any]:
+        """The values at which a template is most likely to break."""
+        if self.kind == "boolean":
+            return [False, True]
+        if self.choices:
+            return list(self.choices)
+        ends = [end for end in (self.least, self.most) if end is not None]
+        if self.kind == "integer":
+            ends = [int(end) for end in ends]
+        awkward = []
+        if self.kind == "text" and self.pattern is None:
+            awkward = ["\"'\\{{ x }} {% y %} 中文"]
+        return list(dict.fromkeys([self.default, *ends, *awkward]))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One folder of templates, read whole: rendering needs no disk."""
 
     name: str
     version: int
-    stages: tuple[StageTemplate, ...]
-    files: dict[str, str]
-    words: dict[str, dict[str, Any]]
+    folder: Path
+    description: str = ""
+    extends: str = ""
+    stages: dict[str, StageTemplate] = field(default_factory=dict)
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    augment: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    words: dict[str, dict[str, Any]] = field(default_factory=dict)
+    modules: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack as a job uses it: its layers, the lowest first."""
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def top(self) -> Layer:
+        """The pack that the job names: a folder of the job's own is no pack."""
+        return next(layer for layer in reversed(self.layers) if layer.name != JOB_FOLDER)
+
+    @property
+    def name(self) -> str:
+        return self.top.name
+
+    @property
+    def version(self) -> int:
+        return self.top.version
+
+    @cached_property
+    def stages(self) -> tuple[StageTemplate, ...]:
+        found: dict[str, StageTemplate] = {}
+        for layer in self.layers:
+            found.update(layer.stages)
+        return tuple(found.values())
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The stages that a job may name, in the order of the notebook."""
+        order = [name for _, name, _ in self.cells()]
+        names = [stage.name for stage in self.stages if stage.optional]
+        return tuple(sorted(names, key=order.index))
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        found: dict[str, Parameter] = {}
+        for layer in self.layers:
+            found.update(layer.parameters)
+        return found
+
+    @property
+    def augment(self) -> dict[str, Any]:
+        """What the packs set of the job's `augment`, where the job does not."""
+        found: dict[str, Any] = {}
+        for layer in self.layers:
+            found.update(layer.augment)
+        return found
+
+    @cached_property
+    def modules(self) -> dict[str, str]:
+        """The runtime modules that packs bring: Python 3.7, name to source."""
+        found: dict[str, str] = {}
+        for layer in self.layers:
+            found.update(layer.modules)
+        return found
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """The topmost text of each file."""
+        found: dict[str, str] = {}
+        for layer in self.layers:
+            found.update(layer.files)
+        return found
+
+    def words(self, language: str) -> dict[str, Any]:
+        """The words of a language, those of upper layers over those of lower. Raises
+        TemplateError where no layer has any."""
+        found: dict[str, Any] = {}
+        for layer in self.layers:
+            found = _over(found, layer.words.get(language, {}))
+        if not found:
+            raise TemplateError(f"the pack {self.name} has no words in {language}")
+        return found
+
+    def faults(self, given: dict[str, Any]) -> dict[str, str]:
+        """Of the parameters that a job gives, those that can't be taken, and why."""
+        known = ", ".join(self.parameters) or "none"
+        found = {}
+        for name, value in given.items():
+            fault: str | None = f"the pack {self.name} has no such parameter; it has {known}"
+            if name in self.parameters:
+                fault = self.parameters[name].fault(value)
+            if fault:
+                found[name] = fault
+        return found
+
+    def settle(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The value of every parameter, the given ones being sound."""
+        return {name: given.get(name, row.default) for name, row in self.parameters.items()}
+
+    def origin(self, path: str) -> Layer:
+        """The layer whose text of a file is rendered."""
+        return next(layer for layer in reversed(self.layers) if path in layer.files)
 
     @cached_property
     def _jinja(self) -> jinja2.Environment:
-        environment = jinja2.sandbox.SandboxedEnvironment(
-            loader=jinja2.DictLoader(self.files),
+        environment = _Layered(
+            self.layers,
             undefined=jinja2.StrictUndefined,
             keep_trailing_newline=True,
             trim_blocks=True,
             lstrip_blocks=True,
             autoescape=False,
         )
-        environment.filters.update(py=to_source, yaml=dump_scalar, yaml_block=dump_block)
+        environment.filters.update(
+            py=to_source, yaml=dump_scalar, yaml_block=dump_block, inside=inside
+        )
         return environment
 
     def render(self, name: str, values: dict[str, Any]) -> str:
-        """One file of the pack with `values`. Raises TemplateError with file, line and reason."""
+        """One file of the pack with `values`. Raises TemplateError with pack, file, line, the line
+        itself, and for an unknown variable those that there are."""
         try:
             return self._jinja.get_template(name).render(values)
         except jinja2.TemplateSyntaxError as error:
-            place = f"{self.name}/{name}:{error.lineno}"
-            raise TemplateError(f"{place}: {error.message}") from error
-        except (jinja2.TemplateError, TypeError) as error:
+            raise TemplateError(
+                _placed(error.filename or name, error.lineno, str(error.message))
+            ) from error
+        except jinja2.TemplateNotFound as error:
+            raise TemplateError(f"{self.name}/{name}: there is no template {error}") from error
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             hint = f"A template here may use: {', '.join(sorted(values))}"
-            raise TemplateError(f"{self.name}/{name}: {error}", hint) from error
+            frames = traceback.extract_tb(sys.exc_info()[2])
+            found = [frame for frame in frames if frame.filename.endswith(".j2")]
+            if not found:
+                raise TemplateError(f"{self.name}/{name}: {error}", hint) from error
+            place = _placed(found[-1].filename, found[-1].lineno or 1, str(error))
+            raise TemplateError(place, hint) from error
 
     def cells(self) -> list[tuple[str, str, str]]:
         """(file, name, `py` or `md`) of the notebook's templates, in their order."""
@@ -77,39 +252,186 @@ class Pack:
         return [row for _, row in sorted(found)]
 
 
+class _Layered(jinja2.sandbox.SandboxedEnvironment):
+    """Names are `N//path` inside, N the number of the layer."""
+
+    def __init__(self, layers: tuple[Layer, ...], **options: Any) -> None:
+        super().__init__(loader=jinja2.FunctionLoader(self._load), **options)
+        self._layers = layers
+
+    def _load(self, name: str) -> tuple[str, str, Any] | None:
+        below, path = len(self._layers), name
+        if "//" in name:
+            number, _, path = name.partition("//")
+            below = int(number)
+        for layer in reversed(self._layers[:below]):
+            if path in layer.files:
+                shown = f"{layer.folder / path}"
+                # Jinja's traceback shows no text of its own.
+                text = layer.files[path]
+                linecache.cache[shown] = (len(text), None, text.splitlines(True), shown)
+                return text, shown, lambda: True
+        return None
+
+    def join_path(self, template: str, parent: str) -> str:
+        if not template.startswith(BASE):
+            return template
+        path = template.removeprefix(BASE)
+        below = int(parent.partition("//")[0]) if "//" in parent else len(self._layers)
+        # The parent's own layer is the topmost below its number that has the file.
+        own = parent.partition("//")[2] or parent
+        number = max(n for n in range(below) if own in self._layers[n].files)
+        return f"{number}//{path}"
+
+
+def inside(text: str, steps: int = 1) -> str:
+    """A block's lines as they stand in a stage: so many steps in, however they were written."""
+    if not text.strip():
+        return ""
+    return textwrap.indent(textwrap.dedent(text).strip("\n"), "    " * steps) + "\n"
+
+
+def _placed(file: str, line: int, message: str) -> str:
+    text = linecache.getline(file, line).rstrip()
+    parts = Path(file).parts
+    start = max((n for n, part in enumerate(parts) if part in ("notebook", "config")), default=-1)
+    shown = "/".join(parts[max(0, start - 1) :]) if start >= 0 else file
+    return f"{shown}:{line}: {message}" + (f"\n    {text.strip()}" if text else "")
+
+
+def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    found = dict(base)
+    for key, value in top.items():
+        both = isinstance(value, dict) and isinstance(found.get(key), dict)
+        found[key] = _over(found[key], value) if both else value
+    return found
+
+
+def search_path() -> list[tuple[str, Path]]:
+    """(kind, folder) where packs are looked for by name, the first that has one wins: the
+    project's own, the user's, the built-in ones."""
+    found = [
+        ("project", Path.cwd() / "templates"),
+        ("user", settings_file().parent / "templates"),
+        ("built-in", templates_dir()),
+    ]
+    seen: set[Path] = set()
+    kept = []
+    for kind, folder in reversed(found):
+        real = folder.resolve()
+        if real not in seen and folder.is_dir():
+            kept.append((kind, folder))
+        seen.add(real)
+    return kept[::-1]
+
+
+def known_packs() -> list[tuple[str, Path]]:
+    """(kind, folder) of every pack that a name finds, those that are shadowed too."""
+    return [
+        (kind, path)
+        for kind, folder in search_path()
+        for path in sorted(folder.iterdir())
+        if (path / "template.yaml").is_file()
+    ]
+
+
 def find_pack(name: str, beside: Path | None = None) -> Path:
-    """The folder of a pack: a built-in name, or a path (relative to `beside`)."""
-    builtin = templates_dir() / name
-    if re.fullmatch(r"[\w-]+", name) and builtin.is_dir():
-        return builtin
+    """The folder of a pack: a name on the search path, or a path (relative to `beside`)."""
+    if re.fullmatch(r"[\w-]+", name):
+        for _, path in known_packs():
+            if path.name == name:
+                return path
     path = (beside or Path()) / Path(name).expanduser()
     if (path / "template.yaml").is_file():
         return path
-    known = sorted(p.name for p in templates_dir().iterdir() if (p / "template.yaml").is_file())
-    raise TemplateError(f"there is no template pack {name}", f"Built in: {', '.join(known)}")
+    known = sorted({path.name for _, path in known_packs()})
+    raise TemplateError(f"there is no template pack {name}", f"There are: {', '.join(known)}")
 
 
 def load_pack(folder: Path) -> Pack:
-    """Read a pack. Raises TemplateError where its template.yaml or a file can't be meant."""
+    """Read a pack and those it extends. Raises TemplateError where a template.yaml or a file
+    can't be meant."""
+    layers: list[Layer] = []
+    seen: list[Path] = []
+    while True:
+        if folder.resolve() in seen:
+            raise TemplateError(f"{folder}: the pack extends itself")
+        seen.append(folder.resolve())
+        layer = read_layer(folder)
+        layers.insert(0, layer)
+        if not layer.extends:
+            return Pack(tuple(layers))
+        folder = find_pack(layer.extends, folder)
+
+
+def load_job_pack(name: str, beside: Path) -> Pack:
+    """The pack of a job, with the job's own `templates/` over it where there is one."""
+    pack = load_pack(find_pack(name, beside))
+    own = beside / JOB_FOLDER
+    if not any(own.rglob("*.j2")) and not (own / "template.yaml").is_file():
+        return pack
+    # In a project's top folder this is where packs lie, not a job's own files.
+    if any((path / "template.yaml").is_file() for path in own.iterdir() if path.is_dir()):
+        return pack
+    return Pack((*pack.layers, read_layer(own, JOB_FOLDER)))
+
+
+def read_layer(folder: Path, name: str = "") -> Layer:
+    """One folder of templates; `name` where it needs no template.yaml."""
+    path = folder / "template.yaml"
     try:
-        data = load_file(folder / "template.yaml").value
-        stages = tuple(
-            StageTemplate(
-                name,
-                tuple(row["runtime"]),
-                tuple(row.get("scripts", ())),
-                row.get("optional", False),
-            )
-            for name, row in data["stages"].items()
+        data = load_file(path).value if path.is_file() or not name else {}
+        strange = sorted(set(data) - KEYS)
+        if strange:
+            raise TemplateError(f"{path}: unknown key {strange[0]}; there are {', '.join(KEYS)}")
+        return Layer(
+            name or data["name"],
+            data.get("version", 0) if name else data["version"],
+            folder,
+            data.get("description", ""),
+            data.get("extends", ""),
+            {key: _stage(key, row) for key, row in (data.get("stages") or {}).items()},
+            {
+                key: _parameter(path, key, row)
+                for key, row in (data.get("parameters") or {}).items()
+            },
+            data.get("augment") or {},
+            _texts(folder, "*.j2"),
+            {p.stem: load_file(p).value for p in sorted((folder / "words").glob("*.yml"))},
+            {
+                Path(key).stem: text
+                for key, text in _texts(folder, "*.py").items()
+                if key.startswith("runtime/")
+            },
         )
-        texts = {
-            path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
-            for path in sorted(folder.rglob("*.j2"))
-        }
-        words = {p.stem: load_file(p).value for p in sorted((folder / "words").glob("*.yml"))}
-        return Pack(data["name"], data["version"], stages, texts, words)
     except YamlError as error:
         raise TemplateError(error.message) from error
     except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise TemplateError(f"{folder}: the pack can't be read ({reason})") from error
+
+
+def _texts(folder: Path, pattern: str) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in sorted(folder.rglob(pattern))
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    }
+
+
+def _stage(name: str, row: dict[str, Any]) -> StageTemplate:
+    runtime, scripts = row.get("runtime", ()), row.get("scripts", ())
+    return StageTemplate(name, tuple(runtime), tuple(scripts), row.get("optional", False))
+
+
+def _parameter(path: Path, name: str, row: dict[str, Any]) -> Parameter:
+    kind = row.get("type", "text")
+    if kind not in KINDS:
+        raise TemplateError(f"{path}: parameters.{name}.type is {kind!r}, not {', '.join(KINDS)}")
+    choices = tuple(row.get("choices", ()))
+    limits = (row.get("least"), row.get("most"), row.get("pattern"))
+    found = Parameter(name, kind, row["default"], row.get("help", ""), choices, *limits)
+    fault = found.fault(found.default)
+    if fault:
+        raise TemplateError(f"{path}: parameters.{name}.default: {fault}")
+    return found

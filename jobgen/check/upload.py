@@ -19,7 +19,7 @@ from jobgen.notebook import cell_source, parse_notebook
 from jobgen.plan import Plan, make_plan
 from jobgen.ppconfig import Resolved, resolve
 from jobgen.spec import load_spec, parse_spec
-from jobgen.templates import find_pack, load_pack
+from jobgen.templates import load_job_pack
 from jobgen.yamlio import Tagged, YamlError, YamlPath, load
 
 YAML_ENDINGS = (".yml", ".yaml")
@@ -171,8 +171,9 @@ def facts_of(target: Path) -> JobFacts:
 def _of_job(path: Path) -> JobFacts:
     try:
         spec, document = load_spec(path)
-        plan = make_plan(spec, document)
-        bundle = render(plan, load_pack(find_pack(spec.template, path.parent)))
+        pack = load_job_pack(spec.template, path.parent)
+        plan = make_plan(spec, document, pack)
+        bundle = render(plan, pack)
     except SpecError as error:
         if not error.findings:
             raise

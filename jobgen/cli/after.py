@@ -71,8 +71,9 @@ def run_stage(
         values = {**spec.model_dump(mode="json"), "stages": [stage]}
         best = (output.result.get("metrics") or {}).get("best_f1") or {}
         spec = JobSpec.model_validate(change(values, best))
-        plan = make_plan(spec, document)
-        bundle = render(plan, load_pack(find_pack(spec.template)))
+        pack = load_pack(find_pack(spec.template))
+        plan = make_plan(spec, document, pack)
+        bundle = render(plan, pack)
         trust(bundle)
         console.say(f"{stage}: {output.weights}, {plan.model.name}")
         parameters = {"TRAINED_WEIGHTS": str(output.weights.absolute())}

@@ -86,11 +86,12 @@ def render_job(job: Path) -> tuple[Plan, Bundle]:
     from jobgen.build import render
     from jobgen.plan import make_plan
     from jobgen.spec import load_spec
-    from jobgen.templates import find_pack, load_pack
+    from jobgen.templates import load_job_pack
 
     spec, document = load_spec(job)
-    plan = make_plan(spec, document)
-    return plan, render(plan, load_pack(find_pack(spec.template, job.parent)))
+    pack = load_job_pack(spec.template, job.parent)
+    plan = make_plan(spec, document, pack)
+    return plan, render(plan, pack)
 
 
 def trust(bundle: Bundle) -> None:

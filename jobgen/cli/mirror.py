@@ -59,8 +59,10 @@ def needs_of(job: Path, gpu: bool, paddle_index: str = "") -> Any:
     from jobgen.machine.cache import Needs
     from jobgen.plan import make_plan
     from jobgen.spec import load_spec
+    from jobgen.templates import load_job_pack
 
-    plan = make_plan(*load_spec(job))
+    spec, document = load_spec(job)
+    plan = make_plan(spec, document, load_job_pack(spec.template, job.parent))
     weights = plan.pretrained if plan.pretrained.startswith(("http://", "https://")) else ""
     return Needs(plan.environment, weights, gpu, paddle_index)
 
