@@ -17,6 +17,7 @@ from jobgen.notebook import PARAMETERS_TAG, Cell, notebook_text
 from jobgen.plan import HOME, Plan
 from jobgen.resources import runtime_file
 from jobgen.runtime.archives import KEPT_APART
+from jobgen.spec import JobSpec
 from jobgen.templates import Pack, StageTemplate
 
 SECRET = re.compile(
@@ -133,7 +134,7 @@ def render(plan: Plan, pack: Pack) -> Bundle:
     facts = {
         "version": __version__,
         "template": f"{pack.name} {pack.version}",
-        "spec": plan.spec.model_dump(mode="json"),
+        "spec": job_data(plan.spec),
         "files": values["file_hashes"],
     }
     text = notebook_text(_cells(pack, values), {"jobgen": facts})
@@ -236,7 +237,7 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "amp": spec.train.amp,
         "pretrained": plan.pretrained,
         "pretrained_missing": spec.model.pretrained_missing,
-        "job": spec.model_dump(mode="json"),
+        "job": job_data(spec),
         "stages": list(plan.stages),
         "nms": plan.nms,
         "dataset_file": plan.dataset_file,
@@ -253,6 +254,13 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "config": plan.config,
         **places,
     }
+
+
+def job_data(spec: JobSpec) -> dict[str, Any]:
+    """job.yaml as notebook and result carry it: every key, of `augment` those that are set."""
+    found = spec.model_dump(mode="json")
+    found["augment"] = {k: value for k, value in found["augment"].items() if value is not None}
+    return found
 
 
 def _bases(plan: Plan) -> list[str]:

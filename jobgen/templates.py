@@ -65,8 +65,7 @@ class Parameter:
 
     def fault(self, value: Any) -> str | None:
         """Why a value can't be taken, or None."""
-        wrong = isinstance(value, bool) and self.kind != "boolean"
-        if wrong or not isinstance(value, KINDS[self.kind]):
+        if type(value) not in KINDS[self.kind]:
             return f"{value!r} is no {self.kind}"
         if self.choices and value not in self.choices:
             return f"{value!r} is none of {', '.join(map(str, self.choices))}"

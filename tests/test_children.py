@@ -30,9 +30,14 @@ def child(name: str, *arguments: object) -> dict[str, Any]:
     return found
 
 
-def judged(folder: Path, boxes: list[dict[str, Any]], images: list[int] | None = None) -> Any:
+def judged(
+    folder: Path,
+    boxes: list[dict[str, Any]],
+    images: list[int] | None = None,
+    record: dict[str, Any] | None = None,
+) -> Any:
     truth, found, request = folder / "val.json", folder / "bbox.json", folder / "request.json"
-    truth.write_text(json.dumps(coco_split(1, 8)))
+    truth.write_text(json.dumps(record or coco_split(1, 8)))
     found.write_text(json.dumps(boxes))
     paths = {"annotations": str(truth), "boxes": str(found)}
     request.write_text(json.dumps({**paths, "images": images, "iou": 0.5}))
@@ -144,6 +149,40 @@ def test_nothing_found_is_no_fault(tmp_path: Path) -> None:
     assert set(found["figures"].values()) == {0.0}
     assert found["confusion"][0] == [0, 0, 8]
     assert found["best_f1"]["f1"] == 0
+    assert [(row["AP50"], row["boxes"]) for row in found["classes"]] == [(0.0, 8), (0.0, 8)]
+
+
+def test_classes_keep_their_order_and_a_class_without_truth_is_said(tmp_path: Path) -> None:
+    """COCOeval sorts categories by id; the class order is the file's."""
+    record = coco_split(1, 2)
+    record["categories"].reverse()
+    record["annotations"] = [b for b in record["annotations"] if b["category_id"] == 2]
+    boxes = [
+        {"image_id": b["image_id"], "category_id": 2, "bbox": b["bbox"], "score": 0.9}
+        for b in record["annotations"]
+    ]
+    found = judged(tmp_path, boxes, None, record)
+    assert [(row["AP50"], row["boxes"]) for row in found["classes"]] == [(1.0, 2), (-1.0, 0)]
+    assert found["confusion"] == [[2, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_the_threshold_takes_the_box_that_sets_it(tmp_path: Path) -> None:
+    box = coco_split(1, 1)["annotations"][0]
+    for score in (0.7312345504760742, 0.99999999):
+        row = {"image_id": 1, "category_id": 1, "bbox": box["bbox"], "score": score}
+        found = judged(tmp_path, [row], [1])
+        assert 0 < found["best_f1"]["threshold"] <= min(score, 0.999999)
+        assert found["confusion"][0] == [1, 0, 0]
+
+
+def test_a_box_in_a_crowd_counts_for_nothing(tmp_path: Path) -> None:
+    record = coco_split(1, 1)
+    record["annotations"][0]["iscrowd"] = 1
+    crowd = record["annotations"][0]["bbox"]
+    row = {"image_id": 1, "category_id": 1, "bbox": [*crowd[:2], 8, 8], "score": 0.9}
+    other = {**row, "category_id": 2}
+    assert judged(tmp_path, [row], None, record)["confusion"][2] == [0, 0, 0]
+    assert judged(tmp_path, [other], None, record)["confusion"][2] == [0, 1, 0]
 
 
 def test_pictures_have_the_truth_beside_the_prediction(tmp_path: Path) -> None:

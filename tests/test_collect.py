@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from jobgen.cli.after import known_best
 from jobgen.errors import RunError, SpecError
 from jobgen.run.output import job_of, model_named, open_output, weights_below
 from jobgen.runtime.dataset import file_sha256
@@ -256,3 +257,38 @@ def test_a_folder_without_weights(tmp_path: Path) -> None:
         open_output(tmp_path, tmp_path / "spare")
     with pytest.raises(RunError, match="is not there"):
         open_output(tmp_path / "none", tmp_path / "spare")
+
+
+def test_a_smoke_run_is_the_last_to_be_taken(output: Path, tmp_path: Path) -> None:
+    smoke = output.with_name("ships-smoke")
+    shutil.copytree(output, smoke)
+    write(smoke, {**read(smoke), "smoke": True, "started": "2999-01-01T00:00:00Z"})
+    assert open_output(output.parents[1], tmp_path / "spare").folder == output
+    failed = output.with_name("ships-late")
+    shutil.copytree(output, failed)
+    write(failed, {**read(failed), "status": "failed", "started": "2999-01-01T00:00:00Z"})
+    assert open_output(output.parents[1], tmp_path / "spare").folder == output
+
+
+def test_another_machine_of_several_promised_nothing(
+    jobgen: Callable[..., Answer], output: Path
+) -> None:
+    shutil.rmtree(output / "weights")
+    change(node="another", artefacts=[])(output)
+    assert collect(jobgen, output) == (0, [])
+
+
+@pytest.mark.parametrize("image", ["../x.jpg", "/home/me/photo.jpg"])
+def test_an_image_from_elsewhere_is_refused_in_words(
+    jobgen: Callable[..., Answer], output: Path, tmp_path: Path, image: str
+) -> None:
+    archive = write_zip(tmp_path / "ships.zip", Coco().all_files())
+    answer = jobgen("infer", output, "--archive", archive, "--image", image)
+    assert answer.code == 3
+    assert "infer.images.0: give a path inside the data set" in answer.err
+
+
+@pytest.mark.parametrize("metrics", [[1], {"best_f1": [1]}, {"best_f1": {"threshold": "x"}}])
+def test_odd_figures_of_a_result_are_not_used(metrics: Any) -> None:
+    assert known_best({"metrics": metrics}) == {}
+    assert known_best({"metrics": {"best_f1": {"threshold": 0.4, "f1": 0.5}}})["threshold"] == 0.4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,15 @@ def shared(command: Command) -> Command:
     return command
 
 
+def known_best(result: dict[str, Any]) -> dict[str, float]:
+    """The best F1 of a result and its threshold; empty where it has none that can be meant."""
+    metrics = result.get("metrics")
+    best = metrics.get("best_f1") if isinstance(metrics, dict) else None
+    if not isinstance(best, dict) or not all(isinstance(v, float) for v in best.values()):
+        return {}
+    return best if 0 < best.get("threshold", 0) < 1 else {}
+
+
 def run_stage(
     console: Console,
     stage: str,
@@ -58,8 +68,9 @@ def run_stage(
     from jobgen.run.local import RunRequest
     from jobgen.run.output import job_of, open_output
     from jobgen.settings import load_settings
-    from jobgen.spec import JobSpec
+    from jobgen.spec import parse_spec
     from jobgen.templates import find_pack, load_pack
+    from jobgen.yamlio import load
 
     console.json_output = given["json_output"]
     archives = list(given["archives"])
@@ -69,13 +80,15 @@ def run_stage(
         output = open_output(given["output"], Path(spare))
         spec, document = job_of(output, archives, given["model"], given["environment"])
         values = {**spec.model_dump(mode="json"), "stages": [stage]}
-        best = (output.result.get("metrics") or {}).get("best_f1") or {}
-        spec = JobSpec.model_validate(change(values, best))
+        source = f"the options of jobgen {stage}"
+        text = json.dumps(change(values, known_best(output.result)), ensure_ascii=False)
+        spec, document = parse_spec(load(text, source))
         pack = load_pack(find_pack(spec.template))
         plan = make_plan(spec, document, pack)
         bundle = render(plan, pack)
         trust(bundle)
-        console.say(f"{stage}: {output.weights}, {plan.model.name}")
+        smoke = ", of a smoke run" if output.result.get("smoke") else ""
+        console.say(f"{stage}: {output.weights}{smoke}, {plan.model.name}")
         parameters = {"TRAINED_WEIGHTS": str(output.weights.absolute())}
         request = RunRequest(
             bundle,

@@ -37,15 +37,17 @@ class Output:
 
     @property
     def names(self) -> list[str]:
-        """Words that may say which model the weights are of: files and folders, nearest first."""
-        beside = sorted(path.name for path in self.folder.rglob("*.yml"))
-        return [*beside, *reversed(self.weights.parts)]
+        """Words that may say which model the weights are of: their own path, then the YAML files
+        beside them; a clone's own configs name every model."""
+        folders = dict.fromkeys((self.weights.parent, self.folder))
+        beside = sorted(path.name for folder in folders for path in folder.glob("*.yml"))
+        return [*reversed(self.weights.parts), *beside]
 
 
 def open_output(path: Path, spare: Path) -> Output:
-    """The newest run with weights at or below `path`: a folder, a zip of any layout, or a
-    `.pdparams` file. `spare` is an empty folder of ours, where a zip is unpacked. Raises
-    RunError."""
+    """The best run with weights at or below `path`, a smoke run last: a folder, a zip of any
+    layout, or a `.pdparams` file. `spare` is an empty folder of ours, where a zip is unpacked.
+    Raises RunError."""
     if not path.exists():
         raise RunError(f"{path} is not there", "Give an output folder, its zip, or a .pdparams.")
     if path.suffix == WEIGHTS and path.is_file():
@@ -57,7 +59,7 @@ def open_output(path: Path, spare: Path) -> Output:
     found = [Output(folder, weights, result) for folder, result in runs if result
              for weights in weights_below(folder)[:1]]  # fmt: skip
     if found:
-        return _sound(max(found, key=lambda each: str(each.result.get("started", ""))))
+        return _sound(max(found, key=_worth))
     weights = weights_below(path)
     if not weights:
         raise RunError(
@@ -65,6 +67,13 @@ def open_output(path: Path, spare: Path) -> Output:
             "A run leaves them in output/<name>/weights/; a training by hand in its save_dir.",
         )
     return _sound(Output(path, weights[0], {}))
+
+
+def _worth(output: Output) -> tuple[bool, bool, str]:
+    """Of several runs the one that was meant: no smoke run, one that ended well, the newest."""
+    result = output.result
+    good = str(result.get("status")).startswith("ok")
+    return not result.get("smoke"), good, str(result.get("started", ""))
 
 
 def unpack_output(path: Path, goal: Path, wanted: Any = None) -> None:

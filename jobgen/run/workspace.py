@@ -113,8 +113,9 @@ def open_workspace(
     parameters that did not end well: there a second run goes on. The flag says which."""
     runs = runs.resolve()
     identity = {"bundle": bundle.digest, "parameters": parameters}
-    # As the notebook's own first cell: a smoke run does not touch the real run's record.
-    name = f"{bundle.name}-smoke" if parameters.get("SMOKE") else bundle.name
+    # As the notebook's own first cell: what is tried does not touch the real run's record.
+    beside = "-smoke" if parameters.get("SMOKE") else ""
+    name = bundle.name + ("-after" if parameters.get("TRAINED_WEIGHTS") else beside)
     if not fresh:
         for folder in sorted(runs.glob(f"{bundle.name}-*"), key=_started, reverse=True):
             state = _state(folder)

@@ -52,6 +52,11 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
             raise data_fault(
                 place, "DS012", "image %s lacks file_name, width or height" % image["id"]
             )
+        sides = [image["width"], image["height"]]
+        if not all(type(side) in (int, float) and side > 0 for side in sides):
+            raise data_fault(
+                place, "DS011", "image %s has width and height %s" % (image["id"], sides)
+            )
         name = image["file_name"]
         if not isinstance(name, str) or name.startswith("/") or ".." in name.split("/"):
             raise data_fault(place, "DS011", "image %s has the file_name %r" % (image["id"], name))

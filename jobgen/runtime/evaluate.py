@@ -4,6 +4,7 @@ import os
 import shutil
 from typing import Any, Dict, List
 
+from jobgen.runtime.coco import read_coco
 from jobgen.runtime.configure import amend_run_config
 from jobgen.runtime.guard import job_guard
 from jobgen.runtime.outcome import StageError, note, outcome, summary
@@ -86,6 +87,11 @@ def evaluate(
     ]
     metrics["precision_recall"] = {name: row["curve"] for name, row in rows if row["curve"]}
     metrics["confusion"] = {"threshold": found["best_f1"]["threshold"], "rows": found["confusion"]}
+    if any(box["id"] == 0 for box in read_coco(annotation_path(place, "eval"))["annotations"]):
+        note(
+            "an annotation has the id 0: COCO's own evaluation, in training too, counts its box as "
+            "missed; ids from 1 cure it"
+        )
     if not found["boxes"]:
         note("the model finds nothing at all in %d images" % found["images"])
     summary(

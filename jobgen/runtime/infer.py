@@ -44,8 +44,8 @@ def choose_images(place: Dict[str, Any], names: List[str]) -> List[Chosen]:
     if not names:
         found = spread(sorted(known["eval"]), INFER_IMAGES)
         return [_chosen(place, "eval", records["eval"], known["eval"][name]) for name in found]
-    chosen = []
-    for name in names:
+    chosen: List[Chosen] = []
+    for name in dict.fromkeys(names):
         for split in ("eval", "train"):
             fitting = [name] if name in known[split] else []
             fitting = fitting or [n for n in known[split] if n.rpartition("/")[2] == name]
@@ -69,7 +69,8 @@ def choose_images(place: Dict[str, Any], names: List[str]) -> List[Chosen]:
                     cause="data",
                 )
             chosen.append(Chosen(name, path, None))
-    return chosen
+    # One image may be named with its folder and without.
+    return list({image.path: image for image in chosen}.values())
 
 
 def _chosen(

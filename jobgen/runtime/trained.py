@@ -37,13 +37,16 @@ def given_weights(path: str, home: str, save_dir: str) -> None:
     """Take weights from elsewhere for those that a training would have left. Raises StageError
     where they are torn or would run code."""
     found = local_weights(home, path)
-    shutil.rmtree(save_dir, ignore_errors=True)
-    os.makedirs(save_dir)
-    shutil.copyfile(found, os.path.join(save_dir, "best_model.pdparams"))
+    os.makedirs(save_dir, exist_ok=True)
+    goal = os.path.join(save_dir, "best_model.pdparams")
+    shutil.copyfile(found, goal + ".tmp")
+    os.replace(goal + ".tmp", goal)
     # What an earlier run measured of just these weights is in its result.
     record = read_json_object(os.path.join(os.path.dirname(os.path.dirname(found)), "result.json"))
-    best = (record.get("metrics") or {}).get("best") or {}
-    mark_best(save_dir, best if os.path.basename(found) == "best_model.pdparams" else {})
+    metrics = record.get("metrics")
+    best: Any = metrics.get("best") if isinstance(metrics, dict) else {}
+    known = isinstance(best, dict) and os.path.basename(found) == "best_model.pdparams"
+    mark_best(save_dir, best if known and {"mAP50", "epoch"} <= set(best) else {})
     outcome().claimed = True
     outcome().data["weights"] = found
     summary("nothing is trained: weights from %s" % found)

@@ -53,7 +53,7 @@ def test_given_weights_bring_what_was_measured_of_them(tmp_path: Path, run: Outc
     weights(save / "99.pdparams")
     given_weights(str(path), str(tmp_path), str(save))
     assert trained_weights(str(save)).metrics["mAP50"] == 0.7
-    assert not (save / "99.pdparams").exists()
+    assert (save / "99.pdparams").exists()  # nothing of a training is removed
     assert run.data["weights"] == str(path)
     assert verdict({}, smoke=False, given=True) == "ok"
 
@@ -123,6 +123,8 @@ def test_images_are_chosen_by_name_wherever_they_are(tmp_path: Path, run: Outcom
     # A crowd is no single object; the class number is the place among the categories.
     assert one.truth == [[1, 1, 2, 4, 6]]
     assert (other.name, other.truth, loose.truth) == ("3.jpg", [[1, 1, 2, 4, 6]], None)
+    twice = choose_images(place, ["2.jpg", "2.jpg", "loose.jpg"])
+    assert [image.name for image in twice] == ["2.jpg", "loose.jpg"]
     with pytest.raises(StageError, match=r"1\.jpg is there 2 times: a/1\.jpg, b/1\.jpg"):
         choose_images(place, ["1.jpg"])
     with pytest.raises(StageError, match=r"infer\.images: no\.jpg is no image of this set"):

@@ -6,6 +6,7 @@ precision over recall at IoU 0.5, the threshold of the best F1, and the confusio
 """
 
 import json
+import math
 import sys
 from typing import Any, Dict, List
 
@@ -30,7 +31,9 @@ def mean(values):
 
 def by_class(judge, truth):
     found = []
-    for number, category in enumerate(judge.params.catIds):
+    order = list(judge.params.catIds)  # which COCOeval has sorted
+    for category in truth.getCatIds():
+        number = order.index(category)
         precision = judge.eval["precision"][:, :, number, 0, -1]
         ids = truth.getAnnIds(imgIds=judge.params.imgIds, catIds=[category], iscrowd=False)
         found.append(
@@ -65,8 +68,16 @@ def best_f1(judge):
     # Boxes of one score are taken or left together.
     last = np.append(sorted_scores[1:] != sorted_scores[:-1], True)
     best = int(np.argmax(np.where(last, f1, -1)))
-    values = (sorted_scores[best], f1[best], precision[best], recall[best])
+    # Never above the score of the box that it is the score of.
+    threshold = min(math.floor(float(sorted_scores[best]) * 1e6) / 1e6, 0.999999)
+    values = (threshold, f1[best], precision[best], recall[best])
     return {name: round(float(value), 6) for name, value in zip(NOTHING, values)}
+
+
+def in_crowd(box, crowds, iou):
+    """Whether a box lies in a crowd of its class, which COCO does not count."""
+    same = [crowd["bbox"] for crowd in crowds if crowd["category_id"] == box["category_id"]]
+    return bool(same) and mask.iou([box["bbox"]], same, [1] * len(same)).max() >= iou
 
 
 def confusion(truth, found, images, threshold, iou):
@@ -78,6 +89,7 @@ def confusion(truth, found, images, threshold, iou):
         there = truth.loadAnns(truth.getAnnIds(imgIds=[image], iscrowd=False))
         boxes = [box for box in found.get(image, ()) if box["score"] >= threshold]
         boxes.sort(key=lambda box: -box["score"])
+        crowds = truth.loadAnns(truth.getAnnIds(imgIds=[image], iscrowd=True))
         free = set(range(len(there)))
         shares = np.zeros((len(boxes), len(there)))
         if boxes and there:
@@ -86,6 +98,8 @@ def confusion(truth, found, images, threshold, iou):
             )
         for number, box in enumerate(boxes):
             fitting = [other for other in free if shares[number][other] >= iou]
+            if not fitting and in_crowd(box, crowds, iou):
+                continue
             column = classes[box["category_id"]]
             if not fitting:
                 table[-1][column] += 1
@@ -107,10 +121,13 @@ def main():
     images = sorted(truth.getImgIds()) if request["images"] is None else request["images"]
     with open(request["boxes"], encoding="utf-8") as stream:
         boxes = [box for box in json.load(stream) if box["image_id"] in set(images)]
-    classes = len(truth.getCatIds())
     answer: Dict[str, Any] = {"figures": dict.fromkeys(NAMES, 0.0), "best_f1": NOTHING}
     answer["boxes"] = len(boxes)
-    answer["classes"] = [{"AP": 0.0, "AP50": 0.0, "boxes": 0, "curve": []}] * classes
+    answer["classes"] = []
+    for category in truth.getCatIds():
+        count = len(truth.getAnnIds(imgIds=images, catIds=[category], iscrowd=False))
+        none = 0.0 if count else -1.0
+        answer["classes"].append({"AP": none, "AP50": none, "boxes": count, "curve": []})
     if boxes:
         judge = COCOeval(truth, truth.loadRes(boxes), "bbox")
         judge.params.imgIds = images
