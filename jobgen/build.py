@@ -151,6 +151,8 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
         if name in stages and stages[name] not in chosen:
             continue
         source = pack.render(path, values)
+        if not source.strip():
+            continue  # what a pack leaves out for these parameters
         if kind == "md":
             cells.append(Cell(f"{name}-text", "markdown", source))
         elif name == "parameters":
@@ -167,7 +169,8 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
 
 
 def _modules(stages: list[StageTemplate], pack: Pack) -> list[RuntimeModule]:
-    return runtime_modules([name for stage in stages for name in stage.runtime], pack.modules)
+    names = [*pack.runtime, *(name for stage in stages for name in stage.runtime)]
+    return runtime_modules(names, pack.modules)
 
 
 def _runtime_cells(stages: list[StageTemplate], values: dict[str, Any], pack: Pack) -> list[Cell]:

@@ -29,13 +29,15 @@ CELL_FILE = re.compile(r"(\d\d)_([a-z0-9_]+)\.(py|md)\.j2")
 # Beside a job.yaml: what this one job has otherwise.
 JOB_FOLDER = "templates"
 BASE = "base/"
+# In it, untouched copies of the files that were ejected from a pack.
+EJECTED = ".ejected"
 KINDS: dict[str, tuple[type, ...]] = {
     "text": (str,),
     "integer": (int,),
     "number": (int, float),
     "boolean": (bool,),
 }
-KEYS = {"name", "version", "description", "extends", "parameters", "stages", "augment"}
+KEYS = {"name", "version", "description", "extends", "parameters", "stages", "augment", "runtime"}
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class Layer:
     stages: dict[str, StageTemplate] = field(default_factory=dict)
     parameters: dict[str, Parameter] = field(default_factory=dict)
     augment: dict[str, Any] = field(default_factory=dict)
+    runtime: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     words: dict[str, dict[str, Any]] = field(default_factory=dict)
     modules: dict[str, str] = field(default_factory=dict)
@@ -156,6 +159,11 @@ class Pack:
         for layer in self.layers:
             found.update(layer.augment)
         return found
+
+    @property
+    def runtime(self) -> tuple[str, ...]:
+        """The runtime modules that stand in every notebook, whatever its stages."""
+        return tuple(dict.fromkeys(name for layer in self.layers for name in layer.runtime))
 
     @cached_property
     def modules(self) -> dict[str, str]:
@@ -375,6 +383,18 @@ def load_job_pack(name: str, beside: Path) -> Pack:
     return Pack((*pack.layers, read_layer(own, JOB_FOLDER)))
 
 
+def stale_files(pack: Pack) -> list[str]:
+    """Of the files that a job ejected those that its pack has changed since, or has no more."""
+    own = pack.layers[-1]
+    below = Pack(pack.layers[:-1]) if len(pack.layers) > 1 else pack
+    found = []
+    for path in own.files:
+        before = own.folder / EJECTED / path
+        if before.is_file() and below.files.get(path) != before.read_text(encoding="utf-8"):
+            found.append(path)
+    return found
+
+
 def read_layer(folder: Path, name: str = "") -> Layer:
     """One folder of templates; `name` where it needs no template.yaml."""
     path = folder / "template.yaml"
@@ -395,6 +415,7 @@ def read_layer(folder: Path, name: str = "") -> Layer:
                 for key, row in (data.get("parameters") or {}).items()
             },
             data.get("augment") or {},
+            tuple(data.get("runtime", ())),
             _texts(folder, "*.j2"),
             {p.stem: load_file(p).value for p in sorted((folder / "words").glob("*.yml"))},
             {

@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from jobgen.check.rules import rules
+from jobgen.packs import eject
+from jobgen.templates import load_job_pack
 from tests.conftest import JOB, ROOT, Answer
 from tests.sets import Coco, write_zip
 
@@ -18,11 +20,15 @@ Codes = set[str]
 MODEL = "picodet_xs_320_ships_lcnet.yml"
 DATA = "coco_detection_ships.yml"
 CONFIG = '"TrainReader":'
+TRAIN_CELL = "notebook/70_train.py.j2"
 
 # What job.yaml says otherwise: the old text, the new one.
 JOBS: dict[str, tuple[str, str]] = {
     "SP001": ("epochs: 40", "epochs: many"),
     "SP002": ("picodet_xs_320_coco_lcnet", "picodet_xs_320"),
+    "SP003": ("train:\n  epochs", "export: {format: json}\ntrain:\n  epochs"),
+    "SP004": ("train:\n  epochs", "parameters: {speed: 3}\ntrain:\n  epochs"),
+    "PL007": ("epochs: 40", "epochs: 40"),
     "PL001": ("  expect:\n    train: {images: 160, boxes: 300}\n    eval: {images: 48, boxes: 90}\n", ""),
     "PL002": ("epochs: 40", "epochs: 40\n  gpus: 8"),
     "PL003": ("epochs: 40", "epochs: 40\n  batch_size: 161"),
@@ -166,6 +172,10 @@ def test_one_fault_of_a_job(code: str, jobgen: Callable[..., Answer], job: Path)
     text = job.read_text(encoding="utf-8")
     if code == "PL002":
         text = text.replace("images: 160, boxes: 300", "images: 5, boxes: 300")
+    if code == "PL007":
+        eject(load_job_pack("paddledetection", job.parent), TRAIN_CELL, job.parent / "templates")
+        kept = job.parent / "templates" / ".ejected" / TRAIN_CELL
+        kept.write_text(kept.read_text("utf-8") + "# as it was\n", encoding="utf-8")
     if code == "PL006":
         text = text.replace("epochs: 40", "epochs: 40\n  amp: true")
     assert JOBS[code][0] in text

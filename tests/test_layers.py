@@ -16,7 +16,7 @@ FLOORS = (
     ("catalog", "datasets", "ppconfig", "templates", "notebook"),
     ("plan", "bundle"),
     ("build", "machine"),
-    ("check", "explain"),
+    ("check", "explain", "packs"),
     ("run",),
     ("report",),
     ("cli",),

@@ -123,14 +123,20 @@ class Whole:
         return found
 
 
-def make_whole(folder: Path, archive: bytes) -> Whole:
-    """Put everything into `folder`."""
+def make_whole(
+    folder: Path, archive: bytes, job: str = JOB, templates: dict[str, str] | None = None
+) -> Whole:
+    """Put everything into `folder`; `templates` are the job's own, path to text."""
     from jobgen.bundle import write_bundle
     from jobgen.cli.build import render_job
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ships.zip").write_bytes(archive)
-    (folder / "job.yaml").write_text(JOB, encoding="utf-8")
+    (folder / "job.yaml").write_text(job, encoding="utf-8")
+    for name, text in (templates or {}).items():
+        path = folder / "templates" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     _, bundle = render_job(folder / "job.yaml")
     write_bundle(bundle, folder / "upload")
     _make_python(folder / "python")

@@ -19,7 +19,7 @@ from jobgen.notebook import cell_source, parse_notebook
 from jobgen.plan import Plan, make_plan
 from jobgen.ppconfig import Resolved, resolve
 from jobgen.spec import load_spec, parse_spec
-from jobgen.templates import load_job_pack
+from jobgen.templates import load_job_pack, stale_files
 from jobgen.yamlio import Tagged, YamlError, YamlPath, load
 
 YAML_ENDINGS = (".yml", ".yaml")
@@ -47,6 +47,8 @@ class JobFacts:
     images_per_second: float | None = None
     # Rendered just now: `render` has compiled every cell and looked for secrets itself.
     fresh: bool = False
+    # The job's own templates that were ejected from a pack which has changed since.
+    stale: tuple[str, ...] = ()
 
     @property
     def notebooks(self) -> list[str]:
@@ -178,7 +180,7 @@ def _of_job(path: Path) -> JobFacts:
         if not error.findings:
             raise
         return JobFacts(str(path), {}, None, Findings(error.findings))
-    return JobFacts(str(path), bundle.files, plan, fresh=True)
+    return JobFacts(str(path), bundle.files, plan, fresh=True, stale=tuple(stale_files(pack)))
 
 
 def _of_folder(folder: Path) -> JobFacts:

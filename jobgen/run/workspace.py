@@ -217,7 +217,7 @@ KEPT_NAMES = frozenset(
     (
         *("LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "LD_LIBRARY_PATH"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-        *("GIT_SSL_CAINFO", "http_proxy", "https_proxy", "no_proxy"),
+        *("JOBGEN_WEBHOOK", "GIT_SSL_CAINFO", "http_proxy", "https_proxy", "no_proxy"),
         *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
     )
 )

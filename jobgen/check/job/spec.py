@@ -43,6 +43,39 @@ def unknown_name(facts: JobFacts) -> Iterator[Hit]:
 
 
 @job(
+    "SP003",
+    ERROR,
+    "export form that this Paddle does not write",
+    why="The export would stop after the whole training.",
+    remedy="export.format: auto",
+)
+def wrong_form(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "SP003")
+
+
+@job(
+    "SP004",
+    ERROR,
+    "parameter that the pack does not take",
+    why="No template would see it, or it would render something broken.",
+    remedy="jobgen templates show PACK lists them with their limits.",
+)
+def wrong_parameter(facts: JobFacts) -> Iterator[Hit]:
+    return _told(facts, "SP004")
+
+
+@job(
+    "PL007",
+    WARNING,
+    "ejected template whose pack has changed since",
+    why="What was cured or added in the pack does not reach this job.",
+    remedy="jobgen templates diff JOB shows both sides; bring the change over, then eject anew.",
+)
+def stale_template(facts: JobFacts) -> Iterator[Hit]:
+    return names_hit(facts.stale)
+
+
+@job(
     "PL001",
     ERROR,
     "counts of the data set that are missing",

@@ -1,0 +1,261 @@
+"""`jobgen templates`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobgen.cli import options
+from jobgen.cli.console import Console
+
+EXAMPLES = """\b
+Examples:
+  jobgen templates list
+  jobgen templates eject notebook/70_train.py.j2 --job bundles/ships/job.yaml
+  jobgen templates diff bundles/ships/job.yaml
+"""
+
+
+@click.group(epilog=EXAMPLES)
+def command() -> None:
+    """Template packs: what there is, a copy to change, what a job changes, whether a pack holds.
+
+    docs/templates.md goes from one more augmentation to a pack of one's own.
+    """
+
+
+@command.command("list", epilog="\b\nExample:\n  jobgen templates list\n")
+@options.json_output
+@click.pass_obj
+def list_(console: Console, json_output: bool) -> None:
+    """List the packs: the project's (templates/ here), the user's, the built-in ones. Of several
+    with one name the first is used."""
+    from jobgen.cli.table import table
+    from jobgen.templates import known_packs, read_layer
+
+    console.json_output = json_output
+    rows: list[dict[str, Any]] = []
+    for kind, folder in known_packs():
+        layer = read_layer(folder)
+        shadowed = next((row["kind"] for row in rows if row["name"] == folder.name), None)
+        rows.append(
+            {
+                "name": folder.name,
+                "version": layer.version,
+                "kind": kind,
+                "extends": layer.extends,
+                "description": layer.description,
+                "shadowed_by": shadowed,
+                "folder": str(folder),
+            }
+        )
+    console.result(packs=rows)
+    lines = []
+    for row in rows:
+        text = row["description"]
+        if row["extends"]:
+            text = f"extends {row['extends']}: {text}"
+        if row["shadowed_by"]:
+            text = f"shadowed by the {row['shadowed_by']}'s"
+        lines.append((f"{row['name']} {row['version']}", [row["kind"], text]))
+    console.data(table(lines))
+
+
+@command.command(epilog="\b\nExample:\n  jobgen templates show sar\n")
+@click.argument("pack")
+@options.json_output
+@click.pass_obj
+def show(console: Console, pack: str, json_output: bool) -> None:
+    """Show the parameters, stages and files of PACK, a name or a folder."""
+    from jobgen.cli.table import table
+    from jobgen.templates import find_pack, load_pack
+
+    console.json_output = json_output
+    found = load_pack(find_pack(pack))
+    parameters = [
+        {
+            "name": row.name,
+            "type": row.kind,
+            "default": row.default,
+            "help": row.help,
+            "choices": list(row.choices),
+            "least": row.least,
+            "most": row.most,
+        }
+        for row in found.parameters.values()
+    ]
+    stages: list[dict[str, Any]] = [
+        {"name": stage.name, "optional": stage.optional, "runtime": list(stage.runtime)}
+        for stage in found.stages
+    ]
+    files = {path: found.origin(path).name for path in sorted(found.files)}
+    console.result(
+        name=found.name, version=found.version, description=found.top.description,
+        layers=[layer.name for layer in found.layers], parameters=parameters, stages=stages,
+        files=files, augment=found.augment,
+    )  # fmt: skip
+    console.data(f"{found.name} {found.version}: {found.top.description}")
+    if len(found.layers) > 1:
+        console.data(f"layers, the lowest first: {', '.join(r.name for r in found.layers)}")
+    if found.augment:
+        console.data(f"augment: {found.augment}")
+    console.data("\nparameters" if parameters else "\nno parameters")
+    console.data(
+        table([(row["name"], [f"{row['default']!r}", str(row["help"])]) for row in parameters])
+    )
+    console.data("\nstages")
+    words = {True: "optional", False: ""}
+    console.data(table([(row["name"], [words[row["optional"]]]) for row in stages]))
+    console.data("\nfiles")
+    console.data(table([(path, [layer]) for path, layer in files.items()]))
+
+
+@command.command(epilog=EXAMPLES)
+@click.argument("what")
+@click.option(
+    "--job", type=click.Path(path_type=Path, dir_okay=False), help="A file: for this job.yaml."
+)
+@click.option("-o", "--folder", type=click.Path(path_type=Path), help="A pack: to this folder.")
+@options.json_output
+@click.pass_obj
+def eject(
+    console: Console, what: str, job: Path | None, folder: Path | None, json_output: bool
+) -> None:
+    """Copy WHAT to change it: a file of a job's pack, or a whole pack.
+
+    A file goes to templates/ beside the job and shadows the pack's from then on.
+    """
+    from jobgen.packs import eject as eject_file
+    from jobgen.packs import eject_pack
+    from jobgen.spec import load_spec
+    from jobgen.templates import JOB_FOLDER, find_pack, load_job_pack, load_pack
+
+    console.json_output = json_output
+    if (job is None) == (folder is None):
+        raise click.UsageError("give --job for a file, or -o FOLDER for a whole pack")
+    if job is not None:
+        spec, _ = load_spec(job)
+        pack = load_job_pack(spec.template, job.parent)
+        place = eject_file(pack, what, job.parent / JOB_FOLDER)
+        console.result(ejected=[str(place)])
+        console.data(str(place))
+        console.say("Change it, then: jobgen templates diff " + str(job))
+        return
+    assert folder is not None
+    files = eject_pack(load_pack(find_pack(what)), folder)
+    console.result(ejected=[str(folder / name) for name in files])
+    console.data(f"{folder}: {len(files)} files")
+    console.say(f"Use it: template: {folder} in job.yaml, as seen from its folder.")
+
+
+@command.command(epilog=EXAMPLES)
+@click.argument("job", type=click.Path(path_type=Path))
+@options.json_output
+@click.pass_obj
+def diff(console: Console, job: Path, json_output: bool) -> None:
+    """Show what JOB changes against its pack, and what changed there since a file was ejected."""
+    from dataclasses import replace
+
+    from jobgen.build import render
+    from jobgen.packs import bundle_diff, changes
+    from jobgen.plan import make_plan
+    from jobgen.spec import Augment, load_spec
+    from jobgen.templates import JOB_FOLDER, Pack, load_job_pack
+
+    console.json_output = json_output
+    spec, document = load_spec(job)
+    pack = load_job_pack(spec.template, job.parent)
+    own = pack.layers[-1].name == JOB_FOLDER
+    below = Pack(pack.layers[:-1]) if own else pack
+    found = changes(pack) if own else []
+    plain = spec.model_copy(
+        update={"parameters": {}, "overrides": {}, "augment": Augment(), "stages": spec.stages}
+    )
+    offered = [stage for stage in spec.stages if stage in below.optional]
+    plain = plain.model_copy(update={"stages": offered})
+    plan = make_plan(spec, document, pack)
+    one = render(replace(make_plan(plain, document, below), spec=plan.spec), below)
+    rendered = bundle_diff(one, render(plan, pack))
+    console.result(
+        files=[{"path": c.path, "kind": c.kind, "ours": c.ours, "theirs": c.theirs} for c in found],
+        bundle=rendered,
+    )
+    for change in found:
+        console.data(f"{change.kind}: {change.path}\n{change.ours}\n")
+        if change.theirs:
+            console.data(f"changed in the pack since it was ejected:\n{change.theirs}\n")
+    console.data(rendered or f"the bundle is as {below.name} {below.version} renders it")
+
+
+@command.command(epilog="\b\nExample:\n  jobgen templates new ships --extends sar\n")
+@click.argument("name")
+@click.option("--extends", default="paddledetection", show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="[default: templates/NAME]")
+@options.json_output
+@click.pass_obj
+def new(console: Console, name: str, extends: str, folder: Path | None, json_output: bool) -> None:
+    """Begin a pack NAME that extends another, with an extra stage to start from."""
+    import re
+
+    from jobgen.packs import new_pack
+
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise click.UsageError("a pack's name has a-z, 0-9, _ and - only")
+    console.json_output = json_output
+    place = folder or Path("templates") / name
+    files = new_pack(name, place, extends)
+    console.result(folder=str(place), files=[str(path) for path in files])
+    console.data("\n".join(map(str, files)))
+    console.say(f"Next: jobgen templates test {place}\nthen in job.yaml: template: {name}")
+
+
+@command.command(epilog="\b\nExample:\n  jobgen templates test sar --smoke\n")
+@click.argument("pack")
+@click.option("--smoke", is_flag=True, help="Also run a smoke job with it, on a drawn data set.")
+@options.json_output
+@click.pass_obj
+def test(console: Console, pack: str, smoke: bool, json_output: bool) -> None:
+    """Render PACK with every combination of its parameters' corners, in both languages, for COCO
+    and VOC, and see that notebook and YAML are sound. Exit code 1 where one is not."""
+    from jobgen.packs import trials
+    from jobgen.templates import find_pack, load_pack
+
+    console.json_output = json_output
+    folder = find_pack(pack)
+    found = list(trials(load_pack(folder)))
+    faults = [trial for trial in found if trial.fault]
+    console.result(tried=len(found), faults=[{"what": t.what, "fault": t.fault} for t in faults])
+    for trial in faults:
+        console.data(f"{trial.what}\n  {trial.fault}")
+    console.data(f"{len(found)} renderings, {len(faults)} faulty")
+    if faults:
+        raise click.exceptions.Exit(1)
+    if smoke:
+        _smoke(console, folder)
+
+
+def _smoke(console: Console, pack: Path) -> None:
+    import tempfile
+
+    from jobgen.cli.build import render_job, trust
+    from jobgen.cli.demo import ENVIRONMENT, MODEL
+    from jobgen.cli.run import show_run
+    from jobgen.datasets.job import job_text
+    from jobgen.datasets.look import look
+    from jobgen.datasets.ships import make_ships
+    from jobgen.run.local import RunRequest
+    from jobgen.settings import load_settings
+
+    with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
+        archive, job = Path(spare) / "ships.zip", Path(spare) / "job.yaml"
+        make_ships(archive)
+        more = {"template": str(pack.resolve())}
+        sources, train = [{"archive": archive.name}], {"epochs": 4}
+        text = job_text("ships", ENVIRONMENT, sources, look(archive), MODEL, train, "en", more)
+        job.write_text(text, encoding="utf-8")
+        _, bundle = render_job(job)
+        trust(bundle)
+        request = RunRequest(bundle, [archive], Path(spare) / "runs", device="cpu", smoke=True)
+        show_run(console, request, load_settings())

@@ -1,0 +1,536 @@
+"""Every way to change a pack, from a value to a pack of one's own: just that place changes, and a
+run shows that it took effect."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jobgen.build import render
+from jobgen.bundle import Bundle
+from jobgen.catalog.augment import PRESETS, reader_values, settled
+from jobgen.errors import SpecError, TemplateError
+from jobgen.packs import Change, bundle_diff, changes, combinations, trials
+from jobgen.plan import make_plan
+from jobgen.resources import templates_dir
+from jobgen.spec import load_spec
+from jobgen.templates import Parameter, find_pack, inside, load_job_pack, load_pack
+from tests.conftest import JOB, Answer
+from tests.sets import Coco, write_zip
+from tests.whole import JOB as WHOLE_JOB
+from tests.whole import make_whole
+
+TRAIN = "notebook/70_train.py.j2"
+BLOCK = '{% extends "base/notebook/70_train.py.j2" %}\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "job.yaml").write_text(JOB, encoding="utf-8")
+    return tmp_path
+
+
+def built(folder: Path) -> Bundle:
+    spec, document = load_spec(folder / "job.yaml")
+    pack = load_job_pack(spec.template, folder)
+    return render(make_plan(spec, document, pack), pack)
+
+
+def changed(folder: Path, more: str = "", **files: str) -> tuple[list[str], list[str]]:
+    """The parts of the bundle (cells, files) that differ, and the lines that were added, after
+    job.yaml got `more` and the job templates of its own."""
+    before = built(folder)
+    job = folder / "job.yaml"
+    job.write_text(job.read_text("utf-8") + more, encoding="utf-8")
+    for name, text in files.items():
+        path = folder / "templates" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    after = built(folder)
+    places, parts = [], (parts_of(before), parts_of(after))
+    for name in sorted(set(parts[0]) | set(parts[1])):
+        if parts[0].get(name) != parts[1].get(name):
+            places.append(name)
+    added = [
+        line[1:]
+        for line in bundle_diff(before, after).splitlines()
+        if line.startswith("+") and not line.startswith("+++")
+    ]
+    return places, added
+
+
+def parts_of(bundle: Bundle) -> dict[str, str]:
+    found = {name: data.decode() for name, data in bundle.files.items() if name != "main.ipynb"}
+    for cell in bundle.notebook["cells"]:
+        found[cell["id"]] = "".join(cell["source"])
+    return found
+
+
+# Where a change of the model YAML shows besides: its hash, and the job itself.
+HASH = ["job", "parameters"]
+MODEL = "picodet_xs_320_ships_lcnet.yml"
+
+
+def test_a_value(folder: Path) -> None:
+    places, added = changed(folder, "overrides: {PicoHeadV2: {nms: {keep_top_k: 50}}}\n")
+    assert places == [*HASH, MODEL]
+    assert any("keep_top_k: 50" in line for line in added)
+
+
+def test_a_block_of_a_stage_at_any_indentation(folder: Path) -> None:
+    text = BLOCK + "{% block before %}\nnote(\"first\")\nif SMOKE:\n    note('s')\n{% endblock %}\n"
+    places, added = changed(folder, **{TRAIN: text})
+    assert places == ["train"]
+    assert added == ['    note("first")', "    if SMOKE:", "        note('s')"]
+    (folder / "templates" / TRAIN).write_text(
+        BLOCK + "{% block after %}\n        note('last')\n{% endblock %}\n", encoding="utf-8"
+    )
+    lines = parts_of(built(folder))["train"].splitlines()
+    assert lines[-1] == "    note('last')"
+    assert lines[0] == 'with stage("train"):'
+
+
+def test_a_whole_file(folder: Path) -> None:
+    title = "notebook/00_title.md.j2"
+    places, added = changed(folder, **{title: "# {{ name }}, {{ classes | length }} classes\n"})
+    assert (places, added) == (["title-text"], ["# ships, 1 classes"])
+
+
+def test_an_extra_stage_stands_where_its_number_says(folder: Path) -> None:
+    extra = 'with stage("count"):\n    summary(str(PLACE["train_images"]))\n'
+    places, added = changed(folder, **{"notebook/25_count.py.j2": extra})
+    assert places == ["count"]
+    assert added[-3:-1] == extra.splitlines() or added[-2:] == extra.splitlines()
+    order = [cell["id"] for cell in built(folder).notebook["cells"]]
+    assert order.index("data") < order.index("count") < order.index("source")
+
+
+def test_a_parameter_of_the_pack(folder: Path) -> None:
+    changed(folder, "template: sar\n")
+    places, added = changed(folder, "parameters: {few_boxes: 7}\n")
+    assert places == ["histogram", "job"]
+    assert '    histogram(PLACE, DATASET["classes"], 7)' in added
+    job = folder / "job.yaml"
+    job.write_text(job.read_text("utf-8").replace("few_boxes: 7", "histogram: false"))
+    assert not [name for name in parts_of(built(folder)) if name.startswith("histogram")]
+
+
+def test_a_pack_that_extends_another(folder: Path) -> None:
+    places, added = changed(folder, "template: sar\n")
+    assert set(places) == {
+        *(MODEL, "begin", "job", "parameters", "histogram", "histogram-text"),
+        *("runtime-notify", "runtime-histogram"),
+    }
+    assert 'at_end(notify, "JOBGEN_WEBHOOK")' in added
+    model = yaml.safe_load(parts_of(built(folder))[MODEL])
+    distort = model["TrainReader"]["sample_transforms"][-1]["RandomDistort"]
+    assert (distort["hue"][2], distort["saturation"][2]) == (1.0, 1.0)
+    assert "contrast" not in distort
+
+
+def test_a_pack_from_a_folder_elsewhere_and_a_job_over_it(folder: Path) -> None:
+    mine = folder / "elsewhere" / "mine"
+    (mine / "notebook").mkdir(parents=True)
+    (mine / "template.yaml").write_text("name: mine\nversion: 3\nextends: sar\n")
+    (mine / TRAIN).write_text(BLOCK + "{% block before %}note('mine'){% endblock %}\n")
+    changed(folder, "template: elsewhere/mine\n")
+    text = BLOCK + "{% block before %}{{ super() }}\nnote('job'){% endblock %}\n"
+    places, added = changed(folder, **{TRAIN: text})
+    assert (places, added) == (["train"], ["    note('job')"])
+    pack = load_job_pack("elsewhere/mine", folder)
+    assert [layer.name for layer in pack.layers] == ["paddledetection", "sar", "mine", "templates"]
+    assert (pack.name, pack.version) == ("mine", 3)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("{few_boxes: many}", "parameters.few_boxes: 'many' is no integer"),
+        ("{few_boxes: -1}", "parameters.few_boxes: -1 is less than 0"),
+        ("{few_boxes: true}", "parameters.few_boxes: True is no integer"),
+        ("{webhook: 'https://x/?key=1'}", "is not like [A-Z][A-Z0-9_]{0,63}"),
+        ("{speed: 1}", "parameters.speed: the pack sar has no such parameter; it has histogram"),
+    ],
+)
+def test_parameters_that_can_not_be_taken(folder: Path, parameters: str, message: str) -> None:
+    text = f"{JOB}template: sar\nparameters: {parameters}\n"
+    (folder / "job.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError) as caught:
+        built(folder)
+    assert message in caught.value.message
+    assert f"job.yaml:{len(text.splitlines())}: " in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (
+            BLOCK + "{% block after %}\n{{ no_such }}\n{% endblock %}\n",
+            "templates/notebook/70_train.py.j2:3: 'no_such' is undefined\n    {{ no_such }}",
+            "A template here may use: amp, bases,",
+        ),
+        ("{{ plan.epochz }}\n", "'dict object' has no attribute 'epochz'", "may use: "),
+        ("\n{% if %}\n", "templates/notebook/70_train.py.j2:2: Expected an expression", None),
+        ("{{ 1 / 0 }}\n", "70_train.py.j2:1: division by zero\n    {{ 1 / 0 }}", "may use: "),
+        (
+            "{{ ''.__class__.__mro__ }}\n",
+            "access to attribute '__class__' of 'str' object is unsafe",
+            "use",
+        ),
+        ('{% extends "base/no.py.j2" %}', "there is no template", None),
+        ("x = = 1\n", "paddledetection: the cell train would be broken in line 1", None),
+        (
+            "def stage(name): pass\n",
+            "the cell train sets stage, which the runtime's outcome defines",
+            "name",
+        ),
+    ],
+)
+def test_a_fault_names_its_place_and_what_there_is(
+    folder: Path, text: str, message: str, hint: str | None
+) -> None:
+    path = folder / "templates" / TRAIN
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(TemplateError) as caught:
+        built(folder)
+    assert message in caught.value.message
+    assert caught.value.exit_code == 5
+    if hint:
+        assert hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nversion: 1\nspeed: 3\n", "unknown key speed"),
+        ("name: x\n", "KeyError: 'version'"),
+        ("name: x\nversion: 1\nextends: nowhere\n", "there is no template pack nowhere"),
+        ("name: x\nversion: 1\nparameters: {a: {default: 1, type: date}}\n", "is 'date', not text"),
+        (
+            "name: x\nversion: 1\nparameters: {a: {default: 9, type: integer, most: 3}}\n",
+            "more than 3",
+        ),
+        ("name: [\n", "template.yaml"),
+    ],
+)
+def test_a_pack_that_can_not_be_meant(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "template.yaml").write_text(text)
+    with pytest.raises(TemplateError, match=message.replace("[", r"\[")):
+        load_pack(tmp_path)
+
+
+def test_packs_that_extend_one_another_in_a_ring(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        text = f"name: {name}\nversion: 1\nextends: ../{other}\n"
+        (tmp_path / name / "template.yaml").write_text(text)
+    with pytest.raises(TemplateError, match="the pack extends itself"):
+        load_pack(tmp_path / "a")
+
+
+def test_a_pack_may_bring_modules_but_not_jobgens_own(tmp_path: Path, folder: Path) -> None:
+    pack = tmp_path / "p"
+    (pack / "runtime").mkdir(parents=True)
+    (pack / "template.yaml").write_text(
+        "name: p\nversion: 1\nextends: paddledetection\nruntime: [coco]\n"
+    )
+    (pack / "runtime" / "coco.py").write_text("x = 1\n")
+    with pytest.raises(
+        TemplateError, match=r"runtime/coco\.py has the name of one of jobgen's own"
+    ):
+        changed(folder, "template: p\n")
+
+
+def test_ejected_edited_and_the_pack_moved_on(
+    folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both sides of the change are shown, and check warns; the ejected file renders the same."""
+    project = folder / "project"
+    shutil.copytree(templates_dir(), project / "templates")
+    monkeypatch.chdir(project)
+    assert find_pack("paddledetection") == project / "templates" / "paddledetection"
+    before = built(folder)
+    answer = jobgen("templates", "eject", TRAIN, "--job", folder / "job.yaml")
+    assert answer.code == 0
+    place = folder / "templates" / TRAIN
+    assert answer.out == f"{place}\n"
+    assert place.read_text("utf-8").startswith("{# From the pack paddledetection 1: ")
+    assert built(folder).files == before.files
+    place.write_text(place.read_text("utf-8").replace("* 60", "* 30"), encoding="utf-8")
+    theirs = project / "templates" / "paddledetection" / TRAIN
+    theirs.write_text(theirs.read_text("utf-8") + "# cured\n", encoding="utf-8")
+    (change,) = changes(load_job_pack("paddledetection", folder))
+    assert isinstance(change, Change)
+    assert "+    PATIENCE = STALL_MINUTES * 30" in change.ours
+    assert "+# cured" in change.theirs
+    said = jobgen("templates", "diff", folder / "job.yaml").out
+    assert "changed in the pack since it was ejected:" in said
+    assert "+    PATIENCE = STALL_MINUTES * 30" in said
+    answer = jobgen("check", folder / "job.yaml", "--json")
+    assert [f["code"] for f in answer.json["findings"]] == ["PL007"]
+    assert answer.code == 0
+    again = jobgen("templates", "eject", TRAIN, "--job", folder / "job.yaml")
+    assert (again.code, "is there already" in again.err) == (5, True)
+    near = jobgen("templates", "eject", "notebook/70_trian.py.j2", "--job", folder / "job.yaml")
+    assert "Did you mean notebook/70_train.py.j2?" in near.err
+
+
+def test_a_whole_pack_is_ejected_and_used(folder: Path, jobgen: Callable[..., Answer]) -> None:
+    before = built(folder)
+    assert jobgen("templates", "eject", "paddledetection", "-o", folder / "own").code == 0
+    job = folder / "job.yaml"
+    job.write_text(job.read_text("utf-8") + "template: own\n", encoding="utf-8")
+    parts = (parts_of(before), parts_of(built(folder)))
+    assert [name for name in parts[0] if parts[0][name] != parts[1][name]] == ["job"]
+    assert jobgen("templates", "eject", "sar", "-o", folder / "own").code == 5
+    assert jobgen("templates", "eject", "sar").code == 2
+
+
+def test_packs_are_listed_with_what_shadows_them(
+    tmp_path: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(templates_dir() / "sar", tmp_path / "templates" / "sar")
+    monkeypatch.chdir(tmp_path)
+    rows = jobgen("templates", "list", "--json").json["packs"]
+    found = [(row["name"], row["kind"], row["shadowed_by"]) for row in rows]
+    assert ("sar", "project", None) in found
+    assert ("sar", "built-in", "project") in found
+    shown = jobgen("templates", "show", "sar", "--json").json
+    assert shown["layers"] == ["paddledetection", "sar"]
+    assert shown["files"]["notebook/65_histogram.py.j2"] == "sar"
+    assert [row["name"] for row in shown["parameters"]] == ["histogram", "few_boxes", "webhook"]
+    assert (
+        "layers, the lowest first: paddledetection, sar" in jobgen("templates", "show", "sar").out
+    )
+
+
+def test_a_new_pack_holds_from_its_first_minute(
+    folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert jobgen("templates", "new", "ships", "--extends", "sar").code == 0
+    assert jobgen("templates", "test", "ships").code == 0
+    job = folder / "job.yaml"
+    job.write_text(job.read_text("utf-8") + "template: ships\n", encoding="utf-8")
+    assert "stage:look" in json.dumps(built(folder).notebook)
+    assert jobgen("templates", "new", "ships").code == 5
+    assert jobgen("templates", "new", "My Pack").code == 2
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in templates_dir().iterdir() if p.is_dir()))
+def test_every_pack_renders_at_all_its_corners(name: str) -> None:
+    found = list(trials(load_pack(templates_dir() / name)))
+    assert [trial for trial in found if trial.fault] == []
+    assert {trial.what[:2] for trial in found} == {"zh", "en"}
+
+
+def test_a_pack_that_breaks_at_a_corner_is_told(
+    tmp_path: Path, jobgen: Callable[..., Answer]
+) -> None:
+    (tmp_path / "notebook").mkdir()
+    (tmp_path / "template.yaml").write_text(
+        "name: p\nversion: 1\nextends: paddledetection\n"
+        "parameters: {word: {default: a}, many: {type: integer, default: 2, least: 0}}\n"
+    )
+    cell = tmp_path / "notebook" / "26_word.py.j2"
+    cell.write_text("x = '{{ parameters.word }}'\ny = {{ 1 // parameters.many }}\n")
+    answer = jobgen("templates", "test", tmp_path, "--json")
+    assert answer.code == 1
+    said = "\n".join(row["fault"] for row in answer.json["faults"])
+    assert "the cell word would be broken in line 1" in said
+    assert "26_word.py.j2:2: integer division or modulo by zero" in said
+    cell.write_text("x = {{ parameters.word | py }}\n")
+    assert jobgen("templates", "test", tmp_path).code == 0
+
+
+def test_too_many_corners_are_tried_one_by_one(tmp_path: Path) -> None:
+    rows = ", ".join(f"p{n}: {{type: boolean, default: false}}" for n in range(12))
+    text = f"name: p\nversion: 1\nextends: paddledetection\nparameters: {{{rows}}}\n"
+    (tmp_path / "template.yaml").write_text(text)
+    found = combinations(load_pack(tmp_path))
+    assert len(found) == 24
+    assert {name for row in found for name, value in row.items() if value} == set(found[0])
+
+
+def test_the_corners_of_a_parameter() -> None:
+    number = Parameter("n", "integer", 3, least=0, most=9)
+    assert number.corners() == [3, 0, 9]
+    assert Parameter("b", "boolean", True).corners() == [False, True]
+    assert Parameter("c", "text", "a", choices=("a", "b")).corners() == ["a", "b"]
+    assert "中文" in Parameter("t", "text", "a").corners()[1]
+    assert Parameter("t", "text", "A", pattern="[A-Z]").corners() == ["A"]
+    assert Parameter("x", "number", 0.5).fault(1) is None
+
+
+def test_the_same_words_in_both_languages() -> None:
+    def keys(words: dict[str, Any], path: str = "") -> set[str]:
+        return {
+            name
+            for key, value in words.items()
+            for name in (keys(value, f"{path}{key}.") if isinstance(value, dict) else {path + key})
+        }
+
+    for folder in templates_dir().iterdir():
+        words = load_pack(folder).layers[-1].words
+        assert keys(words["zh"]) == keys(words["en"]), folder.name
+
+
+def test_lines_of_a_block_are_put_in_their_step() -> None:
+    assert inside("") == inside("  \n") == ""
+    assert inside("a\n  b\n") == "    a\n      b\n"
+    assert inside("\n        a\n", 2) == "        a\n"
+
+
+# Augmentation as data.
+
+LISTS = [{"BatchRandomResize": {"target_size": [256, 320], "keep_ratio": False}}, {"Permute": {}}]
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ({}, ["Decode", "RandomCrop", "RandomFlip", "RandomDistort"]),
+        ({"flip": 0.0, "crop": False}, ["Decode", "RandomDistort"]),
+        (
+            {"distort": "none", "expand": True},
+            ["Decode", "RandomExpand", "RandomCrop", "RandomFlip"],
+        ),
+        ({"mosaic": True}, ["Decode", "Mosaic", "RandomCrop", "RandomFlip", "RandomDistort"]),
+        ({"mixup": True}, ["Decode", "Mixup", "RandomCrop", "RandomFlip", "RandomDistort"]),
+    ],
+)
+def test_choices_become_the_readers_list(choice: dict[str, Any], names: list[str]) -> None:
+    found = reader_values(settled(choice, "default"), LISTS, 320, 100)
+    assert [next(iter(row)) for row in found["sample_transforms"]] == names
+    assert found.get("mosaic_epoch", found.get("mixup_epoch")) == (
+        60 if {"mosaic", "mixup"} & set(choice) else None
+    )
+    assert "batch_transforms" not in found
+
+
+def test_presets_and_what_is_given_over_them() -> None:
+    assert settled({"flip": None, "crop": False}, "sar") == {**PRESETS["sar"], "crop": False}
+    both = reader_values(settled({"mosaic": True, "mixup": True}, "none"), LISTS, 416, 10)
+    mosaic = both["sample_transforms"][1]["Mosaic"]
+    assert (mosaic["enable_mixup"], mosaic["input_dim"]) == (True, [416, 416])
+    assert both["mosaic_epoch"] == 6
+    resize = both["batch_transforms"][0]["BatchRandomResize"]
+    assert (resize["target_size"], resize["random_size"], resize["interp"]) == (416, False, 2)
+    assert both["batch_transforms"][1] == {"Permute": {}}
+
+
+def test_the_default_lists_are_the_models_own(folder: Path) -> None:
+    """`augment: {preset: default}` writes down what no `augment` leaves unsaid."""
+    spec, document = load_spec(folder / "job.yaml")
+    plan = make_plan(spec, document)
+    own = plan.model.config()["TrainReader"]
+    said = reader_values(settled({}, "default"), own["batch_transforms"], 320, 40)
+    assert said["sample_transforms"] == own["sample_transforms"]
+    assert "sample_transforms" not in plan.config.get("TrainReader", {})
+
+
+def test_augment_is_explained(folder: Path, jobgen: Callable[..., Answer]) -> None:
+    job = folder / "job.yaml"
+    text = job.read_text("utf-8")
+    job.write_text(text + "augment: {preset: sar, flip: 0.2}\n", encoding="utf-8")
+    rows = {row["name"]: row for row in jobgen("explain", job, "--json").json["values"]}
+    line = len(text.splitlines()) + 1
+    assert rows["augment.flip"]["origin"] == f"job.yaml:{line}"
+    assert rows["augment.distort"] == {
+        "name": "augment.distort", "value": "light", "origin": "preset sar",
+    }  # fmt: skip
+    assert jobgen("check", job).code == 0
+    job.write_text(text + "augment: {flip: 2, spin: true}\n", encoding="utf-8")
+    answer = jobgen("build", job)
+    assert answer.code == 3
+    assert "augment.flip" in answer.err
+    assert "unknown key spin" in answer.err
+
+
+# A whole run, with a stand-in for Paddle: the changes take effect.
+
+
+class Listener:
+    """A webhook on loopback that answers as it is told."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.heard: list[dict[str, Any]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.heard.append(json.loads(body))
+                self.send_response(outer.status)
+                self.end_headers()
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.address = f"http://127.0.0.1:{self.server.server_port}/hook-s3cret"
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    found = Listener()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+@pytest.mark.kernel
+def test_every_kind_of_change_takes_effect_in_a_run(
+    tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = write_zip(tmp_path / "set.zip", Coco().all_files()).read_bytes()
+    job = (
+        WHOLE_JOB + "template: sar\nparameters: {few_boxes: 5}\n"
+        "overrides: {PicoHeadV2: {nms: {keep_top_k: 50}}}\n"
+    )
+    templates = {
+        TRAIN: BLOCK + "{% block before %}note('a block'){% endblock %}",
+        "notebook/90_collect.py.j2": '{% extends "base/notebook/90_collect.py.j2" %}'
+        "{% block after %}note('collected'){% endblock %}",
+        "notebook/66_mine.py.j2": 'with stage("mine"):\n    summary("an extra stage")\n',
+    }
+    whole = make_whole(tmp_path / "w 船", archive, job, templates)
+    monkeypatch.setenv("JOBGEN_WEBHOOK", listener.address)
+    code, said = whole.run()
+    assert code == 0, said
+    result = whole.result()
+    stages = [stage["name"] for stage in result["stages"]]
+    assert stages[5:9] == ["smoke", "histogram", "mine", "train"]
+    notes = [note["text"] for note in result["notes"]]
+    assert {"a block", "collected", "few boxes to train on: ship, boat"} <= set(notes)
+    rows = (whole.output / "class_histogram.csv").read_text("utf-8").splitlines()
+    assert rows == ["class,train,eval", '"ship",4,2', '"boat",4,2']
+    model = (whole.output / "configs" / "picodet_xs_320_ships_lcnet.yml").read_text("utf-8")
+    assert "keep_top_k: 50" in model
+    assert [message["status"] for message in listener.heard] == ["ok"]
+    assert listener.heard[0]["mAP50"] == 0.4
+    every = "".join(
+        path.read_text("utf-8", "replace") for path in whole.folder.rglob("*") if path.is_file()
+        and path.suffix in (".json", ".jsonl", ".log", ".html", ".ipynb", ".yml")
+    )  # fmt: skip
+    assert "hook-s3cret" not in every
+    # Its failure never fails the job; a failed job is told too.
+    listener.status = 500
+    code, said = whole.run("--new", "-p", "EPOCHS", "2", epochs=2, scores=[0.1, 0.2])
+    assert code == 0, said
+    listener.status = 200
+    code, said = whole.run("--new", "-p", "EPOCHS", "1", epochs=1, die_in=0)
+    assert code == 7, said
+    assert listener.heard[-1]["status"] == "failed"
+    assert "SIGKILL" in listener.heard[-1]["message"]
