@@ -170,7 +170,23 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
 
 def _modules(stages: list[StageTemplate], pack: Pack) -> list[RuntimeModule]:
     names = [*pack.runtime, *(name for stage in stages for name in stage.runtime)]
-    return runtime_modules(names, pack.modules)
+    found = runtime_modules(names, pack.modules)
+    if pack.modules:
+        _refuse_one_name_twice(found)
+    return found
+
+
+def _refuse_one_name_twice(modules: list[RuntimeModule]) -> None:
+    """All cells share one name space: a pack's module may not take a name from another."""
+    owner: dict[str, str] = {}
+    for module in modules:
+        for name in module.defines:
+            if name in owner:
+                raise TemplateError(
+                    f"runtime/{module.name}.py defines {name}, as {owner[name]} does",
+                    "Take another name: the cells of a notebook share theirs.",
+                )
+            owner[name] = module.name
 
 
 def _runtime_cells(stages: list[StageTemplate], values: dict[str, Any], pack: Pack) -> list[Cell]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -312,3 +313,27 @@ def test_two_environments_train_alike_with_one_seed(folder: Path, tmp_path: Path
     assert found[0][1] == pytest.approx(found[1][1], rel=1e-3)
     assert len(found[0][2]) >= 5
     assert found[0][2] == pytest.approx(found[1][2], rel=0.02)
+
+
+def test_the_pack_for_sar_runs(tmp_path: Path) -> None:
+    code, answer, said = call("templates", "test", "sar", "--smoke", cwd=tmp_path)
+    assert code == 0, said
+    assert answer["status"] == "ok-smoke"
+    assert "histogram" in [stage["name"] for stage in answer["result"]["stages"]]
+
+
+@pytest.mark.parametrize(
+    "augment", ["{mosaic: true, mixup: true, expand: true}", "{preset: none, mixup: true}"]
+)
+def test_augmentation_is_taken_by_paddledetection(
+    folder: Path, tmp_path: Path, augment: str
+) -> None:
+    """Its reader makes batches of what the lists say; the first epoch of each has them on."""
+    text = (folder / "job.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"stages: .*\n", "", text) + f"augment: {augment}\n"
+    (tmp_path / "job.yaml").write_text(text, encoding="utf-8")
+    assert call("build", tmp_path / "job.yaml", cwd=tmp_path)[0] == 0
+    smoke = ("--archive", folder / "ships.zip", "--device", "cpu", "--smoke")
+    code, answer, said = call("run", tmp_path / "upload", *smoke, cwd=tmp_path)
+    assert code == 0, said
+    assert all(loss > 0 for loss in answer["result"]["smoke_step"]["losses"])

@@ -250,6 +250,15 @@ def test_a_pack_may_bring_modules_but_not_jobgens_own(tmp_path: Path, folder: Pa
         changed(folder, "template: p\n")
 
 
+def test_a_packs_module_takes_no_name_of_another(tmp_path: Path, folder: Path) -> None:
+    pack = tmp_path / "p"
+    (pack / "runtime").mkdir(parents=True)
+    (pack / "template.yaml").write_text("name: p\nversion: 1\nextends: sar\nruntime: [mine]\n")
+    (pack / "runtime" / "mine.py").write_text("def stage(name):\n    pass\n")
+    with pytest.raises(TemplateError, match=r"defines stage, as (outcome|mine) does"):
+        changed(folder, "template: p\n")
+
+
 def test_ejected_edited_and_the_pack_moved_on(
     folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
