@@ -1,13 +1,13 @@
 """The `histogram` stage: how many boxes each class has, before they are trained on."""
 
 import os
-from typing import Any
+from typing import Any, Dict, List
 
 from jobgen.runtime.coco import read_coco
 from jobgen.runtime.outcome import note, outcome, summary, write_text_atomically
 
 
-def histogram(place: dict[str, Any], classes: list[str], few: int) -> None:
+def histogram(place: Dict[str, Any], classes: List[str], few: int) -> None:
     """Write class_histogram.csv beside the result, and note classes with fewer than `few` boxes
     to train on. `place` is the data's, as prepare_data gives it."""
     counts = {}
