@@ -25,7 +25,9 @@ STATUS_TEXT = {
     "interrupted": "It was stopped from outside, or the machine went down.",
     "running": "It is at work.",
 }
+GIVEN_TEXT = "Nothing was trained: what was asked of the given weights is done."
 ZH = {
+    GIVEN_TEXT: "没有训练：对给定权重要求的事已完成。",
     "Trained: the loss fell, and the model finds objects.": "训练成功：损失下降，模型能检出目标。",
     "A smoke run: everything works, nothing was learned.": "试运行：一切正常，但没有学到东西。",
     "It came to its end, but the model has learned nothing.": "运行结束，但模型什么也没学到。",
@@ -133,7 +135,7 @@ i { font-style: normal; margin-right: .6rem }
 i.k0 { color: var(--c0) } i.k1 { color: var(--c1) } i.k2 { color: var(--c2) }
 i.k3 { color: var(--c3) } i.k4 { color: var(--c4) } i.k5 { color: var(--c5) }
 .pictures { display: grid; gap: .6rem;
-  grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)) }
+  grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)) }
 .pictures img { width: 100% }
 """
 
@@ -298,7 +300,8 @@ class _Page:
         good = " good" if status.startswith("ok") else ""
         text = "<h1>%s</h1>\n" % escaped(run.title)
         text += '<div class="verdict%s"><span class="status">%s</span> ' % (good, escaped(status))
-        text += escaped(self.say(STATUS_TEXT.get(status, "")))
+        given = status == "ok" and "weights" in result
+        text += escaped(self.say(GIVEN_TEXT if given else STATUS_TEXT.get(status, "")))
         failure = result.get("failure")
         if failure:
             text += "<p><b>%s</b>: %s</p>" % (
@@ -359,7 +362,7 @@ class _Page:
         figures = metrics.get("evaluation") or {}
         if not figures:
             return ""
-        named = [name for name in figures if name[:2] in ("mA", "AR")]
+        named = sorted((n for n in figures if n[:2] in ("mA", "AR")), key=lambda n: n[:2] == "AR")
         cells = [["%s" % name.replace("mAP50", "mAP@0.5"), _share(figures[name])] for name in named]
         half = -(-len(cells) // 2)
         rows = [left + right for left, right in zip(cells[:half], cells[half:] + [["", ""]])]
