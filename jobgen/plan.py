@@ -147,6 +147,7 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | None = None) -> Pl
     size = model.size if spec.model.input_size == "auto" else spec.model.input_size
     pretrained = _pretrained(spec, model)
     augment = _augment(spec, pack)
+    _refuse_two_lists(findings, document, spec, augment)
     return Plan(
         spec=spec,
         environment=environment,
@@ -161,6 +162,20 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | None = None) -> Pl
         parameters=spec.parameters if pack is None else pack.settle(spec.parameters),
         augment=augment,
     )
+
+
+def _refuse_two_lists(
+    findings: Findings, document: Document, spec: JobSpec, augment: dict[str, Any]
+) -> None:
+    """`augment` and `overrides` may not both say what the reader's lists are."""
+    reader = spec.overrides.get("TrainReader") if augment else None
+    for key in ("sample_transforms", "batch_transforms"):
+        if isinstance(reader, dict) and key in reader:
+            place = f"{document.source}:{document.line(['overrides', 'TrainReader', key])}"
+            text = f"overrides.TrainReader.{key} is not for overrides beside augment: set augment"
+            findings.error("CF003", text, place)
+    if findings.errors:
+        raise faults(findings)
 
 
 def _augment(spec: JobSpec, pack: Pack | None) -> dict[str, Any]:

@@ -459,6 +459,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "DS033": ("classes: [ship, boat]", "classes: [boat, ship]"),
     "DS090": ("epochs: 40", "epochs: 40\n  batch_size: 5"),
     "DS098": ("images: 4, boxes: 8", "images: 4, boxes: 9"),
+    "DS099": ("epochs: 40", "epochs: 40\nstages: [infer]\ninfer: {images: [no.jpg, 0001.jpg]}"),
 }
 SOUND_JOB = (
     JOB.replace("images: JPEGImages", "images: images")

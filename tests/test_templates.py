@@ -465,6 +465,13 @@ def test_augment_is_explained(folder: Path, jobgen: Callable[..., Answer]) -> No
     assert "unknown key spin" in answer.err
 
 
+def test_two_places_for_one_list_are_refused(folder: Path) -> None:
+    more = "augment: {crop: false}\noverrides: {TrainReader: {sample_transforms: [{Decode: {}}]}}\n"
+    (folder / "job.yaml").write_text(JOB + more, encoding="utf-8")
+    with pytest.raises(SpecError, match=r"sample_transforms is not for overrides beside augment"):
+        built(folder)
+
+
 # A whole run, with a stand-in for Paddle: the changes take effect.
 
 

@@ -151,3 +151,33 @@ def unexpected(facts: DataFacts, split: Split) -> Iterator[Hit]:
             return
     if wanted["sha256"] and wanted["sha256"] != found["sha256"]:
         yield Hit(1, (), split.place, "the same counts with other content")
+
+
+@whole_set(
+    "DS099",
+    ERROR,
+    "image to draw that is not in the set, or there twice",
+    why="The stage infer stops, after the whole training.",
+    remedy="Correct infer.images in job.yaml; where two have one name, give the folder too.",
+)
+def no_such_picture(facts: DataFacts) -> Iterator[Hit]:
+    plan = facts.plan
+    if plan is None or "infer" not in plan.stages or not {TRAIN, EVAL} <= set(_names(facts)):
+        return
+    for name in plan.spec.infer.images:
+        # As the stage looks: the evaluation's images, then the training's, then the folder.
+        for names in (_names(facts)[EVAL], _names(facts)[TRAIN]):
+            fitting = [n for n in names if n == name] or [
+                n for n in names if n.rpartition("/")[2] == name
+            ]
+            if fitting:
+                break
+        else:
+            fitting = [path for path in facts.image_files if path.endswith("/" + name)][:1]
+        if len(fitting) != 1:
+            there = ", ".join(fitting[:2]) or "nowhere"
+            yield Hit(1, (), "job.yaml", f"{name}: {there}")
+
+
+def _names(facts: DataFacts) -> dict[str, list[str]]:
+    return {split.name: split.image_names for split in facts.splits}
