@@ -275,3 +275,14 @@ def test_the_real_sets() -> None:
     assert bccd.classes == ["Platelets", "RBC", "WBC"]
     train = expected(bccd, bccd.splits["train"])
     assert (train["images"], train["boxes"]) == (205, 2804)
+
+
+def test_a_model_by_its_short_name(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "ships.zip", Coco().all_files())
+    assert (
+        jobgen(
+            "init", "s", "--archive", path, "--model", "picodet_s_320", "--folder", tmp_path
+        ).code
+        == 0
+    )
+    assert "picodet_s_320_coco_lcnet" in (tmp_path / "job.yaml").read_text("utf-8")

@@ -154,6 +154,13 @@ def models() -> dict[str, Model]:
     return {name: _model(name, row) for name, row in _data()["models"].items()}
 
 
+def full_name(name: str) -> str:
+    """A model as people call it, `picodet_s_320`, by the name of its config; any other name as it
+    is."""
+    whole = f"{name}_coco_lcnet"
+    return whole if whole in models() else name
+
+
 def _model(name: str, row: Values) -> Model:
     bases = (*_data()["layers"], f"picodet/_base_/picodet_{row['size']}_reader.yml")
     return Model(

@@ -45,6 +45,7 @@ def command(
     pick: int | None, json_output: bool,
 ) -> None:  # fmt: skip
     """Look at a data set and write NAME's job.yaml: splits, classes, counts, hashes."""
+    from jobgen.catalog.picodet import full_name
     from jobgen.datasets.job import job_text, need_trainable
     from jobgen.datasets.look import choose, read_layout
     from jobgen.datasets.sources import open_sources, refuse_mount, source_of, the_mounted_source
@@ -70,7 +71,7 @@ def command(
     ids = dataset_ids or [None] * len(paths)
     sources = [source_of(p, n) for p, n in zip(paths, ids, strict=True)]
     suggested, why = suggest_model(data)
-    choice = {"config": model or suggested, "pretrained": "coco"}
+    choice = {"config": full_name(model) if model else suggested, "pretrained": "coco"}
     train, after = {"epochs": epochs}, {"stages": list(STAGES_AFTER_TRAINING)}
     text = job_text(name, environment, sources, data, choice, train, language, after)
     make_plan(*parse_spec(load(text, str(path))))

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jobgen.catalog import models
+from jobgen.catalog.picodet import full_name
 from jobgen.datasets.job import job_text, need_trainable
 from jobgen.datasets.look import choose, read_layout
 from jobgen.datasets.sources import open_sources, source_of
@@ -137,7 +138,10 @@ def job_of(
     data = read_layout(files, choose(files))
     need_trainable(data, archives[0])
     sources = [source_of(path, None) for path in archives]
-    chosen = {"config": model or model_named(output.names), "pretrained": "none"}
+    chosen = {
+        "config": full_name(model) if model else model_named(output.names),
+        "pretrained": "none",
+    }
     name = re.sub(r"[^a-z0-9_-]+", "-", archives[0].name.split(".")[0].lower()).strip("-_") or "job"
     where = environment or "paddle2.6_py3.10"
     text = job_text(name[:40], where, sources, data, chosen, {"epochs": 100}, "zh")
