@@ -14,6 +14,7 @@ from jobgen.cli import options
 from jobgen.cli.console import Console
 
 Command = Callable[..., Any]
+BUILT_IN = "paddledetection"
 
 
 def shared(command: Command) -> Command:
@@ -80,6 +81,10 @@ def run_stage(
         output = open_output(given["output"], Path(spare))
         spec, document = job_of(output, archives, given["model"], given["environment"])
         values = {**spec.model_dump(mode="json"), "stages": [stage]}
+        if spec.template != BUILT_IN:
+            # Its pack may lie elsewhere, and nothing that it adds is wanted here.
+            console.say(f"the stage is the built-in pack's, not that of {spec.template}")
+            values.update(template=BUILT_IN, parameters={})
         source = f"the options of jobgen {stage}"
         text = json.dumps(change(values, known_best(output.result)), ensure_ascii=False)
         spec, document = parse_spec(load(text, source))
