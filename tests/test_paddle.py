@@ -318,8 +318,8 @@ def test_two_environments_train_alike_with_one_seed(folder: Path, tmp_path: Path
 def test_the_pack_for_sar_runs(tmp_path: Path) -> None:
     code, answer, said = call("templates", "test", "sar", "--smoke", cwd=tmp_path)
     assert code == 0, said
-    assert answer["status"] == "ok-smoke"
-    assert "histogram" in [stage["name"] for stage in answer["result"]["stages"]]
+    assert answer["smoke"]["status"] == "ok-smoke"
+    assert "histogram" in [stage["name"] for stage in answer["smoke"]["stages"]]
 
 
 @pytest.mark.parametrize(

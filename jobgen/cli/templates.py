@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+
+if TYPE_CHECKING:
+    from jobgen.run.verdict import Verdict
 
 EXAMPLES = """\b
 Examples:
@@ -226,26 +229,34 @@ def test(console: Console, pack: str, smoke: bool, json_output: bool) -> None:
     folder = find_pack(pack)
     found = list(trials(load_pack(folder)))
     faults = [trial for trial in found if trial.fault]
-    console.result(tried=len(found), faults=[{"what": t.what, "fault": t.fault} for t in faults])
+    verdict = _smoke(console, folder) if smoke and not faults else None
+    console.result(
+        tried=len(found),
+        faults=[{"what": t.what, "fault": t.fault} for t in faults],
+        smoke=verdict.result if verdict else None,
+    )
     for trial in faults:
         console.data(f"{trial.what}\n  {trial.fault}")
     console.data(f"{len(found)} renderings, {len(faults)} faulty")
-    if faults:
+    if verdict is not None:
+        console.data(f"smoke job: {verdict.status}")
+        if not verdict.good:
+            failure = verdict.result.get("failure") or {}
+            console.data(f"  {failure.get('stage')}: {failure.get('message')}")
+    if faults or (verdict is not None and not verdict.good):
         raise click.exceptions.Exit(1)
-    if smoke:
-        _smoke(console, folder)
 
 
-def _smoke(console: Console, pack: Path) -> None:
+def _smoke(console: Console, pack: Path) -> Verdict:
+    """A smoke job of the drawn ships with this pack."""
     import tempfile
 
-    from jobgen.cli.build import render_job, trust
+    from jobgen.cli.build import render_job
     from jobgen.cli.demo import ENVIRONMENT, MODEL
-    from jobgen.cli.run import show_run
     from jobgen.datasets.job import job_text
     from jobgen.datasets.look import look
     from jobgen.datasets.ships import make_ships
-    from jobgen.run.local import RunRequest
+    from jobgen.run.local import RunRequest, run_bundle
     from jobgen.settings import load_settings
 
     with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
@@ -256,6 +267,5 @@ def _smoke(console: Console, pack: Path) -> None:
         text = job_text("ships", ENVIRONMENT, sources, look(archive), MODEL, train, "en", more)
         job.write_text(text, encoding="utf-8")
         _, bundle = render_job(job)
-        trust(bundle)
         request = RunRequest(bundle, [archive], Path(spare) / "runs", device="cpu", smoke=True)
-        show_run(console, request, load_settings())
+        return run_bundle(request, load_settings(), console.say, console.live())[1]

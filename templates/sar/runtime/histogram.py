@@ -23,7 +23,8 @@ def histogram(place: Dict[str, Any], classes: List[str], few: int) -> None:
              for name in classes]  # fmt: skip
     write_text_atomically(outcome().path("class_histogram.csv"), "\n".join(rows) + "\n")
     rare = [name for name in classes if counts["train"][name] < few]
-    if rare:
+    # A smoke run has a few images only.
+    if rare and not outcome().data.get("smoke"):
         note("few boxes to train on: %s" % ", ".join(rare))
     most = max(classes, key=lambda name: counts["train"][name])
     summary("%d classes; the most boxes has %s: %d" % (len(classes), most, counts["train"][most]))
