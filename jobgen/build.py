@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -161,6 +162,12 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
         else:
             tags = (f"stage:{name}",) if name in stages else ()
             cells.append(Cell(name, "code", source, tags))
+    for name, count in Counter(cell.name for cell in cells).items():
+        if count > 1:
+            raise TemplateError(
+                f"{pack.name}: two cells are named {name}",
+                "Give the file in notebook/ another name after its number.",
+            )
     taken = {name: module.name for module in _modules(chosen, pack) for name in module.defines}
     for cell in cells:
         if cell.kind == "code" and "runtime" not in cell.tags:

@@ -6,10 +6,12 @@ topmost is rendered, and `{% extends "base/..." %}` in it means the same file on
 
 from __future__ import annotations
 
+import contextlib
+import io
 import linecache
 import re
 import sys
-import textwrap
+import tokenize
 import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,11 +20,13 @@ from typing import Any
 
 import jinja2
 import jinja2.sandbox
+from pydantic import ValidationError
 
 from jobgen.errors import TemplateError
 from jobgen.literals import to_source
 from jobgen.resources import templates_dir
 from jobgen.settings import settings_file
+from jobgen.spec import Augment
 from jobgen.yamlio import YamlError, dump_block, dump_scalar, load_file
 
 CELL_FILE = re.compile(r"(\d\d)_([a-z0-9_]+)\.(py|md)\.j2")
@@ -31,12 +35,15 @@ JOB_FOLDER = "templates"
 BASE = "base/"
 # In it, untouched copies of the files that were ejected from a pack.
 EJECTED = ".ejected"
+WORDS: dict[type, str] = {str: "text", int: "a whole number"}
 KINDS: dict[str, tuple[type, ...]] = {
     "text": (str,),
     "integer": (int,),
     "number": (int, float),
     "boolean": (bool,),
 }
+# From 3.12 on a formatted string is several tokens.
+STRINGS = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 KEYS = {"name", "version", "description", "extends", "parameters", "stages", "augment", "runtime"}
 
 
@@ -295,7 +302,29 @@ def inside(text: str, steps: int = 1) -> str:
     """A block's lines as they stand in a stage: so many steps in, however they were written."""
     if not text.strip():
         return ""
-    return textwrap.indent(textwrap.dedent(text).strip("\n"), "    " * steps) + "\n"
+    lines = text.strip("\n").splitlines()
+    held = _inside_strings("\n".join(lines))
+    own = [line for n, line in enumerate(lines) if n not in held and line.strip()]
+    spare = min(len(line) - len(line.lstrip(" ")) for line in own)
+    put = [
+        line if n in held else ("    " * steps + line[spare:] if line.strip() else "")
+        for n, line in enumerate(lines)
+    ]
+    return "\n".join(put) + "\n"
+
+
+def _inside_strings(text: str) -> set[int]:
+    """The lines of a piece of Python that begin inside a string of several lines: what stands
+    there is the string's, and is not moved. None where the piece can't be read yet."""
+    # A piece that stands in a stage is indented, which Python takes below an `if` only.
+    reader = io.StringIO("if True:\n" + text if text[:1] == " " else text).readline
+    first = 2 if text[:1] == " " else 1
+    found: set[int] = set()
+    with contextlib.suppress(tokenize.TokenError, SyntaxError):
+        for token in tokenize.generate_tokens(reader):
+            if token.type in STRINGS:
+                found.update(range(token.start[0] + 1 - first, token.end[0] + 1 - first))
+    return found
 
 
 def _placed(file: str, line: int, message: str) -> str:
@@ -403,6 +432,13 @@ def read_layer(folder: Path, name: str = "") -> Layer:
         strange = sorted(set(data) - KEYS)
         if strange:
             raise TemplateError(f"{path}: unknown key {strange[0]}; there are {', '.join(KEYS)}")
+        for key, kind in (("name", str), ("version", int), ("description", str), ("extends", str)):
+            if type(data.get(key, kind())) is not kind:
+                raise TemplateError(f"{path}: {key} is {data[key]!r}, not {WORDS[kind]}")
+        words = {p.stem: load_file(p).value for p in sorted((folder / "words").glob("*.yml"))}
+        strange = [key for key, value in words.items() if not isinstance(value, dict)]
+        if strange:
+            raise TemplateError(f"{folder / 'words' / strange[0]}.yml: words are keys and values")
         return Layer(
             name or data["name"],
             data.get("version", 0) if name else data["version"],
@@ -414,10 +450,10 @@ def read_layer(folder: Path, name: str = "") -> Layer:
                 key: _parameter(path, key, row)
                 for key, row in (data.get("parameters") or {}).items()
             },
-            data.get("augment") or {},
+            _augment(data.get("augment") or {}),
             tuple(data.get("runtime", ())),
             _texts(folder, "*.j2"),
-            {p.stem: load_file(p).value for p in sorted((folder / "words").glob("*.yml"))},
+            words,
             {
                 Path(key).stem: text
                 for key, text in _texts(folder, "*.py").items()
@@ -444,12 +480,26 @@ def _stage(name: str, row: dict[str, Any]) -> StageTemplate:
     return StageTemplate(name, tuple(runtime), tuple(scripts), row.get("optional", False))
 
 
+def _augment(values: Any) -> dict[str, Any]:
+    try:
+        found = Augment.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in ("augment", *fault["loc"][:1]))
+        raise TemplateError(f"template.yaml: {place}: {fault['msg']}") from error
+    return {key: value for key, value in found.model_dump().items() if value is not None}
+
+
 def _parameter(path: Path, name: str, row: dict[str, Any]) -> Parameter:
     kind = row.get("type", "text")
     if kind not in KINDS:
         raise TemplateError(f"{path}: parameters.{name}.type is {kind!r}, not {', '.join(KINDS)}")
     choices = tuple(row.get("choices", ()))
     limits = (row.get("least"), row.get("most"), row.get("pattern"))
+    try:
+        re.compile(limits[2] or "")
+    except re.error as error:
+        raise TemplateError(f"{path}: parameters.{name}.pattern: {error}") from error
     found = Parameter(name, kind, row["default"], row.get("help", ""), choices, *limits)
     fault = found.fault(found.default)
     if fault:

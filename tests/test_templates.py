@@ -18,7 +18,7 @@ from jobgen.build import render
 from jobgen.bundle import Bundle
 from jobgen.catalog.augment import PRESETS, reader_values, settled
 from jobgen.errors import SpecError, TemplateError
-from jobgen.packs import Change, bundle_diff, changes, combinations, trials
+from jobgen.packs import Change, bundle_diff, changes, combinations, eject, trials
 from jobgen.plan import make_plan
 from jobgen.resources import templates_dir
 from jobgen.spec import load_spec
@@ -220,6 +220,17 @@ def test_a_fault_names_its_place_and_what_there_is(
             "more than 3",
         ),
         ("name: [\n", "template.yaml"),
+        ("name: 3\nversion: 1\n", "name is 3, not text"),
+        ("name: x\nversion: one\n", "version is 'one', not a whole number"),
+        ("name: x\nversion: 1\nextends: [a]\n", "not text"),
+        ("name: x\nversion: 1\naugment: {spin: 1}\n", "augment.spin: Extra inputs"),
+        ("name: x\nversion: 1\naugment: 3\n", "augment: Input should be"),
+        (
+            "name: x\nversion: 1\nparameters: {a: {default: b, pattern: '('}}\n",
+            "parameters.a.pattern",
+        ),
+        ("name: x\nversion: 1\nstages: [train]\n", "can't be read"),
+        ("name: x\nversion: 1\nparameters: {a: 3}\n", "can't be read"),
     ],
 )
 def test_a_pack_that_can_not_be_meant(tmp_path: Path, text: str, message: str) -> None:
@@ -397,6 +408,27 @@ def test_lines_of_a_block_are_put_in_their_step() -> None:
     assert inside("") == inside("  \n") == ""
     assert inside("a\n  b\n") == "    a\n      b\n"
     assert inside("\n        a\n", 2) == "        a\n"
+
+
+def test_strings_of_several_lines_stay_as_they_are() -> None:
+    text = 'x = """a\n  b\n"""\nif x:\n    y = 1\n\nz = 2\n'
+    expected = '    x = """a\n  b\n"""\n    if x:\n        y = 1\n\n    z = 2\n'
+    assert inside(text) == expected
+    indented = "        x = (\n            '''a\n b''')\n"
+    assert inside(indented) == "    x = (\n        '''a\n b''')\n"
+    # What is no Python is told of by the cell, with its line.
+    assert inside("x = '''a\n") == "    x = '''a\n"
+
+
+def test_an_ejected_yaml_renders_the_same(folder: Path) -> None:
+    before = built(folder)
+    eject(load_job_pack("paddledetection", folder), "config/model.yml.j2", folder / "templates")
+    assert built(folder).files == before.files
+
+
+def test_two_cells_of_one_name_are_refused(folder: Path) -> None:
+    with pytest.raises(TemplateError, match="two cells are named train"):
+        changed(folder, **{"notebook/26_train.py.j2": "x = 1\n"})
 
 
 # Augmentation as data.
