@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -93,10 +94,28 @@ def assigned_names(body: list[ast.stmt]) -> list[str]:
             continue
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found += [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+            found += stored_names(targets)
+        elif isinstance(node, (ast.For, ast.AsyncFor)):
+            found += stored_names([node.target])
+        elif isinstance(node, (ast.With, ast.AsyncWith)):
+            found += stored_names([item.optional_vars for item in node.items])
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            # `import os` in a cell is the runtime's own `os`.
+            found += [alias.asname or alias.name for alias in node.names if alias.asname
+                      or isinstance(node, ast.ImportFrom)]  # fmt: skip
+        elif isinstance(node, ast.Try):
+            for handler in node.handlers:
+                found += [handler.name] if handler.name else []
+                found += assigned_names(handler.body)
         for field in ("body", "orelse", "finalbody"):
             found += assigned_names(getattr(node, field, []))
     return found
+
+
+def stored_names(targets: Sequence[ast.AST | None]) -> list[str]:
+    """The names that an assignment's targets set."""
+    nodes = [node for target in targets if target is not None for node in ast.walk(target)]
+    return [node.id for node in nodes if isinstance(node, ast.Name)]
 
 
 def runtime_modules(names: list[str], brought: dict[str, str] | None = None) -> list[RuntimeModule]:
@@ -162,6 +181,13 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
         else:
             tags = (f"stage:{name}",) if name in stages else ()
             cells.append(Cell(name, "code", source, tags))
+    kinds = [cell.kind == "code" and cell.name != "parameters" for cell in cells]
+    begun = next(n for n, cell in enumerate(cells) if cell.name == "parameters")
+    if any(kinds[:begun]):
+        raise TemplateError(
+            f"{pack.name}: the cell {cells[kinds.index(True)].name} stands before the parameters",
+            "Give its file a number from 04 on: nothing that it could use is there before.",
+        )
     for name, count in Counter(cell.name for cell in cells).items():
         if count > 1:
             raise TemplateError(
@@ -178,6 +204,9 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
 def _modules(stages: list[StageTemplate], pack: Pack) -> list[RuntimeModule]:
     names = [*pack.runtime, *(name for stage in stages for name in stage.runtime)]
     found = runtime_modules(names, pack.modules)
+    for module in found:
+        if module.name in pack.modules:
+            _compiles(pack, Cell(f"runtime-{module.name}", "code", module.source), {})
     if pack.modules:
         _refuse_one_name_twice(found)
     return found
@@ -197,7 +226,10 @@ def _refuse_one_name_twice(modules: list[RuntimeModule]) -> None:
 
 
 def _runtime_cells(stages: list[StageTemplate], values: dict[str, Any], pack: Pack) -> list[Cell]:
-    cells = [Cell("runtime-text", "markdown", values["words"]["runtime"])]
+    text = values["words"].get("runtime")
+    if not isinstance(text, str):
+        raise TemplateError(f"{pack.name}: the word `runtime` is {text!r}, not text")
+    cells = [Cell("runtime-text", "markdown", text)]
     for module in _modules(stages, pack):
         cells.append(Cell(f"runtime-{module.name}", "code", module.source, ("runtime",)))
     for name in dict.fromkeys(script for stage in stages for script in stage.scripts):

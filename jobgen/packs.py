@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -116,7 +118,9 @@ def eject(pack: Pack, path: str, goal: Path) -> Path:
     head = (
         f"{{# From the pack {origin.name} {origin.version}: jobgen templates diff compares. #}}\n"
     )
-    write_atomically(place, (head + pack.files[path]).encode())
+    # One layer up, what was one layer down is two.
+    text = re.sub(r"""(["'])base/""", r"\1base/base/", pack.files[path])
+    write_atomically(place, (head + text).encode())
     write_atomically(goal / EJECTED / path, pack.files[path].encode())
     return place
 
@@ -129,16 +133,19 @@ def eject_pack(pack: Pack, goal: Path) -> list[str]:
     shutil.copytree(
         source, goal, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "__pycache__")
     )
-    for path, text in pack.top.files.items():
-        write_atomically(goal / EJECTED / path, text.encode())
     return sorted(p.relative_to(goal).as_posix() for p in goal.rglob("*") if p.is_file())
 
 
 def new_pack(name: str, folder: Path, extends: str) -> list[Path]:
     """Begin a pack that extends another, with an extra stage to start from."""
-    base = load_pack(find_pack(extends))
+    found = find_pack(extends)
+    base = load_pack(found)
     if folder.exists():
         raise TemplateError(f"{folder} is there already", "Give another name, or --folder.")
+    if name in [layer.folder.name for layer in base.layers]:
+        raise TemplateError(f"a pack {name} would shadow the one it extends", "Take another name.")
+    if not re.fullmatch(r"[\w-]+", extends):
+        extends = Path(os.path.relpath(found.resolve(), folder.resolve())).as_posix()
     values = {
         "name": name,
         "version": 1,

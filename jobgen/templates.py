@@ -13,6 +13,7 @@ import re
 import sys
 import tokenize
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,9 +30,12 @@ from jobgen.settings import settings_file
 from jobgen.spec import Augment
 from jobgen.yamlio import YamlError, dump_block, dump_scalar, load_file
 
-CELL_FILE = re.compile(r"(\d\d)_([a-z0-9_]+)\.(py|md)\.j2")
+CELL_FILE = re.compile(r"(\d\d)_([a-z0-9_]{1,60})\.(py|md)\.j2")
+# Modules and child scripts are named, never reached by a path.
+MODULE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 # Beside a job.yaml: what this one job has otherwise.
 JOB_FOLDER = "templates"
+PARTS = ("template.yaml", "notebook", "config", "words", "runtime")
 BASE = "base/"
 # In it, untouched copies of the files that were ejected from a pack.
 EJECTED = ".ejected"
@@ -117,6 +121,8 @@ class Layer:
     files: dict[str, str] = field(default_factory=dict)
     words: dict[str, dict[str, Any]] = field(default_factory=dict)
     modules: dict[str, str] = field(default_factory=dict)
+    # A job's own folder: it changes a pack and is none.
+    of_job: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,11 @@ class Pack:
     @property
     def top(self) -> Layer:
         """The pack that the job names: a folder of the job's own is no pack."""
-        return next(layer for layer in reversed(self.layers) if layer.name != JOB_FOLDER)
+        return next(layer for layer in reversed(self.layers) if not layer.of_job)
+
+    @property
+    def has_job_layer(self) -> bool:
+        return self.layers[-1].of_job
 
     @property
     def name(self) -> str:
@@ -150,6 +160,11 @@ class Pack:
         """The stages that a job may name, in the order of the notebook."""
         order = [name for _, name, _ in self.cells()]
         names = [stage.name for stage in self.stages if stage.optional]
+        lost = sorted(set(names) - set(order))
+        if lost:
+            raise TemplateError(
+                f"the pack {self.name} has the stage {lost[0]}, but no notebook/NN_{lost[0]}.py.j2"
+            )
         return tuple(sorted(names, key=order.index))
 
     @cached_property
@@ -244,13 +259,14 @@ class Pack:
             ) from error
         except jinja2.TemplateNotFound as error:
             raise TemplateError(f"{self.name}/{name}: there is no template {error}") from error
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except RENDER_FAULTS as error:
             hint = f"A template here may use: {', '.join(sorted(values))}"
             frames = traceback.extract_tb(sys.exc_info()[2])
             found = [frame for frame in frames if frame.filename.endswith(".j2")]
             if not found:
                 raise TemplateError(f"{self.name}/{name}: {error}", hint) from error
-            place = _placed(found[-1].filename, found[-1].lineno or 1, str(error))
+            said = str(error) or type(error).__name__
+            place = _placed(found[-1].filename, found[-1].lineno or 1, said)
             raise TemplateError(place, hint) from error
 
     def cells(self) -> list[tuple[str, str, str]]:
@@ -266,7 +282,14 @@ class Pack:
         return [row for _, row in sorted(found)]
 
 
-class _Layered(jinja2.sandbox.SandboxedEnvironment):
+# Whatever a template can bring about while it is rendered.
+RENDER_FAULTS = (
+    *(jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError),
+    *(AttributeError, RecursionError, MemoryError),
+)
+
+
+class _Layered(jinja2.sandbox.ImmutableSandboxedEnvironment):
     """Names are `N//path` inside, N the number of the layer."""
 
     def __init__(self, layers: tuple[Layer, ...], **options: Any) -> None:
@@ -290,12 +313,13 @@ class _Layered(jinja2.sandbox.SandboxedEnvironment):
     def join_path(self, template: str, parent: str) -> str:
         if not template.startswith(BASE):
             return template
-        path = template.removeprefix(BASE)
         below = int(parent.partition("//")[0]) if "//" in parent else len(self._layers)
-        # The parent's own layer is the topmost below its number that has the file.
         own = parent.partition("//")[2] or parent
-        number = max(n for n in range(below) if own in self._layers[n].files)
-        return f"{number}//{path}"
+        while template.startswith(BASE):
+            # The layer that this is said in is the topmost below the number that has the file.
+            below = max((n for n in range(below) if own in self._layers[n].files), default=0)
+            template = template.removeprefix(BASE)
+        return f"{below}//{template}"
 
 
 def inside(text: str, steps: int = 1) -> str:
@@ -371,17 +395,20 @@ def known_packs() -> list[tuple[str, Path]]:
     ]
 
 
-def find_pack(name: str, beside: Path | None = None) -> Path:
-    """The folder of a pack: a name on the search path, or a path (relative to `beside`)."""
+def find_pack(name: str, beside: Path | None = None, seen: Sequence[Path] = ()) -> Path:
+    """The folder of a pack: a name on the search path, or a path (relative to `beside`). Folders
+    in `seen` are passed over: a pack may extend the one whose name it has."""
     if re.fullmatch(r"[\w-]+", name):
         for _, path in known_packs():
-            if path.name == name:
+            if path.name == name and path.resolve() not in seen:
                 return path
     path = (beside or Path()) / Path(name).expanduser()
     if (path / "template.yaml").is_file():
         return path
     known = sorted({path.name for _, path in known_packs()})
-    raise TemplateError(f"there is no template pack {name}", f"There are: {', '.join(known)}")
+    searched = ", ".join(str(place) for _, place in search_path())
+    hint = f"There are: {', '.join(known)} (in {searched}). A path is as seen from {path.parent}."
+    raise TemplateError(f"there is no template pack {name}", hint)
 
 
 def load_pack(folder: Path) -> Pack:
@@ -397,25 +424,23 @@ def load_pack(folder: Path) -> Pack:
         layers.insert(0, layer)
         if not layer.extends:
             return Pack(tuple(layers))
-        folder = find_pack(layer.extends, folder)
+        folder = find_pack(layer.extends, folder, seen)
 
 
 def load_job_pack(name: str, beside: Path) -> Pack:
     """The pack of a job, with the job's own `templates/` over it where there is one."""
     pack = load_pack(find_pack(name, beside))
     own = beside / JOB_FOLDER
-    if not any(own.rglob("*.j2")) and not (own / "template.yaml").is_file():
-        return pack
-    # In a project's top folder this is where packs lie, not a job's own files.
-    if any((path / "template.yaml").is_file() for path in own.iterdir() if path.is_dir()):
+    if not any((own / part).exists() for part in PARTS):
         return pack
     return Pack((*pack.layers, read_layer(own, JOB_FOLDER)))
 
 
 def stale_files(pack: Pack) -> list[str]:
     """Of the files that a job ejected those that its pack has changed since, or has no more."""
-    own = pack.layers[-1]
-    below = Pack(pack.layers[:-1]) if len(pack.layers) > 1 else pack
+    if not pack.has_job_layer:
+        return []
+    own, below = pack.layers[-1], Pack(pack.layers[:-1])
     found = []
     for path in own.files:
         before = own.folder / EJECTED / path
@@ -435,10 +460,19 @@ def read_layer(folder: Path, name: str = "") -> Layer:
         for key, kind in (("name", str), ("version", int), ("description", str), ("extends", str)):
             if type(data.get(key, kind())) is not kind:
                 raise TemplateError(f"{path}: {key} is {data[key]!r}, not {WORDS[kind]}")
-        words = {p.stem: load_file(p).value for p in sorted((folder / "words").glob("*.yml"))}
+        paths = sorted((folder / "words").glob("*.yml"))
+        words = {p.stem: load_file(p).value or {} for p in paths}
         strange = [key for key, value in words.items() if not isinstance(value, dict)]
         if strange:
             raise TemplateError(f"{folder / 'words' / strange[0]}.yml: words are keys and values")
+        files = _texts(folder, "*.j2")
+        for path_of in files:
+            place, _, cell = path_of.partition("/")
+            if not cell or (place == "notebook" and not CELL_FILE.fullmatch(cell)):
+                raise TemplateError(
+                    f"{folder / path_of} is never read",
+                    "A cell is notebook/NN_name.py.j2 or .md.j2: two digits, then a-z, 0-9 and _.",
+                )
         return Layer(
             name or data["name"],
             data.get("version", 0) if name else data["version"],
@@ -451,14 +485,15 @@ def read_layer(folder: Path, name: str = "") -> Layer:
                 for key, row in (data.get("parameters") or {}).items()
             },
             _augment(data.get("augment") or {}),
-            tuple(data.get("runtime", ())),
-            _texts(folder, "*.j2"),
+            _modules(data.get("runtime", ())),
+            files,
             words,
             {
                 Path(key).stem: text
                 for key, text in _texts(folder, "*.py").items()
                 if key.startswith("runtime/")
             },
+            bool(name),
         )
     except YamlError as error:
         raise TemplateError(error.message) from error
@@ -468,16 +503,30 @@ def read_layer(folder: Path, name: str = "") -> Layer:
 
 
 def _texts(folder: Path, pattern: str) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
-        for path in sorted(folder.rglob(pattern))
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    }
+    """The files of one layer: no hidden ones, and none of a pack that lies in a sub-folder, as
+    packs do in a project's own templates/."""
+    found = {}
+    for path in sorted(folder.rglob(pattern)):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if not hidden and not (folder / parts[0] / "template.yaml").is_file():
+            found["/".join(parts)] = path.read_text(encoding="utf-8-sig")
+    return found
 
 
 def _stage(name: str, row: dict[str, Any]) -> StageTemplate:
-    runtime, scripts = row.get("runtime", ()), row.get("scripts", ())
-    return StageTemplate(name, tuple(runtime), tuple(scripts), row.get("optional", False))
+    runtime, scripts = _modules(row.get("runtime", ())), tuple(row.get("scripts", ()))
+    for script in scripts:
+        if not MODULE_NAME.fullmatch(str(script).removesuffix(".py")):
+            raise TemplateError(f"stages.{name}.scripts: {script!r} is no name of a child script")
+    return StageTemplate(name, runtime, scripts, row.get("optional", False))
+
+
+def _modules(names: Any) -> tuple[str, ...]:
+    for name in names:
+        if not MODULE_NAME.fullmatch(str(name)):
+            raise TemplateError(f"runtime: {name!r} is no name of a module")
+    return tuple(names)
 
 
 def _augment(values: Any) -> dict[str, Any]:
@@ -492,6 +541,8 @@ def _augment(values: Any) -> dict[str, Any]:
 
 def _parameter(path: Path, name: str, row: dict[str, Any]) -> Parameter:
     kind = row.get("type", "text")
+    if "default" not in row:
+        raise TemplateError(f"{path}: parameters.{name}: its default is missing")
     if kind not in KINDS:
         raise TemplateError(f"{path}: parameters.{name}.type is {kind!r}, not {', '.join(KINDS)}")
     choices = tuple(row.get("choices", ()))

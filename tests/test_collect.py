@@ -204,6 +204,16 @@ def test_a_result_that_is_not_as_jobgen_writes_it(
     assert "is not as jobgen writes it: KeyError: 'stage'" in answer.err
 
 
+def test_a_zip_of_something_else_is_not_unpacked(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    path = write_zip(tmp_path / "ships.zip", Coco().all_files())
+    answer = jobgen("collect", path)
+    assert answer.code == 7
+    assert "no result.json of a jobgen run is in" in answer.err
+    assert [entry.name for entry in tmp_path.iterdir() if "ships" in entry.name] == ["ships.zip"]
+
+
 def test_weights_are_found_in_any_layout(output: Path, tmp_path: Path) -> None:
     found = open_output(output.parents[1], tmp_path / "spare")
     assert found.weights == weights(output)

@@ -22,7 +22,14 @@ from jobgen.packs import Change, bundle_diff, changes, combinations, eject, tria
 from jobgen.plan import make_plan
 from jobgen.resources import templates_dir
 from jobgen.spec import load_spec
-from jobgen.templates import Parameter, find_pack, inside, load_job_pack, load_pack
+from jobgen.templates import (
+    Parameter,
+    find_pack,
+    inside,
+    load_job_pack,
+    load_pack,
+    stale_files,
+)
 from tests.conftest import JOB, Answer
 from tests.sets import Coco, write_zip
 from tests.whole import JOB as WHOLE_JOB
@@ -290,7 +297,7 @@ def test_ejected_edited_and_the_pack_moved_on(
     theirs.write_text(theirs.read_text("utf-8") + "# cured\n", encoding="utf-8")
     (change,) = changes(load_job_pack("paddledetection", folder))
     assert isinstance(change, Change)
-    assert "+    PATIENCE = STALL_MINUTES * 30" in change.ours
+    assert "+PATIENCE = STALL_MINUTES * 30" in change.ours
     assert "+# cured" in change.theirs
     said = jobgen("templates", "diff", folder / "job.yaml").out
     assert "changed in the pack since it was ejected:" in said
@@ -429,6 +436,129 @@ def test_an_ejected_yaml_renders_the_same(folder: Path) -> None:
 def test_two_cells_of_one_name_are_refused(folder: Path) -> None:
     with pytest.raises(TemplateError, match="two cells are named train"):
         changed(folder, **{"notebook/26_train.py.j2": "x = 1\n"})
+
+
+def test_a_jobs_own_files_count_beside_packs_in_one_folder(
+    folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    places, _ = changed(folder, **{"notebook/00_title.md.j2": "# mine\n"})
+    assert places == ["title-text"]
+    assert jobgen("templates", "new", "quick").code == 0
+    assert parts_of(built(folder))["title-text"] == "# mine"
+    assert "look" not in parts_of(built(folder))
+
+
+def test_words_alone_are_a_change_too(folder: Path) -> None:
+    places, added = changed(folder, **{"words/zh.yml": "title: 我的任务\n"})
+    assert (places, added) == (["title-text"], ["# 我的任务: ships"])
+
+
+@pytest.mark.parametrize(
+    "name", ["notebook/65_Sizes.py.j2", "notebook/5_x.py.j2", "notebook/65-x.py.j2", "65_x.py.j2"]
+)
+def test_a_file_that_would_never_be_read_is_told(folder: Path, name: str) -> None:
+    with pytest.raises(TemplateError, match="is never read"):
+        changed(folder, **{"notebook/00_title.md.j2": "# x\n", name: "x = 1\n"})
+
+
+def test_a_body_may_be_kept_and_added_to(folder: Path) -> None:
+    text = BLOCK + "{% block body %}\nnote('x')\n{{ super() }}\n{% endblock %}\n"
+    places, added = changed(folder, **{TRAIN: text})
+    assert (places, added) == (["train"], ["    note('x')"])
+    text = BLOCK + "{% block body %}\nif EPOCHS:\n    {{ super() | indent(4) }}\n{% endblock %}\n"
+    (folder / "templates" / TRAIN).write_text(text, encoding="utf-8")
+    assert "        PATIENCE" in parts_of(built(folder))["train"]
+
+
+def test_an_ejected_override_does_not_count_twice(folder: Path) -> None:
+    mine = folder / "mine"
+    (mine / "notebook").mkdir(parents=True)
+    (mine / "template.yaml").write_text("name: mine\nversion: 1\nextends: paddledetection\n")
+    block = "{% block before %}{{ super() }}note('P'){% endblock %}"
+    (mine / TRAIN).write_text(BLOCK + block)
+    changed(folder, "template: mine\n")
+    before = built(folder)
+    eject(load_job_pack("mine", folder), TRAIN, folder / "templates")
+    assert built(folder).files == before.files
+    assert parts_of(before)["train"].count("note('P')") == 1
+
+
+def test_a_whole_pack_that_was_ejected_is_not_stale(
+    folder: Path, jobgen: Callable[..., Answer]
+) -> None:
+    assert jobgen("templates", "eject", "sar", "-o", folder / "own").code == 0
+    job = folder / "job.yaml"
+    job.write_text(job.read_text("utf-8") + "template: own\n", encoding="utf-8")
+    assert stale_files(load_job_pack("own", folder)) == []
+    assert jobgen("check", job).out.startswith("nothing found, ")
+
+
+@pytest.mark.parametrize(
+    ("yaml_text", "files", "message"),
+    [
+        ("stages: {look: {scripts: ['/etc/hostname']}}", {}, "is no name of a child script"),
+        ("runtime: ['../x']", {}, "is no name of a module"),
+        (
+            "runtime: [mine]",
+            {"runtime/mine.py": "def f(x:\n"},
+            "the cell runtime-mine would be broken",
+        ),
+        (
+            "runtime: [mine]",
+            {"runtime/mine.py": "def f(x, /): pass\n"},
+            "runtime-mine would be broken",
+        ),
+        ("stages: {foo: {optional: true}}", {}, "but no notebook/NN_foo.py.j2"),
+        ("parameters: {a: {type: text}}", {}, "parameters.a: its default is missing"),
+        ("", {"words/zh.yml": "runtime: null\n"}, "the word `runtime` is None, not text"),
+        ("", {"words/zh.yml": "- a\n"}, "words are keys and values"),
+        ("", {"notebook/00_aaa.py.j2": "x = 1\n"}, "the cell aaa stands before the parameters"),
+        ("", {"notebook/00_title.md.j2": '{% extends "notebook/00_title.md.j2" %}'}, "recursion"),
+        ("", {"notebook/26_x.py.j2": "for note in [1]:\n    pass\n"}, "sets note, which"),
+        ("", {"notebook/26_x.py.j2": "from math import pow as train\n"}, "sets train, which"),
+        ("", {"notebook/26_x.py.j2": "{{ 5 | inside }}\n"}, "26_x.py.j2:1: "),
+    ],
+)
+def test_what_an_author_gets_wrong_is_said(
+    folder: Path, yaml_text: str, files: dict[str, str], message: str
+) -> None:
+    pack = folder / "p"
+    pack.mkdir()
+    head = "name: p\nversion: 1\nextends: paddledetection\n"
+    (pack / "template.yaml").write_text(head + yaml_text + "\n")
+    for name, text in files.items():
+        (pack / name).parent.mkdir(exist_ok=True)
+        (pack / name).write_text(text)
+    with pytest.raises(TemplateError) as caught:
+        changed(folder, "template: p\n")
+    assert message in caught.value.message
+
+
+def test_a_pack_may_extend_the_one_whose_name_it_has(
+    folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    answer = jobgen("templates", "new", "sar", "--extends", "sar")
+    assert (answer.code, "would shadow the one it extends" in answer.err) == (5, True)
+    own = folder / "templates" / "sar"
+    own.mkdir(parents=True)
+    (own / "template.yaml").write_text("name: sar\nversion: 2\nextends: sar\n")
+    pack = load_pack(find_pack("sar"))
+    assert [(layer.name, layer.version) for layer in pack.layers][1:] == [("sar", 1), ("sar", 2)]
+    far = jobgen("templates", "new", "far", "--extends", "templates/sar", "--folder", "packs/far")
+    assert far.code == 0
+    assert f"template: {folder / 'packs' / 'far'}" in far.err
+    assert jobgen("templates", "test", "packs/far").code == 0
+
+
+def test_a_template_from_windows_is_read(folder: Path) -> None:
+    text = BLOCK + "{% block before %}\nnote('w')\n{% endblock %}\n"
+    path = folder / "templates" / TRAIN
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    lines = parts_of(built(folder))["train"].splitlines()
+    assert lines[1] == "    note('w')"
 
 
 # Augmentation as data.

@@ -36,9 +36,9 @@ def command(
     results, an exported model that runs. Writes report.html. Exit code 1 where something is
     missing or torn.
     """
-    from jobgen.errors import RunError
     from jobgen.report.promise import broken_promises, exported
     from jobgen.report.read import RESULT, record_of
+    from jobgen.run.output import no_result
     from jobgen.run.verdict import draw_page
     from jobgen.settings import load_settings
 
@@ -47,10 +47,7 @@ def command(
     found = [record_of(file.parent, writable=True) for file in sorted(place.rglob(RESULT))]
     results = {Path(record.folder): record.result for record in found if record is not None}
     if not results:
-        raise RunError(
-            f"no result.json of a jobgen run is in {output}",
-            "Weights of another training are measured by: jobgen evaluate OUTPUT --archive FILE",
-        )
+        raise no_result(output)
     rows = []
     for where, result in results.items():
         faults = broken_promises(where, result)
@@ -80,7 +77,7 @@ def command(
 def _unpacked(console: Console, output: Path, folder: Path | None) -> Path:
     from jobgen.datasets.job import stem
     from jobgen.errors import RunError
-    from jobgen.run.output import unpack_output
+    from jobgen.run.output import need_result, unpack_output
 
     if output.is_dir():
         return output
@@ -91,6 +88,7 @@ def _unpacked(console: Console, output: Path, folder: Path | None) -> Path:
         place = output.with_name(output.name + "-unpacked")
     if place.is_dir() and any(place.iterdir()) and not (place / ".jobgen").is_dir():
         raise RunError(f"{place} is there already", "Give another folder: -o DIR")
+    need_result(output)
     unpack_output(output, place)
     console.say(f"unpacked into {place}")
     return place

@@ -36,12 +36,17 @@ def list_(console: Console, json_output: bool) -> None:
     """List the packs: the project's (templates/ here), the user's, the built-in ones. Of several
     with one name the first is used."""
     from jobgen.cli.table import table
+    from jobgen.errors import TemplateError
     from jobgen.templates import known_packs, read_layer
 
     console.json_output = json_output
     rows: list[dict[str, Any]] = []
     for kind, folder in known_packs():
-        layer = read_layer(folder)
+        try:
+            layer = read_layer(folder)
+        except TemplateError as error:
+            console.say(f"left out: {error.message}")
+            continue
         shadowed = next((row["kind"] for row in rows if row["name"] == folder.name), None)
         rows.append(
             {
@@ -150,7 +155,7 @@ def eject(
     files = eject_pack(load_pack(find_pack(what)), folder)
     console.result(ejected=[str(folder / name) for name in files])
     console.data(f"{folder}: {len(files)} files")
-    console.say(f"Use it: template: {folder} in job.yaml, as seen from its folder.")
+    console.say(f"Use it in job.yaml: template: {folder.resolve()}, or its path as seen from there")
 
 
 @command.command(epilog=EXAMPLES)
@@ -165,12 +170,12 @@ def diff(console: Console, job: Path, json_output: bool) -> None:
     from jobgen.packs import bundle_diff, changes
     from jobgen.plan import make_plan
     from jobgen.spec import Augment, load_spec
-    from jobgen.templates import JOB_FOLDER, Pack, load_job_pack
+    from jobgen.templates import Pack, load_job_pack
 
     console.json_output = json_output
     spec, document = load_spec(job)
     pack = load_job_pack(spec.template, job.parent)
-    own = pack.layers[-1].name == JOB_FOLDER
+    own = pack.has_job_layer
     below = Pack(pack.layers[:-1]) if own else pack
     found = changes(pack) if own else []
     plain = spec.model_copy(
@@ -203,6 +208,7 @@ def new(console: Console, name: str, extends: str, folder: Path | None, json_out
     import re
 
     from jobgen.packs import new_pack
+    from jobgen.templates import known_packs
 
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise click.UsageError("a pack's name has a-z, 0-9, _ and - only")
@@ -211,7 +217,9 @@ def new(console: Console, name: str, extends: str, folder: Path | None, json_out
     files = new_pack(name, place, extends)
     console.result(folder=str(place), files=[str(path) for path in files])
     console.data("\n".join(map(str, files)))
-    console.say(f"Next: jobgen templates test {place}\nthen in job.yaml: template: {name}")
+    known = any(path.resolve() == place.resolve() for _, path in known_packs())
+    shown = name if known else place.resolve()
+    console.say(f"Next: jobgen templates test {place}\nthen in job.yaml: template: {shown}")
 
 
 @command.command(epilog="\b\nExample:\n  jobgen templates test sar --smoke\n")

@@ -15,7 +15,7 @@ from jobgen.datasets.job import job_text, need_trainable
 from jobgen.datasets.look import choose, read_layout
 from jobgen.datasets.sources import open_sources, source_of
 from jobgen.errors import RunError, SpecError
-from jobgen.runtime.archives import unpack
+from jobgen.runtime.archives import list_archive, unpack
 from jobgen.runtime.outcome import StageError
 from jobgen.runtime.weights import pickle_fault
 from jobgen.spec import JobSpec, parse_spec
@@ -83,6 +83,24 @@ def unpack_output(path: Path, goal: Path, wanted: Any = None) -> None:
         unpack(str(path), str(goal), str(goal / ".jobgen" / "unpacked.json"), only=wanted)
     except StageError as error:
         raise RunError(error.message, error.remedy or "Download it again.") from error
+
+
+def no_result(path: Path) -> RunError:
+    return RunError(
+        f"no result.json of a jobgen run is in {path}",
+        "Weights of another training are measured by: jobgen evaluate OUTPUT --archive FILE",
+    )
+
+
+def need_result(path: Path) -> None:
+    """Look into a zip or tar before it is unpacked. Raises RunError where no result is in it."""
+    try:
+        archive, members = list_archive(str(path))
+    except StageError as error:
+        raise RunError(error.message, error.remedy or "Download it again.") from error
+    with archive:
+        if not any(PurePosixPath(member.name).name == RESULT for member in members):
+            raise no_result(path)
 
 
 def read_result(path: Path) -> dict[str, Any]:
