@@ -413,3 +413,18 @@ def test_a_job_with_adamw(jobgen: Callable[..., Answer], job: Path) -> None:
     job.write_text(text, encoding="utf-8")
     assert jobgen("build", job).code == 0
     assert jobgen("check", job).out.startswith("nothing found")
+
+
+def test_a_bundles_own_yaml_is_explained_with_the_catalogues_bases(
+    jobgen: Callable[..., Answer], upload: Path, tmp_path: Path
+) -> None:
+    found = jobgen("explain", upload / MODEL, "--full", "--json").json
+    assert found["config"]["PicoHeadV2"]["nms"]["nms_threshold"] == 0.6
+    lone = tmp_path / "lone" / MODEL
+    lone.parent.mkdir()
+    lone.write_bytes((upload / MODEL).read_bytes())
+    answer = jobgen("explain", lone, "--full")
+    assert answer.code == 3
+    assert answer.err.startswith("error: 5 faults:\n")
+    assert "the base ../runtime.yml can't be read" in answer.err
+    assert "give the one in a clone" in answer.err

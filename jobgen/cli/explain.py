@@ -85,7 +85,11 @@ def _resolved(path: Path) -> tuple[Resolved, Bundle | None]:
             raise BundleError(f"{path} has no one model YAML of PicoDet")
         return found, None
     if is_config(path):
-        return resolve(path), None
+        found = resolve(path)
+        if found.findings.errors and any(path.parent.glob("*.ipynb")):
+            # In an upload its bases are the catalogue's.
+            found = facts_of(path.parent).config or found
+        return found, None
     plan, bundle = render_job(path)
     return job_config(bundle, plan), bundle
 
@@ -94,11 +98,14 @@ def _full(console: Console, path: Path) -> None:
     from jobgen.errors import SpecError
     from jobgen.explain import origin_text
     from jobgen.ppconfig import dotted, flat
+    from jobgen.spec import faults
     from jobgen.yamlio import plain
 
     found, bundle = _resolved(path)
     if found.findings.errors:
-        raise SpecError(found.findings.text())
+        error = faults(found.findings)
+        hint = "A config's bases are as seen from its own folder: give the one in a clone."
+        raise SpecError(error.message, hint, error.findings)
     values = list(flat(found.config))
     origins = {dotted(at): origin_text(found.origin(at), bundle) for at, _ in values}
     console.result(

@@ -121,7 +121,11 @@ def run_bundle(
             before = fingerprint(own)
         verdict = _execute(workspace, inject(notebook, parameters), env, python, say, live)
         if own is not None:
-            prove_unchanged(own, before)
+            try:
+                prove_unchanged(own, before)
+            except RunError:
+                say("\n".join(verdict.lines(workspace)))
+                raise
             say(f"{python} is as it was: NumPy, Paddle and all its packages")
         return workspace, verdict
 
