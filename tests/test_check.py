@@ -110,6 +110,13 @@ def one_id_twice() -> Coco:
     return first_box(Coco(), id=2)
 
 
+@case("DS024")
+def an_id_of_zero() -> Coco:
+    made = Coco()
+    made.val["annotations"][0]["id"] = 0
+    return made
+
+
 @case("DS021")
 def no_id() -> Coco:
     return first_box(Coco(), id=None)

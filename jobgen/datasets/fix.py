@@ -149,6 +149,13 @@ def unique_ids(data: DataSet, split: Split) -> Repair:
     return replace(split, box_ids=ids), twice, "annotations that shared an id; all are renumbered"
 
 
+def ids_from_one(data: DataSet, split: Split) -> Repair:
+    """Annotations counted from 1 where one has the id 0."""
+    zero = int(np.count_nonzero(split.box_ids == 0)) if data.layout.format == "coco" else 0
+    ids = np.arange(1, len(split) + 1) if zero else split.box_ids
+    return replace(split, box_ids=ids), zero, "annotations with the id 0; all are renumbered"
+
+
 def same_classes(data: DataSet, split: Split) -> Repair:
     """The categories of every split in the order of the first, then those it lacks; two classes
     of one name are nobody's to join."""
@@ -322,6 +329,7 @@ FIXES: dict[str, Callable[[DataSet, Split], Repair]] = {
     "DS074": written_anew("DS074", "names left out that the list had already"),
     "DS077": written_anew("DS077", "listed names without annotation file left out"),
     "DS020": unique_ids,
+    "DS024": ids_from_one,
     "DS023": known_images,
     "DS030": known_classes,
     "DS031": same_classes,

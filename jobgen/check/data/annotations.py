@@ -8,7 +8,7 @@ import numpy as np
 
 from jobgen.check.facts import DataFacts, boxes_hit, images_hit, told
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, repair, whole_set
-from jobgen.datasets.record import UNKNOWN, Split
+from jobgen.datasets.record import TRAIN, UNKNOWN, Split
 
 
 @each_split(
@@ -127,6 +127,18 @@ def missing_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
 )
 def huge_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
     return told(split, "DS022")
+
+
+@each_split(
+    "DS024",
+    WARNING,
+    "annotation with the id 0",
+    why="pycocotools takes it for no match: its box counts as missed in every evaluation.",
+    remedy=repair("DS024"),
+)
+def zero_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    if facts.data is not None and facts.data.layout.format == "coco" and split.name != TRAIN:
+        yield from boxes_hit(split, split.box_ids == 0)
 
 
 @each_split(
