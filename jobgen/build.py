@@ -15,12 +15,13 @@ from jobgen.bundle import NOTEBOOK, SIZE_LIMIT, Bundle
 from jobgen.catalog import platform
 from jobgen.errors import BundleError, TemplateError
 from jobgen.files import sha256
+from jobgen.layers import StageTemplate
 from jobgen.notebook import PARAMETERS_TAG, Cell, notebook_text
 from jobgen.plan import HOME, Plan
 from jobgen.resources import runtime_file
 from jobgen.runtime.archives import KEPT_APART
 from jobgen.spec import JobSpec
-from jobgen.templates import Pack, StageTemplate
+from jobgen.templates import Pack
 
 SECRET = re.compile(
     r"(?i)(?:token|secret|passw(?:or)?d|api_?key|access_?key)[\"']?\s*[:=]\s*[\"'][^\"'\s]{8,}"

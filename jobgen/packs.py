@@ -19,9 +19,10 @@ from jobgen.build import render
 from jobgen.bundle import NOTEBOOK, Bundle
 from jobgen.errors import JobgenError, TemplateError
 from jobgen.files import write_atomically
+from jobgen.layers import EJECTED, find_pack
 from jobgen.plan import make_plan
 from jobgen.spec import parse_spec
-from jobgen.templates import EJECTED, Pack, find_pack, load_pack, stale_files
+from jobgen.templates import Pack, load_pack, stale_files
 from jobgen.yamlio import YamlError, dump_block, load
 
 # A product of corners beyond it is tried one parameter at a time.

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from jobgen.build import SECRET, find_secret, render
 from jobgen.bundle import SIZE_LIMIT, Bundle, compare_bundle
 from jobgen.errors import BundleError, TemplateError
+from jobgen.layers import find_pack
 from jobgen.notebook import Cell, cell_source, notebook_text
 from jobgen.plan import make_plan
 from jobgen.resources import templates_dir
 from jobgen.spec import load_spec
-from jobgen.templates import find_pack, load_pack
+from jobgen.templates import load_pack
 from tests.conftest import JOB, ROOT, Answer
 
 JOBS = sorted((ROOT / "bundles").glob("*/job.yaml"))

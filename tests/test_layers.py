@@ -13,6 +13,7 @@ FLOORS = (
     ("errors", "findings", "runtime"),
     ("yamlio", "files", "literals", "resources"),
     ("spec", "settings"),
+    ("layers",),
     ("catalog", "datasets", "ppconfig", "templates", "notebook"),
     ("plan", "bundle"),
     ("build", "machine"),

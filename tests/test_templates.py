@@ -18,18 +18,12 @@ from jobgen.build import render
 from jobgen.bundle import Bundle
 from jobgen.catalog.augment import PRESETS, reader_values, settled
 from jobgen.errors import SpecError, TemplateError
+from jobgen.layers import Parameter, find_pack
 from jobgen.packs import Change, bundle_diff, changes, combinations, eject, trials
 from jobgen.plan import make_plan
 from jobgen.resources import templates_dir
 from jobgen.spec import load_spec
-from jobgen.templates import (
-    Parameter,
-    find_pack,
-    inside,
-    load_job_pack,
-    load_pack,
-    stale_files,
-)
+from jobgen.templates import inside, load_job_pack, load_pack, stale_files
 from tests.conftest import JOB, Answer
 from tests.sets import Coco, write_zip
 from tests.whole import JOB as WHOLE_JOB

@@ -65,12 +65,13 @@ def run_stage(
     from jobgen.build import render
     from jobgen.cli.build import trust
     from jobgen.cli.run import show_run
+    from jobgen.layers import find_pack
     from jobgen.plan import make_plan
     from jobgen.run.local import RunRequest
     from jobgen.run.output import job_of, open_output
     from jobgen.settings import load_settings
     from jobgen.spec import parse_spec
-    from jobgen.templates import find_pack, load_pack
+    from jobgen.templates import load_pack
     from jobgen.yamlio import load
 
     console.json_output = given["json_output"]

@@ -37,7 +37,7 @@ def list_(console: Console, json_output: bool) -> None:
     with one name the first is used."""
     from jobgen.cli.table import table
     from jobgen.errors import TemplateError
-    from jobgen.templates import known_packs, read_layer
+    from jobgen.layers import known_packs, read_layer
 
     console.json_output = json_output
     rows: list[dict[str, Any]] = []
@@ -78,7 +78,8 @@ def list_(console: Console, json_output: bool) -> None:
 def show(console: Console, pack: str, json_output: bool) -> None:
     """Show the parameters, stages and files of PACK, a name or a folder."""
     from jobgen.cli.table import table
-    from jobgen.templates import find_pack, load_pack
+    from jobgen.layers import find_pack
+    from jobgen.templates import load_pack
 
     console.json_output = json_output
     found = load_pack(find_pack(pack))
@@ -135,10 +136,11 @@ def eject(
 
     A file goes to templates/ beside the job and shadows the pack's from then on.
     """
+    from jobgen.layers import JOB_FOLDER, find_pack
     from jobgen.packs import eject as eject_file
     from jobgen.packs import eject_pack
     from jobgen.spec import load_spec
-    from jobgen.templates import JOB_FOLDER, find_pack, load_job_pack, load_pack
+    from jobgen.templates import load_job_pack, load_pack
 
     console.json_output = json_output
     if (job is None) == (folder is None):
@@ -207,8 +209,8 @@ def new(console: Console, name: str, extends: str, folder: Path | None, json_out
     """Begin a pack NAME that extends another, with an extra stage to start from."""
     import re
 
+    from jobgen.layers import known_packs
     from jobgen.packs import new_pack
-    from jobgen.templates import known_packs
 
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise click.UsageError("a pack's name has a-z, 0-9, _ and - only")
@@ -230,8 +232,9 @@ def new(console: Console, name: str, extends: str, folder: Path | None, json_out
 def test(console: Console, pack: str, smoke: bool, json_output: bool) -> None:
     """Render PACK with every combination of its parameters' corners, in both languages, for COCO
     and VOC, and see that notebook and YAML are sound. Exit code 1 where one is not."""
+    from jobgen.layers import find_pack
     from jobgen.packs import trials
-    from jobgen.templates import find_pack, load_pack
+    from jobgen.templates import load_pack
 
     console.json_output = json_output
     folder = find_pack(pack)
