@@ -255,6 +255,8 @@ def inside(text: str, steps: int = 1) -> str:
 def _inside_strings(text: str) -> set[int]:
     """The lines of a piece of Python that begin inside a string of several lines: what stands
     there is the string's, and is not moved. None where the piece can't be read yet."""
+    if not any(sign in text for sign in ('"""', "'''", "\\\n")):
+        return set()
     # A piece that stands in a stage is indented, which Python takes below an `if` only.
     reader = io.StringIO("if True:\n" + text if text[:1] == " " else text).readline
     first = 2 if text[:1] == " " else 1
