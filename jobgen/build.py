@@ -86,8 +86,9 @@ def runtime_module(name: str, source: str | None = None) -> RuntimeModule:
     return RuntimeModule(name, text, needs, names)
 
 
-def assigned_names(body: list[ast.stmt]) -> list[str]:
-    """What statements assign or define in their own name space, below `with` and `if` too."""
+def assigned_names(body: list[ast.stmt], imports: bool = False) -> list[str]:
+    """What statements assign or define in their own name space, below `with` and `if` too; with
+    `imports` also what they import under a name of their own."""
     found = []
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -100,16 +101,16 @@ def assigned_names(body: list[ast.stmt]) -> list[str]:
             found += stored_names([node.target])
         elif isinstance(node, (ast.With, ast.AsyncWith)):
             found += stored_names([item.optional_vars for item in node.items])
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        elif imports and isinstance(node, (ast.Import, ast.ImportFrom)):
             # `import os` in a cell is the runtime's own `os`.
             found += [alias.asname or alias.name for alias in node.names if alias.asname
                       or isinstance(node, ast.ImportFrom)]  # fmt: skip
         elif isinstance(node, ast.Try):
             for handler in node.handlers:
                 found += [handler.name] if handler.name else []
-                found += assigned_names(handler.body)
+                found += assigned_names(handler.body, imports)
         for field in ("body", "orelse", "finalbody"):
-            found += assigned_names(getattr(node, field, []))
+            found += assigned_names(getattr(node, field, []), imports)
     return found
 
 
@@ -251,7 +252,7 @@ def _compiles(pack: Pack, cell: Cell, taken: dict[str, str]) -> None:
         raise TemplateError(
             f"{pack.name}: the cell {cell.name} would be broken in line {error.lineno}: {error.msg}"
         ) from error
-    for name in assigned_names(tree.body):
+    for name in assigned_names(tree.body, imports=True):
         if name in taken:
             raise TemplateError(
                 f"{pack.name}: the cell {cell.name} sets {name}, which the runtime's "
