@@ -31,8 +31,11 @@ class EvalWatch:
     def __init__(self) -> None:
         self.figures: Dict[str, float] = {}
         self.unfit = ""
+        # Said when all images have been gone through, whatever was found in them.
+        self.ended = False
 
     def line(self, line: str) -> None:
+        self.ended = self.ended or "Total sample number:" in line
         said = parse_train_line(line)
         if said is None:
             return
@@ -68,6 +71,13 @@ def evaluate(
     _run_tool(clone_dir, run_config, folder, watch, patience)
     boxes = os.path.join(folder, "bbox.json")
     if not os.path.isfile(boxes):
+        if not watch.ended:
+            raise StageError(
+                "tools/eval.py ended 0, but neither boxes nor its last line are there",
+                "See the log, then run the same job again.",
+                cause="evaluation",
+                log=run.log_path("evaluate"),
+            )
         with open(boxes, "w", encoding="utf-8") as stream:
             stream.write("[]")
     found = judge(annotation_path(place, "eval"), boxes, None, "evaluate")

@@ -10,7 +10,7 @@ import pytest
 
 from jobgen.runtime.checkpoints import mark_best
 from jobgen.runtime.collect import verdict
-from jobgen.runtime.evaluate import EvalWatch, compare_figures
+from jobgen.runtime.evaluate import EvalWatch, compare_figures, evaluate
 from jobgen.runtime.export import compare_boxes, hold_to_bounds
 from jobgen.runtime.infer import INFER_IMAGES, choose_images
 from jobgen.runtime.machine import check_stages, use_seed
@@ -183,6 +183,9 @@ def test_what_eval_prints_is_held_against_its_boxes(run: Outcome) -> None:
             " Average Precision  (AP) @[ IoU=%s | area=   all | maxDets=100 ] = %.3f" % (iou, value)
         )
     assert watch.figures == {"mAP": 0.142, "mAP50": 0.412}
+    assert not watch.ended
+    watch.line("[11/24] ppdet.engine INFO: Total sample number: 48, average FPS: 12.3")
+    assert watch.ended
     compare_figures(watch.figures, {"mAP": 0.1418, "mAP50": 0.4115}, {"mAP50": 0.412})
     assert run.data["notes"] == []
     compare_figures(watch.figures, {"mAP": 0.1418, "mAP50": 0.4115}, {"mAP50": 0.5})
@@ -191,6 +194,48 @@ def test_what_eval_prints_is_held_against_its_boxes(run: Outcome) -> None:
     )
     with pytest.raises(StageError, match=r"eval.py says mAP50 0\.412, but its boxes give 0\.4300"):
         compare_figures(watch.figures, {"mAP": 0.142, "mAP50": 0.43}, {})
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("print('nothing at all')", "neither boxes nor its last line are there"),
+        ("raise SystemExit(3)", "tools/eval.py ended with exit status 3"),
+        (
+            "print('The shape [1] in pretrained weight w is unmatched with the shape [2]')",
+            "the weights are another model's",
+        ),
+    ],
+)
+def test_an_evaluation_that_was_none(
+    bench: Bench, run: Outcome, monkeypatch: pytest.MonkeyPatch, said: str, message: str
+) -> None:
+    """A stand-in for tools/eval.py, and for the model whose one weight fits."""
+    clone = bench.folder / "clone"
+    core = clone / "ppdet" / "core"
+    core.mkdir(parents=True)
+    (clone / "paddle.py").write_text(
+        "import pickle\ndef set_device(name): pass\ndef load(path): return {}\n"
+    )
+    for folder in (core.parent, core):
+        (folder / "__init__.py").write_text("")
+    (core / "workspace.py").write_text(
+        "class Config(dict):\n    architecture = 'Model'\n"
+        "class Model:\n"
+        "    def load_meanstd(self, transforms): pass\n"
+        "    def state_dict(self): return {}\n"
+        "    def set_dict(self, values): pass\n"
+        "    def eval(self): pass\n"
+        "def load_config(path): return Config(TestReader={'sample_transforms': []})\n"
+        "def create(name): return Model()\n"
+    )
+    (clone / "tools" / "eval.py").write_text(said + "\n")
+    monkeypatch.setenv("PYTHONPATH", str(clone))
+    weights(bench.save_dir / "best_model.pdparams")
+    mark_best(str(bench.save_dir), {"mAP50": 0.5, "epoch": 1})
+    place = Place(bench.folder / "set").place
+    with pytest.raises(StageError, match=message):
+        evaluate(str(clone), str(bench.path), str(bench.save_dir), place, ["boat", "ship"], "cpu")
 
 
 def test_weights_of_another_model_have_their_own_cause(
