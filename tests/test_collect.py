@@ -244,6 +244,12 @@ def test_weights_of_a_training_by_hand(output: Path, tmp_path: Path) -> None:
     spec, _ = job_of(found, [archive], None, None)
     assert spec.model.config == "picodet_l_640_coco_lcnet"
     assert (spec.name, spec.dataset.classes) == ("my-set", ["ship", "boat"])
+    # A run of an earlier jobgen, whose result does not hold its job.
+    result = read(output)
+    del result["job"]
+    write(output, result)
+    older = open_output(output, tmp_path / "spare")
+    assert job_of(older, [archive], None, None)[0].model.config == "picodet_xs_320_coco_lcnet"
     with pytest.raises(SpecError, match="which model the weights are of can't be told"):
         model_named(["best_model.pdparams", "output"])
 

@@ -39,8 +39,9 @@ class Output:
     @property
     def names(self) -> list[str]:
         """Words that may say which model the weights are of: their own path, then the YAML files
-        beside them; a clone's own configs name every model."""
-        folders = dict.fromkeys((self.weights.parent, self.folder))
+        beside them and in a run's configs/; a clone's own configs name every model."""
+        near = dict.fromkeys((self.weights.parent, self.weights.parent.parent, self.folder))
+        folders = [place for folder in near for place in (folder, folder / "configs")]
         beside = sorted(path.name for folder in folders for path in folder.glob("*.yml"))
         return [*reversed(self.weights.parts), *beside]
 
