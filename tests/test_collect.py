@@ -128,7 +128,7 @@ def an_artefact_outside(place: Path) -> None:
     [
         (lambda p: weights(p).unlink(), "weights/best_model.pdparams is missing"),
         (lambda p: weights(p).write_bytes(weights(p).read_bytes()[:-4]), "best_model.pdparams is torn"),
-        (lambda p: weights(p).write_bytes(pickle.dumps(print)), "it imports builtins print"),
+        (lambda p: weights(p).write_bytes(pickle.dumps(print)), "can't be opened safely: it would import builtins.print"),
         (lambda p: shutil.rmtree(p / "weights"), "no weights: neither weights/best_model.pdparams"),
         (lambda p: (p / "metrics.csv").unlink(), "metrics.csv is missing"),
         (lambda p: (p / "metrics.csv").write_text("epoch\n"), "metrics.csv has no rows"),
@@ -258,7 +258,7 @@ def test_weights_of_a_training_by_hand(output: Path, tmp_path: Path) -> None:
     ("content", "message"),
     [
         (pickle.dumps({"w": 1})[:-2], "are torn"),
-        (pickle.dumps(print), "would run code when opened: they import builtins print"),
+        (pickle.dumps(print), "is not opened: it would import builtins.print"),
     ],
 )
 def test_weights_that_must_not_be_opened(tmp_path: Path, content: bytes, message: str) -> None:

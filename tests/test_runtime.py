@@ -63,9 +63,14 @@ def test_what_is_read_off_the_source_is_what_a_parser_finds() -> None:
         assert set(assigned_names(tree.body)) == module.defines, module.name
 
 
+# Paddle brings NumPy, and weights are read where Paddle is: the import waits until then.
+WITH_PADDLE = {("weightsfile", "numpy")}
+
+
 def test_only_the_standard_library_is_imported() -> None:
     for name in NAMES:
-        for node in ast.walk(ast.parse((RUNTIME / f"{name}.py").read_text(encoding="utf-8"))):
+        tree = ast.parse((RUNTIME / f"{name}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
             modules = []
             if isinstance(node, ast.ImportFrom):
                 modules = [node.module or ""]
@@ -73,6 +78,9 @@ def test_only_the_standard_library_is_imported() -> None:
                 modules = [alias.name for alias in node.names]
             for module in modules:
                 top = module.split(".")[0]
+                if (name, top) in WITH_PADDLE:
+                    assert node not in tree.body
+                    continue
                 assert top in sys.stdlib_module_names or module.startswith("jobgen.runtime.")
 
 
@@ -139,7 +147,7 @@ def test_the_runtimes_tests_pass_on_old_pythons(version: str, tmp_path: Path) ->
     subprocess.run([python, "-m", "venv", str(tmp_path / "env")], check=True)
     inside = str(tmp_path / "env" / "bin" / "python")
     subprocess.run(
-        [inside, "-m", "pip", "install", "-q", "pytest<8"], check=True, capture_output=True
+        [inside, "-m", "pip", "install", "-q", "pytest<8", "numpy"], check=True, capture_output=True
     )
     argv = [
         inside,

@@ -15,13 +15,13 @@ from jobgen.files import write_atomically
 from jobgen.machine.environment import environment_folder, look_into, managed_python
 from jobgen.machine.locks import MARK, locked
 from jobgen.machine.mirror import find_mirror, mirror_folder, require_pinned
+from jobgen.runtime.downloads import half_file
 from jobgen.runtime.weights import (
     DOWNLOAD_TRIES,
     cached_weights,
     download_weights,
-    half_file,
-    pickle_fault,
 )
+from jobgen.runtime.weightsfile import weights_fault
 
 KINDS = ("envs", "mirrors", "weights")
 
@@ -147,14 +147,14 @@ def fetch(needs: Needs, cache: Path, given: Path | None, say: Callable[[str], No
 
 def _fetch_weights(url: str, cache: Path, given: Path | None, say: Callable[[str], None]) -> str:
     goal = _weights_file(url, cache)
-    if goal.is_file() and pickle_fault(str(goal)) is None:
+    if goal.is_file() and weights_fault(str(goal)) is None:
         return f"{goal.name}  there already"
     goal.parent.mkdir(parents=True, exist_ok=True)
     if given is not None:
         source = given / url.rpartition("/")[2]
         if not source.is_file():
             raise RunError(f"{source.name} is not in {given}", f"It is to be had at {url}")
-        fault = pickle_fault(str(source))
+        fault = weights_fault(str(source))
         if fault is not None:
             raise RunError(f"{source} is no weights file ({fault})", "Copy it again.")
         write_atomically(goal, source.read_bytes())

@@ -20,7 +20,7 @@ from jobgen.machine.environment import environment_folder
 from jobgen.machine.locks import MARK
 from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.trainwatch import read_metrics
-from jobgen.runtime.weights import pickle_fault
+from jobgen.runtime.weightsfile import TORN, weights_fault
 
 WEIGHTS = "weights/best_model.pdparams"
 LAST = "weights/model_final.pdparams"
@@ -86,11 +86,11 @@ def _weights(folder: Path) -> Iterator[str]:
     if not there:
         yield f"no weights: neither {WEIGHTS} nor {LAST}"
     for path in there:
-        fault = pickle_fault(str(path))
-        if fault == "torn":
-            yield f"weights/{path.name} is torn"
+        fault = weights_fault(str(path))
+        if fault == TORN:
+            yield f"weights/{path.name} is torn, or no weights file at all"
         elif fault:
-            yield f"weights/{path.name} would run code when opened: it imports {fault}"
+            yield f"weights/{path.name} can't be opened safely: {fault}"
 
 
 def _metrics(folder: Path, result: dict[str, Any]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from jobgen.datasets.sources import open_sources, source_of
 from jobgen.errors import RunError, SpecError
 from jobgen.runtime.archives import list_archive, unpack
 from jobgen.runtime.outcome import StageError
-from jobgen.runtime.weights import pickle_fault
+from jobgen.runtime.weightsfile import TORN, weights_fault
 from jobgen.spec import JobSpec, parse_spec
 from jobgen.yamlio import Document, load
 
@@ -132,12 +132,15 @@ def weights_below(folder: Path) -> list[Path]:
 
 
 def _sound(output: Output) -> Output:
-    fault = pickle_fault(str(output.weights))
-    if fault == "torn":
-        raise RunError(f"the weights {output.weights} are torn", "Download them again.")
+    fault = weights_fault(str(output.weights))
+    if fault == TORN:
+        raise RunError(
+            f"the weights {output.weights} are torn, or no weights file at all",
+            "Download them again.",
+        )
     if fault:
         raise RunError(
-            f"the weights {output.weights} would run code when opened: they import {fault}",
+            f"the weights file {output.weights} is not opened: {fault}",
             "Use weights from a source you trust.",
         )
     return output

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.outcome import read_json_object, write_text_atomically
-from jobgen.runtime.weights import pickle_is_whole
+from jobgen.runtime.weightsfile import TORN, weights_fault
 
 EPOCH_FILE = re.compile(r"(\d+)\.pdparams")
 ASIDE = "best_before_resume"
@@ -38,7 +38,7 @@ def checkpoint_is_whole(prefix: str) -> bool:
     if not all(os.path.isfile(prefix + part) for part in (".pdparams", ".pdopt")):
         return False
     parts = [prefix + part for part in PARTS if os.path.isfile(prefix + part)]
-    return all(pickle_is_whole(path) for path in parts)
+    return all(weights_fault(path) != TORN for path in parts)
 
 
 def newest_checkpoint(folder: str) -> Optional[Checkpoint]:

@@ -10,7 +10,7 @@ from jobgen.runtime.dataset import file_sha256, remove_unpacked
 from jobgen.runtime.outcome import StageError, note, outcome, summary
 from jobgen.runtime.source import cloned_here
 from jobgen.runtime.trainwatch import read_metrics
-from jobgen.runtime.weights import pickle_is_whole
+from jobgen.runtime.weightsfile import TORN, weights_fault
 
 # Below it a detector has found nothing worth the name; see result statuses in docs/result.md.
 UNTRAINED_MAP50 = 0.01
@@ -40,7 +40,7 @@ def gather_weights(save_dir: str, goal: str) -> Dict[str, str]:
             if os.path.isfile(target):
                 os.remove(target)
             continue
-        if not pickle_is_whole(place):
+        if weights_fault(place) == TORN:
             raise StageError(
                 "the weights %s are torn" % place, "Run the same job again.", cause="weights"
             )

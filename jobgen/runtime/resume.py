@@ -6,16 +6,18 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from jobgen.runtime.checkpoints import ASIDE, HALVED_FILE, PARTS, newest_checkpoint
+from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.outcome import StageError, note, outcome, write_text_atomically
-from jobgen.runtime.weights import pickle_fault
+from jobgen.runtime.weightsfile import TORN, WeightsFault, rewrite_weights
 
 IDENTITY_FILE = "identity.json"
 KEPT_ENDINGS = (*PARTS, ".pdstates", ".json")
 # A checkpoint of PicoDet has some 70 MB; a zip may claim anything.
 MOST_BYTES = 20 * 2**30
+LARGEST_MARK = 2**20
 
 
 def check_resume(resume_from: Optional[str], home: str, smoke: bool) -> None:
@@ -103,8 +105,14 @@ def _bring(place: str, save_dir: str, identity: str) -> None:
             raise _unusable("its checkpoints are of another training: %s" % other)
         raise _unusable("no whole checkpoint was found in %s" % place)
     epochs, chosen, prefix = max(found)
+    rewritten: Dict[str, str] = {}
     for source, relative in _files(chosen, prefix):
-        _copy_harmless(source, relative, os.path.join(save_dir, relative))
+        goal = os.path.join(save_dir, relative)
+        os.makedirs(os.path.dirname(goal), exist_ok=True)
+        if source.endswith((*PARTS, ".pdstates")):
+            _take(source, relative, goal, rewritten)
+        else:
+            _copy_mark(source, goal, rewritten)
     curve = os.path.join(os.path.dirname(chosen), "metrics.csv")
     if os.path.isfile(curve):
         with open(curve, encoding="utf-8", errors="replace") as stream:
@@ -113,19 +121,27 @@ def _bring(place: str, save_dir: str, identity: str) -> None:
     note("checkpoints of an earlier job were taken over, up to epoch %d" % epochs)
 
 
-def _copy_harmless(source: str, relative: str, goal: str) -> None:
-    """Copy a file unless it is a pickle that would run code. Torn best weights are left out: the
-    checkpoint itself is whole, and the next evaluation finds better ones."""
-    if source.endswith((*PARTS, ".pdstates")):
-        fault = pickle_fault(source)
-        if fault == "torn":
-            note("%s is torn and left out" % relative)
-            return
-        if fault is not None:
-            raise _unusable("%s must not be opened (%s)" % (relative, fault))
-    os.makedirs(os.path.dirname(goal), exist_ok=True)
-    shutil.copyfile(source, goal + ".tmp")
-    os.replace(goal + ".tmp", goal)
+def _take(source: str, relative: str, goal: str, rewritten: Dict[str, str]) -> None:
+    """Write anew what a file of weights holds, and tell its old SHA-256 and its new one. Torn best
+    weights are left out: the checkpoint itself is whole, and the next evaluation finds better
+    ones."""
+    try:
+        rewrite_weights(source, goal)
+    except WeightsFault as fault:
+        if fault.why != TORN:
+            raise _unusable("%s is not opened: %s" % (relative, fault.why))
+        note("%s is torn and left out" % relative)
+        return
+    rewritten[file_sha256(source)] = file_sha256(goal)
+
+
+def _copy_mark(source: str, goal: str, rewritten: Dict[str, str]) -> None:
+    """Copy a small file that says something of weights, which have another SHA-256 now."""
+    with open(source, encoding="utf-8", errors="replace") as stream:
+        text = stream.read(LARGEST_MARK)
+    for old, new in rewritten.items():
+        text = text.replace(old, new)
+    write_text_atomically(goal, text)
 
 
 def _files(folder: str, prefix: str) -> List[Tuple[str, str]]:
@@ -139,7 +155,8 @@ def _files(folder: str, prefix: str) -> List[Tuple[str, str]]:
             best = name.startswith("best_model.") or os.path.basename(place) == ASIDE
             if (stem == prefix or best or name == HALVED_FILE) and not name.endswith(".tmp"):
                 found.append((path, os.path.relpath(path, folder)))
-    return found
+    # The marks last: they name the weights by their SHA-256.
+    return sorted(found, key=lambda pair: not pair[0].endswith((*PARTS, ".pdstates")))
 
 
 def _other(theirs: str, ours: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from jobgen.runtime.checkpoints import best_weights, find_weights, mark_best
@@ -21,7 +20,7 @@ from jobgen.runtime.processes import (
     json_from_child,
     python_command,
 )
-from jobgen.runtime.weights import local_weights
+from jobgen.runtime.weights import local_weights, take_weights
 
 CHILD_TIMEOUT = 4 * 3600.0
 
@@ -39,8 +38,7 @@ def given_weights(path: str, home: str, save_dir: str) -> None:
     found = local_weights(home, path)
     os.makedirs(save_dir, exist_ok=True)
     goal = os.path.join(save_dir, "best_model.pdparams")
-    shutil.copyfile(found, goal + ".tmp")
-    os.replace(goal + ".tmp", goal)
+    take_weights(found, goal)
     # What an earlier run measured of just these weights is in its result.
     record = read_json_object(os.path.join(os.path.dirname(os.path.dirname(found)), "result.json"))
     metrics = record.get("metrics")

@@ -26,14 +26,18 @@ first = 0
 if "-r" in sys.argv:
     first = pickle.load(open(sys.argv[sys.argv.index("-r") + 1] + ".pdopt", "rb"))["last_epoch"]
 
+class Tensor:
+    # As Paddle's own: builtins.tuple is called for it.
+    def __reduce__(self):
+        return tuple, (("w_moment_0", b"m"),)
+
 def keep(name, epoch):
     for part in ("pdparams", "pdema"):
         weights = {"w": epoch}
         if settings["megabytes"]:
             weights["x"] = b"x" * int(1e6 * settings["megabytes"])
         pickle.dump(weights, open(os.path.join(save, name + "." + part), "wb"))
-    # As Paddle's own: it imports builtins.tuple among its first opcodes.
-    optimizer = {"kind": tuple, "last_epoch": epoch + 1, "moments": b"m" * 5000}
+    optimizer = {"moment": Tensor(), "last_epoch": epoch + 1, "moments": b"m" * 5000}
     pickle.dump(optimizer, open(os.path.join(save, name + ".pdopt"), "wb"))
 
 best = -1

@@ -62,7 +62,7 @@ def test_given_weights_bring_what_was_measured_of_them(tmp_path: Path, run: Outc
     ("content", "message"),
     [
         (pickle.dumps({"w": 1})[:-3], "are torn"),
-        (b"cos\nsystem\n(S'true'\ntR.", "would run code when opened: they import os system"),
+        (b"\x80\x02cos\nsystem\nX\1\0\0\0.\x85R.", "is not opened: it would import os.system"),
     ],
 )
 def test_weights_that_can_not_or_must_not_be_opened(

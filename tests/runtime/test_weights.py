@@ -1,4 +1,3 @@
-import collections
 import http.server
 import os
 import pickle
@@ -9,13 +8,7 @@ from typing import Iterator
 import pytest
 
 from jobgen.runtime.outcome import Outcome, StageError
-from jobgen.runtime.weights import (
-    download_weights,
-    fetch_weights,
-    pickle_fault,
-    pickle_is_whole,
-    pretrained_weights,
-)
+from jobgen.runtime.weights import download_weights, fetch_weights, pretrained_weights
 from tests.runtime.conftest import events
 
 
@@ -26,38 +19,12 @@ class Evil:
         return os.system, ("true",)
 
 
-GOOD = pickle.dumps(collections.OrderedDict(a=[1.0, 2.0], b=b"\0" * 3000), protocol=2)
+GOOD = pickle.dumps({"a": [1.0, 2.0], "b": b"\1" * 3000}, protocol=4)
 
 
 def write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
-
-
-def test_a_harmless_pickle_passes(tmp_path: Path) -> None:
-    for protocol in (2, 4):
-        data = pickle.dumps(collections.OrderedDict(a=[1.0]), protocol=protocol)
-        assert pickle_fault(str(write(tmp_path / "x", data))) is None
-
-
-def test_a_pickle_that_would_run_code_is_named(tmp_path: Path) -> None:
-    for protocol in (2, 4):
-        found = pickle_fault(str(write(tmp_path / "x", pickle.dumps(Evil(), protocol=protocol))))
-        assert found in ("posix system", "nt system")
-
-
-def test_hidden_names_are_found(tmp_path: Path) -> None:
-    """STACK_GLOBAL after two POPs, or after two GETs, takes other texts than the last pushed."""
-    hidden = b"\x80\x04\x8c\x05posix\x8c\x06getpid\x8c\x05numpy\x8c\x05dtype00\x93)R."
-    assert pickle.loads(hidden) == os.getpid()
-    assert pickle_fault(str(write(tmp_path / "x", hidden))) == "the opcode POP"
-    memo = b"\x80\x04\x8c\x05posix\x94\x8c\x06getpid\x94\x8c\x05numpy\x8c\x05dtypeh\x00h\x01\x93)R."
-    assert pickle_fault(str(write(tmp_path / "x", memo))) == "posix getpid"
-
-
-@pytest.mark.parametrize("data", [b"", GOOD[:-1], GOOD[:1500], b"<html>not found</html>"])
-def test_a_torn_file_is_told(tmp_path: Path, data: bytes) -> None:
-    assert pickle_fault(str(write(tmp_path / "x", data))) == "torn"
 
 
 @pytest.fixture
@@ -145,14 +112,15 @@ def test_without_a_folder_the_users_cache_is_used(
     tmp_path: Path, run: Outcome, server: str
 ) -> None:
     path = pretrained_weights(server + "/good.pdparams", str(tmp_path), None, "stop")
-    assert path.startswith(os.path.expanduser("~/.cache/jobgen/weights/good-"))
+    assert path.startswith(os.path.expanduser("~/.cache/jobgen/weights/opened-"))
+    assert pickle.loads(Path(path).read_bytes()) == pickle.loads(GOOD)
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("torn", "100 of %d bytes came" % len(GOOD)),
-        ("evil", "what came is no weights file (posix system)"),
+        ("evil", "what came is no weights file (it would import posix.system)"),
         ("page", "what came is no weights file (torn)"),
     ],
 )
@@ -179,20 +147,12 @@ def test_missing_weights_stop_or_start_from_scratch(tmp_path: Path, run: Outcome
     assert "the job itself stops here" in run.data["notes"][0]["text"]
     assert pretrained_weights("", str(tmp_path), str(tmp_path), "stop") == ""
     (tmp_path / "w").mkdir()
-    path = write(tmp_path / "w" / "x.pdparams", GOOD)
-    assert pretrained_weights("w/x.pdparams", str(tmp_path), "", "stop") == str(path)
+    write(tmp_path / "w" / "x.pdparams", GOOD)
+    path = pretrained_weights("w/x.pdparams", str(tmp_path), "", "stop")
+    assert pickle.loads(Path(path).read_bytes()) == pickle.loads(GOOD)
 
 
 def test_local_weights_that_would_run_code_are_refused(tmp_path: Path, run: Outcome) -> None:
     write(tmp_path / "x.pdparams", pickle.dumps(Evil(), 2))
-    with pytest.raises(StageError, match="would run code when opened: they import posix system"):
+    with pytest.raises(StageError, match="is not opened: it would import posix.system"):
         pretrained_weights("x.pdparams", str(tmp_path), "", "stop")
-
-
-def test_whole_is_not_harmless(tmp_path: Path) -> None:
-    data = pickle.dumps({"kind": list, "x": b"x" * 5000}, protocol=4)
-    path = str(write(tmp_path / "x", data))
-    assert pickle_is_whole(path)
-    assert pickle_fault(path) == "builtins list"
-    assert not pickle_is_whole(str(write(tmp_path / "y", data[:-1])))
-    assert not pickle_is_whole(str(tmp_path / "none"))
