@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -110,20 +111,21 @@ class Layer:
 
 def search_path() -> list[tuple[str, Path]]:
     """(kind, folder) where packs are looked for by name, the first that has one wins: the
-    project's own, the user's, the built-in ones."""
+    built-in ones, the project's own, the user's. What lies in a folder by chance never takes the
+    place of a pack that everybody knows."""
     found = [
+        ("built-in", templates_dir()),
         ("project", Path.cwd() / "templates"),
         ("user", settings_file().parent / "templates"),
-        ("built-in", templates_dir()),
     ]
     seen: set[Path] = set()
     kept = []
-    for kind, folder in reversed(found):
+    for kind, folder in found:
         real = folder.resolve()
         if real not in seen and folder.is_dir():
             kept.append((kind, folder))
         seen.add(real)
-    return kept[::-1]
+    return kept
 
 
 def known_packs() -> list[tuple[str, Path]]:
@@ -153,8 +155,9 @@ def find_pack(name: str, beside: Path | None = None, seen: Sequence[Path] = ()) 
 
 
 def read_layer(folder: Path, name: str = "") -> Layer:
-    """One folder of templates; `name` where it needs no template.yaml."""
+    """One folder of templates; `name` where it needs no template.yaml. Raises TemplateError."""
     path = folder / "template.yaml"
+    _refuse_links(folder)
     try:
         data = load_file(path).value if path.is_file() or not name else {}
         strange = sorted(set(data) - KEYS)
@@ -203,6 +206,18 @@ def read_layer(folder: Path, name: str = "") -> Layer:
     except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise TemplateError(f"{folder}: the pack can't be read ({reason})") from error
+
+
+def _refuse_links(folder: Path) -> None:
+    """A link could carry any file of this machine into a bundle, which others read."""
+    for place, folders, names in os.walk(folder):
+        for name in sorted((*folders, *names)):
+            path = Path(place, name)
+            if path.is_symlink():
+                raise TemplateError(
+                    f"{path} is a link to {path.readlink()}",
+                    "Templates are files of their own: put a copy in its place.",
+                )
 
 
 def _texts(folder: Path, pattern: str) -> dict[str, str]:

@@ -304,6 +304,11 @@ def load_job_pack(name: str, beside: Path) -> Pack:
     """The pack of a job, with the job's own `templates/` over it where there is one."""
     pack = load_pack(find_pack(name, beside))
     own = beside / JOB_FOLDER
+    if own.is_symlink():
+        raise TemplateError(
+            f"{own} is a link to {own.readlink()}",
+            "Put a copy in its place, or name that folder in job.yaml: template: PATH",
+        )
     if not any((own / part).exists() for part in PARTS):
         return pack
     return Pack((*pack.layers, read_layer(own, JOB_FOLDER)))

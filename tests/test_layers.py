@@ -15,7 +15,7 @@ FLOORS = (
     ("spec", "settings"),
     ("layers",),
     ("catalog", "datasets", "ppconfig", "templates", "notebook"),
-    ("plan", "bundle"),
+    ("plan", "bundle", "trust"),
     ("build", "machine"),
     ("check", "explain", "packs"),
     ("run",),

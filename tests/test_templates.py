@@ -4,6 +4,7 @@ run shows that it took effect."""
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -279,7 +280,10 @@ def test_ejected_edited_and_the_pack_moved_on(
     project = folder / "project"
     shutil.copytree(templates_dir(), project / "templates")
     monkeypatch.chdir(project)
-    assert find_pack("paddledetection") == project / "templates" / "paddledetection"
+    named = "project/templates/paddledetection"
+    assert find_pack(named, folder) == project / "templates" / "paddledetection"
+    job = folder / "job.yaml"
+    job.write_text(job.read_text("utf-8") + f"template: {named}\n", encoding="utf-8")
     before = built(folder)
     answer = jobgen("templates", "eject", TRAIN, "--job", folder / "job.yaml")
     assert answer.code == 0
@@ -290,7 +294,7 @@ def test_ejected_edited_and_the_pack_moved_on(
     place.write_text(place.read_text("utf-8").replace("* 60", "* 30"), encoding="utf-8")
     theirs = project / "templates" / "paddledetection" / TRAIN
     theirs.write_text(theirs.read_text("utf-8") + "# cured\n", encoding="utf-8")
-    (change,) = changes(load_job_pack("paddledetection", folder))
+    (change,) = changes(load_job_pack(named, folder))
     assert isinstance(change, Change)
     assert "+PATIENCE = STALL_MINUTES * 30" in change.ours
     assert "+# cured" in change.theirs
@@ -317,15 +321,16 @@ def test_a_whole_pack_is_ejected_and_used(folder: Path, jobgen: Callable[..., An
     assert jobgen("templates", "eject", "sar").code == 2
 
 
-def test_packs_are_listed_with_what_shadows_them(
+def test_packs_are_listed_with_what_hides_them(
     tmp_path: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(templates_dir() / "sar", tmp_path / "templates" / "sar")
     monkeypatch.chdir(tmp_path)
     rows = jobgen("templates", "list", "--json").json["packs"]
     found = [(row["name"], row["kind"], row["shadowed_by"]) for row in rows]
-    assert ("sar", "project", None) in found
-    assert ("sar", "built-in", "project") in found
+    assert ("sar", "built-in", None) in found
+    assert ("sar", "project", "built-in") in found
+    assert "used by its path: " in jobgen("templates", "list").out
     shown = jobgen("templates", "show", "sar", "--json").json
     assert shown["layers"] == ["paddledetection", "sar"]
     assert shown["files"]["notebook/65_histogram.py.j2"] == "sar"
@@ -539,7 +544,7 @@ def test_a_pack_may_extend_the_one_whose_name_it_has(
     own = folder / "templates" / "sar"
     own.mkdir(parents=True)
     (own / "template.yaml").write_text("name: sar\nversion: 2\nextends: sar\n")
-    pack = load_pack(find_pack("sar"))
+    pack = load_pack(find_pack("templates/sar"))
     assert [(layer.name, layer.version) for layer in pack.layers][1:] == [("sar", 1), ("sar", 2)]
     far = jobgen("templates", "new", "far", "--extends", "templates/sar", "--folder", "packs/far")
     assert far.code == 0
@@ -707,3 +712,72 @@ def test_every_kind_of_change_takes_effect_in_a_run(
     assert code == 7, said
     assert listener.heard[-1]["status"] == "failed"
     assert "SIGKILL" in listener.heard[-1]["message"]
+
+
+def test_a_folder_that_lies_here_is_no_built_in_pack(
+    folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = built(folder)
+    for name in ("paddledetection", "sar"):
+        shutil.copytree(templates_dir() / name, folder / "templates" / name)
+    evil = folder / "templates" / "paddledetection" / "notebook" / "03_begin.py.j2"
+    evil.write_text(evil.read_text("utf-8") + "os.system('touch x')\n", encoding="utf-8")
+    monkeypatch.chdir(folder)
+    assert built(folder).files == before.files
+    assert jobgen("build", "job.yaml").code == 0
+    assert "touch x" not in (folder / "upload" / "main.ipynb").read_text("utf-8")
+
+
+def test_templates_of_somebody_are_named_and_trusted_once(
+    folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run` asks about a bundle of theirs, though this machine built it."""
+    monkeypatch.chdir(folder)
+    theirs = folder / "templates" / TRAIN
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text(BLOCK + "{% block before %}\nnote('theirs')\n{% endblock %}\n", "utf-8")
+    (folder / "ships.zip").write_bytes(write_zip(folder / "x.zip", Coco().all_files()).read_bytes())
+    answer = jobgen("build", "job.yaml")
+    assert answer.code == 0
+    assert f"{folder / 'templates'}: not jobgen's own" in answer.err
+    run = ("run", "upload", "--archive", "ships.zip")
+    asked = jobgen(*run, given="n\n")
+    assert (asked.code, "the bundle was not run" in asked.err) == (7, True)
+    # What the hint says, as it is printed.
+    hint = answer.err.rpartition("until: jobgen ")[2].splitlines()[0]
+    assert jobgen(*shlex.split(hint)).code == 0
+    assert "not jobgen's own" not in jobgen("build", "job.yaml").err
+    assert "Running it runs its code" not in jobgen(*run).err
+
+
+def test_what_is_ejected_or_begun_here_is_trusted(
+    folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert jobgen("templates", "eject", TRAIN, "--job", "job.yaml").code == 0
+    assert "not jobgen's own" not in jobgen("build", "job.yaml").err
+
+
+@pytest.mark.parametrize("place", ["templates/notebook/75_x.py.j2", "templates/words/en.yml"])
+def test_a_link_beside_a_job_is_refused(folder: Path, tmp_path: Path, place: str) -> None:
+    """It would carry any file of this machine into a bundle."""
+    secret = tmp_path / "secret"
+    secret.write_text("key: private", encoding="utf-8")
+    (folder / place).parent.mkdir(parents=True)
+    (folder / place).symlink_to(secret)
+    with pytest.raises(TemplateError, match="is a link to"):
+        built(folder)
+
+
+def test_a_linked_folder_of_templates_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "far" / "notebook").mkdir(parents=True)
+    (folder / "templates").symlink_to(tmp_path / "far", target_is_directory=True)
+    with pytest.raises(TemplateError, match="is a link to"):
+        built(folder)
+    (folder / "templates").unlink()
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    (pack / "template.yaml").write_text("name: p\nversion: 1\nextends: sar\n", encoding="utf-8")
+    (pack / "runtime").symlink_to(tmp_path / "far", target_is_directory=True)
+    with pytest.raises(TemplateError, match="is a link to"):
+        load_pack(pack)

@@ -137,7 +137,7 @@ def make_whole(
         path = folder / "templates" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    _, bundle = render_job(folder / "job.yaml")
+    _, bundle, _ = render_job(folder / "job.yaml")
     write_bundle(bundle, folder / "upload")
     _make_python(folder / "python")
     _make_repository(folder / "PaddleDetection")

@@ -92,7 +92,7 @@ def run_stage(
         pack = load_pack(find_pack(spec.template))
         plan = make_plan(spec, document, pack)
         bundle = render(plan, pack)
-        trust(bundle)
+        trust(console, bundle, pack)
         smoke = ", of a smoke run" if output.result.get("smoke") else ""
         console.say(f"{stage}: {output.weights}{smoke}, {plan.model.name}")
         parameters = {"TRAINED_WEIGHTS": str(output.weights.absolute())}

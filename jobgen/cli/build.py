@@ -14,6 +14,7 @@ from jobgen.cli.console import Console
 if TYPE_CHECKING:
     from jobgen.bundle import Bundle
     from jobgen.plan import Plan
+    from jobgen.templates import Pack
 
 EXAMPLES = """\b
 Examples:
@@ -45,7 +46,7 @@ def command(
     from jobgen.bundle import compare_bundle, write_bundle
 
     console.json_output = json_output
-    plan, bundle = render_job(job)
+    plan, bundle, pack = render_job(job)
     folder = output or job.parent / "upload"
     if not (check or no_check):
         refuse_errors(console, job, plan, bundle)
@@ -58,7 +59,7 @@ def command(
         return
     # AI Studio's versions are picked from the home folder, where other things lie too.
     changed = write_bundle(bundle, folder, among=folder.resolve() == Path.home().resolve())
-    trust(bundle)
+    trust(console, bundle, pack)
     console.result(
         folder=str(folder), files=sorted(bundle.files), changed=changed, digest=bundle.digest
     )
@@ -81,8 +82,8 @@ def refuse_errors(console: Console, job: Path, plan: Plan, bundle: Bundle) -> No
         raise click.exceptions.Exit(1)
 
 
-def render_job(job: Path) -> tuple[Plan, Bundle]:
-    """The plan and the bundle of a job.yaml, in memory."""
+def render_job(job: Path) -> tuple[Plan, Bundle, Pack]:
+    """The plan, the bundle and the templates of a job.yaml, in memory."""
     from jobgen.build import render
     from jobgen.plan import make_plan
     from jobgen.spec import load_spec
@@ -91,18 +92,27 @@ def render_job(job: Path) -> tuple[Plan, Bundle]:
     spec, document = load_spec(job)
     pack = load_job_pack(spec.template, job.parent)
     plan = make_plan(spec, document, pack)
-    return plan, render(plan, pack)
+    return plan, render(plan, pack), pack
 
 
-def trust(bundle: Bundle) -> None:
-    """Remember that this machine built the bundle: `run` need not ask then."""
-    from jobgen.files import write_atomically
+def trust(console: Console, bundle: Bundle, pack: Pack) -> None:
+    """Remember that this machine built the bundle, so that `run` need not ask; but name templates
+    that are somebody's, whose code is in it."""
+    from jobgen.files import shown
     from jobgen.settings import load_settings
+    from jobgen.trust import foreign_folders, trust_bundle, untrusted
 
-    mark = load_settings().cache / "trusted" / bundle.digest
+    cache = load_settings().cache
+    foreign = untrusted(foreign_folders(pack), cache)
+    for folder in foreign:
+        console.say(f"templates   {folder}: not jobgen's own, and their code is in the notebook")
+    if foreign:
+        names = " ".join(map(shown, foreign))
+        console.say(f"jobgen run asks before it runs them, until: jobgen templates trust {names}")
+        return
     # A bundle that could not be remembered is only asked about.
     with contextlib.suppress(OSError):
-        write_atomically(mark, b"")
+        trust_bundle(bundle.digest, cache)
 
 
 def _next_steps(folder: Path, bundle: Bundle) -> str:

@@ -53,9 +53,9 @@ def command(
         text = job_text("ships", ENVIRONMENT, sources, look(archive), MODEL, train, language, AFTER)
         write_atomically(job, text.encode())
     console.say(f"data set  {archive}\njob       {job}")
-    _, bundle = render_job(job)
+    _, bundle, pack = render_job(job)
     write_bundle(bundle, upload)
-    trust(bundle)
+    trust(console, bundle, pack)
     console.say(f"bundle    {upload}: {', '.join(bundle.files)}")
     if not prepare_only:
         request = RunRequest(bundle, [archive], folder / "runs", device="cpu")

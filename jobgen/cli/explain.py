@@ -90,7 +90,7 @@ def _resolved(path: Path) -> tuple[Resolved, Bundle | None]:
             # In an upload its bases are the catalogue's.
             found = facts_of(path.parent).config or found
         return found, None
-    plan, bundle = render_job(path)
+    plan, bundle, _ = render_job(path)
     return job_config(bundle, plan), bundle
 
 

@@ -120,22 +120,25 @@ def command(
 
 
 def allow(console: Console, bundle: Any, cache: Path, yes: bool) -> None:
-    """Running a bundle is running its code: ask once for one that this machine has not built."""
+    """Running a bundle is running its code: ask once for one that this machine has not built, or
+    built of somebody's templates."""
     from jobgen.errors import RunError
-    from jobgen.files import write_atomically
+    from jobgen.trust import is_trusted_bundle, trust_bundle
 
-    known = cache / "trusted" / bundle.digest
-    if known.exists():
+    if is_trusted_bundle(bundle.digest, cache):
         return
     if not yes:
-        console.say(f"This bundle was not built on this machine. Its SHA-256 is {bundle.digest}.")
+        console.say(
+            "This bundle was not built on this machine, or of templates that are not jobgen's own."
+            f" Its SHA-256 is {bundle.digest}."
+        )
         try:
             agreed = click.confirm("Running it runs its code. Go on?", err=True)
         except click.Abort:  # nobody is there to answer
             agreed = False
         if not agreed:
             raise RunError("the bundle was not run", "To agree without being asked: --yes")
-    write_atomically(known, b"")
+    trust_bundle(bundle.digest, cache)
 
 
 def refuse_errors(

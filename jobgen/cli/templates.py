@@ -33,8 +33,8 @@ def command() -> None:
 @options.json_output
 @click.pass_obj
 def list_(console: Console, json_output: bool) -> None:
-    """List the packs: the project's (templates/ here), the user's, the built-in ones. Of several
-    with one name the first is used."""
+    """List the packs: the built-in ones, the project's (templates/ here), the user's. Of several
+    with one name the first is used; the others are found by their path."""
     from jobgen.cli.table import table
     from jobgen.errors import TemplateError
     from jobgen.layers import known_packs, read_layer
@@ -66,7 +66,7 @@ def list_(console: Console, json_output: bool) -> None:
         if row["extends"]:
             text = f"extends {row['extends']}: {text}"
         if row["shadowed_by"]:
-            text = f"shadowed by the {row['shadowed_by']}'s"
+            text = f"hidden by the {row['shadowed_by']} one; used by its path: {row['folder']}"
         lines.append((f"{row['name']} {row['version']}", [row["kind"], text]))
     console.data(table(lines))
 
@@ -149,12 +149,14 @@ def eject(
         spec, _ = load_spec(job)
         pack = load_job_pack(spec.template, job.parent)
         place = eject_file(pack, what, job.parent / JOB_FOLDER)
+        _made_here(job.parent / JOB_FOLDER)
         console.result(ejected=[str(place)])
         console.data(str(place))
         console.say("Change it, then: jobgen templates diff " + str(job))
         return
     assert folder is not None
     files = eject_pack(load_pack(find_pack(what)), folder)
+    _made_here(folder)
     console.result(ejected=[str(folder / name) for name in files])
     console.data(f"{folder}: {len(files)} files")
     console.say(f"Use it in job.yaml: template: {folder.resolve()}, or its path as seen from there")
@@ -217,19 +219,41 @@ def new(console: Console, name: str, extends: str, folder: Path | None, json_out
     console.json_output = json_output
     place = folder or Path("templates") / name
     files = new_pack(name, place, extends)
+    _made_here(place)
     console.result(folder=str(place), files=[str(path) for path in files])
     console.data("\n".join(map(str, files)))
-    known = any(path.resolve() == place.resolve() for _, path in known_packs())
+    first = next((path for _, path in known_packs() if path.name == name), None)
+    known = first is not None and first.resolve() == place.resolve()
     shown = name if known else place.resolve()
     console.say(f"Next: jobgen templates test {place}\nthen in job.yaml: template: {shown}")
+
+
+@command.command(epilog="\b\nExample:\n  jobgen templates trust templates/ships\n")
+@click.argument("folders", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True)
+@click.pass_obj
+def trust(console: Console, folders: tuple[Path, ...]) -> None:
+    """Let the templates in FOLDERS run on this machine from now on, without being asked.
+
+    A template's code is run with the notebook it goes into: read it first."""
+    for folder in folders:
+        _made_here(folder)
+        console.data(f"{folder}: trusted")
+
+
+def _made_here(folder: Path) -> None:
+    from jobgen.settings import load_settings
+    from jobgen.trust import trust_folder
+
+    trust_folder(folder, load_settings().cache)
 
 
 @command.command(epilog="\b\nExample:\n  jobgen templates test sar --smoke\n")
 @click.argument("pack")
 @click.option("--smoke", is_flag=True, help="Also run a smoke job with it, on a drawn data set.")
+@click.option("--yes", is_flag=True, help="Run somebody's pack without asking.")
 @options.json_output
 @click.pass_obj
-def test(console: Console, pack: str, smoke: bool, json_output: bool) -> None:
+def test(console: Console, pack: str, smoke: bool, yes: bool, json_output: bool) -> None:
     """Render PACK with every combination of its parameters' corners, in both languages, for COCO
     and VOC, and see that notebook and YAML are sound. Exit code 1 where one is not."""
     from jobgen.layers import find_pack
@@ -240,7 +264,7 @@ def test(console: Console, pack: str, smoke: bool, json_output: bool) -> None:
     folder = find_pack(pack)
     found = list(trials(load_pack(folder)))
     faults = [trial for trial in found if trial.fault]
-    verdict = _smoke(console, folder) if smoke and not faults else None
+    verdict = _smoke(console, folder, yes) if smoke and not faults else None
     console.result(
         tried=len(found),
         faults=[{"what": t.what, "fault": t.fault} for t in faults],
@@ -258,12 +282,14 @@ def test(console: Console, pack: str, smoke: bool, json_output: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _smoke(console: Console, pack: Path) -> Verdict:
+def _smoke(console: Console, pack: Path, yes: bool) -> Verdict:
     """A smoke job of the drawn ships with this pack."""
     import tempfile
 
     from jobgen.cli.build import render_job
+    from jobgen.cli.build import trust as name_foreign
     from jobgen.cli.demo import ENVIRONMENT, MODEL
+    from jobgen.cli.run import allow
     from jobgen.datasets.job import job_text
     from jobgen.datasets.look import look
     from jobgen.datasets.ships import make_ships
@@ -277,6 +303,8 @@ def _smoke(console: Console, pack: Path) -> Verdict:
         sources, train = [{"archive": archive.name}], {"epochs": 4}
         text = job_text("ships", ENVIRONMENT, sources, look(archive), MODEL, train, "en", more)
         job.write_text(text, encoding="utf-8")
-        _, bundle = render_job(job)
+        _, bundle, used = render_job(job)
+        name_foreign(console, bundle, used)
+        allow(console, bundle, load_settings().cache, yes)
         request = RunRequest(bundle, [archive], Path(spare) / "runs", device="cpu", smoke=True)
         return run_bundle(request, load_settings(), console.say, console.live())[1]

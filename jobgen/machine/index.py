@@ -50,7 +50,8 @@ def parse_pip_config(text: str) -> dict[str, str]:
 
 def pip_config_list() -> str:
     """What pip's files say; empty without pip."""
-    argv = [sys.executable, "-m", "pip", "config", "list"]
+    # -I: a pip.py in the current folder is not pip.
+    argv = [sys.executable, "-I", "-m", "pip", "config", "list"]
     try:
         answer = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):

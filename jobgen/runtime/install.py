@@ -51,7 +51,9 @@ print(json.dumps({"ppdet": ppdet.__file__}))
 def installed_versions() -> Dict[str, str]:
     """Every distribution of this Python and its version, as a fresh process sees them."""
     argv = python_command("-c", VERSIONS_CODE)
-    found = json_from_child(argv, "install", "listing the packages", timeout=120, quiet=True)
+    found = json_from_child(
+        argv, "install", "listing the packages", cwd=os.sep, timeout=120, quiet=True
+    )
     result: Dict[str, str] = found
     return result
 
@@ -110,7 +112,10 @@ def _pip_install(missing: List[str], versions: Dict[str, str], pause: float) -> 
     log = run.log_path("install")
     attempt = 1
     while True:
-        finished = run_logged(argv, log, env=child_environment(**extra), timeout=1800, quiet=True)
+        # Not from home, where a pip.py would be taken for pip.
+        finished = run_logged(
+            argv, log, cwd=os.sep, env=child_environment(**extra), timeout=1800, quiet=True
+        )
         run.event("pip", packages=missing, attempt=attempt, exit_status=finished.exit_status)
         if finished.exit_status == 0:
             return
