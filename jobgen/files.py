@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -36,7 +37,14 @@ def _umask() -> int:
     return value
 
 
-def shown(path: Path) -> str:
-    """A path as it can be pasted into a shell, of Windows too."""
+def shown(path: Path, system: str = os.name) -> str:
+    """A path as it can be pasted into a shell, whatever it is called: nothing in it is run."""
     text = str(path)
-    return text if re.fullmatch(r"[\w./\\:+-]+", text) else f'"{text}"'
+    if system != "nt":
+        return shlex.quote(text) if not re.fullmatch(r"[\w./:+-]+", text) else text
+    if re.fullmatch(r"[\w./\\:+-]+", text):
+        return text
+    if not re.search(r"[$`%]", text):
+        return f'"{text}"'
+    # cmd and PowerShell agree on no quotes for these: in single ones PowerShell runs nothing.
+    return "'" + text.replace("'", "''") + "'" if not re.search(r"[&|<>^%]", text) else '"FILE"'

@@ -6,6 +6,8 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from jobgen.text import one_line
+
 
 class Severity(enum.Enum):
     """How much a finding weighs: an error stops, a warning and a note don't."""
@@ -40,7 +42,7 @@ class Finding:
             more = ", ..." if self.count > len(self.examples) else ""
             line += f"    {', '.join(self.examples)}{more}"
         # A class or file name may hold anything, escape sequences of a terminal too.
-        line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+        line = one_line(line)
         below = [self.why, f"Fix: {self.hint}" if self.why and self.hint else self.hint]
         below = below if explain else []
         return "\n".join([line, *(f"{'':<15}{text}" for text in below if text)])

@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = (
-    ("errors", "findings", "runtime"),
-    ("yamlio", "files", "literals", "resources"),
+    ("errors", "text", "runtime"),
+    ("findings", "yamlio", "files", "literals", "resources"),
     ("spec", "settings"),
     ("layers",),
     ("catalog", "datasets", "ppconfig", "templates", "notebook"),

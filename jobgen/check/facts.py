@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from jobgen.check.rules import SHOWN, Hit, names_hit
 from jobgen.datasets.contents import Contents, LoneFile, Progress, silent
-from jobgen.datasets.headers import Header, is_image, read_headers
+from jobgen.datasets.headers import Header, is_image, open_raster, read_headers
 from jobgen.datasets.record import DataSet, Split
 from jobgen.errors import DatasetError
 from jobgen.plan import Plan
@@ -116,14 +115,12 @@ def _digest(files: Contents, name: str) -> str:
 
 def _decoding_fault(files: Contents, name: str) -> str:
     """What Pillow stops at in an image; empty for a sound one."""
-    from PIL import Image
-
     try:
         data = files.read(name)
         with warnings.catch_warnings():
             # A large image is no fault; a bomb is an error of its own.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
+            with open_raster(data) as image:
                 image.load()
     except DatasetError as error:
         return error.message

@@ -8,7 +8,12 @@ from typing import Any
 
 import click
 
+from jobgen.cli.console import shown
 from jobgen.errors import JobgenError
+
+
+def say(text: str) -> None:
+    click.echo(shown(text), err=True)
 
 
 class Boundary(click.Group):
@@ -28,9 +33,9 @@ class Boundary(click.Group):
         except JobgenError as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"error: {error.message}", err=True)
+            say(f"error: {error.message}")
             if error.hint:
-                click.echo(f"       {error.hint}", err=True)
+                say(f"       {error.hint}")
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
@@ -43,5 +48,5 @@ class Boundary(click.Group):
             if ctx.params.get("debug"):
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            click.echo(f"error: {place}{error.strerror or error}", err=True)
+            say(f"error: {place}{error.strerror or error}")
             ctx.exit(7)

@@ -1,4 +1,7 @@
-"""The only writer to the screen: data to stdout, everything else to stderr."""
+"""The only writer to the screen: data to stdout, everything else to stderr.
+
+What is written may come from somebody's files: control characters and passwords stay out.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,16 @@ from typing import Any
 
 import click
 
+from jobgen.runtime.outcome import redacted
+from jobgen.text import legible
+
 QUIET_SECONDS = 2.0
 LINE_SECONDS = 10.0
+
+
+def shown(text: str) -> str:
+    """A text as the screen may show it."""
+    return legible(redacted(text))
 
 
 class Progress:
@@ -36,7 +47,7 @@ class Progress:
         line = f"{what}: {done:,} of {total:,}, {left:.0f} s left"
         if live:
             # Drawn over by the next, and wiped by the last.
-            click.echo(f"\r{line:<70}\r", err=True, nl=False)
+            click.echo(f"\r{shown(line):<70}\r", err=True, nl=False)
         else:
             self._console.say(line)
 
@@ -51,7 +62,7 @@ class Console:
     def data(self, text: str) -> None:
         """An answer, for people."""
         if not self.json_output:
-            click.echo(text)
+            click.echo(shown(text))
 
     def result(self, **facts: Any) -> None:
         """An answer, for programs: printed with --json only."""
@@ -60,7 +71,7 @@ class Console:
 
     def say(self, text: str) -> None:
         """Progress or a hint."""
-        click.echo(text, err=True)
+        click.echo(shown(text), err=True)
 
     def progress(self) -> Progress:
         """What long work calls with (what, done, total)."""

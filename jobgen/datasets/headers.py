@@ -1,7 +1,8 @@
 """What an image file says of itself, from the few bytes of its header.
 
 JPEG, PNG and BMP are read here: ITU T.81 (markers), PNG (third edition) and the
-BITMAPINFOHEADER; CIPA DC-008 for EXIF's orientation. Pillow reads whatever else there is.
+BITMAPINFOHEADER; CIPA DC-008 for EXIF's orientation. Pillow reads the other formats that OpenCV
+knows, by name: left to choose, it would start Ghostscript for a file that says it is EPS.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobgen.datasets.contents import Contents, Progress, silent
 from jobgen.errors import DatasetError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Enough for nearly every header; a large preview or colour profile before it takes more.
 FIRST = 2048
@@ -24,7 +28,42 @@ ENDINGS = {
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
     "GIF": (".gif",),
+    "JPEG2000": (".jp2", ".j2k", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
+# What Pillow may open, here and wherever an image of somebody's is opened.
+RASTER_FORMATS = tuple(ENDINGS)
+# What Pillow takes from the first bytes only where the whole file is there.
+WHOLE_WANTED = (
+    b"II",
+    b"MM",
+    b"RIFF",
+    b"GIF8",
+    b"\0\0\0\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+    *(b"P%d" % number for number in range(1, 7)),
+)
+# Tried with the OpenCV of AI Studio's environments, 4.10.0 (cv2.imdecode, colour): it gives
+# nothing for these, nor for the formats below.
+UNREAD_COMPRESSION = {34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}
+UNREAD_FORMATS = (
+    (b"GIF8", "GIF"),
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "EPS"),
+    (b"%PDF", "PDF"),
+    (b"8BPS", "Photoshop"),
+    (b"\0\0\1\0", "ICO"),
+    (b"DDS ", "DDS"),
+    (b"qoif", "QOI"),
+    (b"\x01\xda", "SGI"),
+    (b"icns", "ICNS"),
+    (b"\x0a\x05\x01\x08", "PCX"),
+    (b"\x0a\x05\x01\x01", "PCX"),
+    (b"\0\0\2\0\0", "TGA"),
+    (b"\0\0\3\0\0", "TGA"),
+    (b"\0\0\x0a\0\0", "TGA"),
+)
+FTYPES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC"}
 IMAGE_SUFFIXES = tuple(ending for endings in ENDINGS.values() for ending in endings)
 EXIF_ORIENTATION = 0x0112
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -43,6 +82,8 @@ class Header(NamedTuple):
     orientation: int = 1
     bits: int = 8
     mode: str = "RGB"
+    # Why OpenCV gives nothing for it; empty where it reads it.
+    unread: str = ""
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -86,7 +127,7 @@ def read_header(files: Contents, name: str) -> Header | str:
         for length in (FIRST, *MORE, size):
             data = files.head(name, length)
             try:
-                return parse_header(data)
+                return parse_header(data, whole=len(data) >= size)
             except _TooShort:
                 if length >= size:
                     break
@@ -95,12 +136,13 @@ def read_header(files: Contents, name: str) -> Header | str:
     return "it ends within its header"
 
 
-def parse_header(data: bytes) -> Header:
-    """The header in the first bytes of a file. Raises ValueError where it is none."""
+def parse_header(data: bytes, whole: bool = True) -> Header:
+    """The header in the first bytes of a file, or in the `whole` of it. Raises ValueError where
+    it is none."""
     for magic, parse in PARSERS:
         if data.startswith(magic):
             return parse(data)
-    return _by_pillow(data)
+    return _by_pillow(data, whole)
 
 
 def _jpeg(data: bytes) -> Header:
@@ -173,24 +215,64 @@ def _bmp(data: bytes) -> Header:
     return _sound(Header("BMP", abs(width), abs(height), 1, 8, mode))
 
 
-def _by_pillow(data: bytes) -> Header:
+def _by_pillow(data: bytes, whole: bool) -> Header:
     from PIL import Image, UnidentifiedImageError
 
+    if not data.startswith(WHOLE_WANTED):
+        raise ValueError(_foreign(data))
+    if not whole:
+        raise _TooShort
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_raster(data) as image:
             modes = {"L": "grey", "LA": "grey + alpha", "P": "palette", "RGBA": "RGB + alpha"}
             bits = 16 if image.mode.startswith(("I", "F")) else 8
             mode = modes.get(image.mode, "grey" if bits == 16 else image.mode)
             width, height = image.size
             turned = image.getexif().get(EXIF_ORIENTATION, 1)
             orientation = turned if turned in range(1, 9) else 1
-            return _sound(Header(image.format or "?", width, height, orientation, bits, mode))
+            unread = _unread(image)
+            kind = image.format or "?"
+            return _sound(Header(kind, width, height, orientation, bits, mode, unread))
     except UnidentifiedImageError:
-        if data.startswith((b"II", b"MM", b"RIFF", b"GIF8")) and len(data) <= MORE[-1]:
-            raise _TooShort from None
-        raise ValueError("it is no image: it begins with " + data[:8].hex(" ")) from None
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(_foreign(data)) from None
+    except (OSError, SyntaxError, EOFError, TypeError, Image.DecompressionBombError) as error:
         raise ValueError(str(error)) from error
+
+
+def open_raster(data: bytes) -> Image.Image:
+    """An image of somebody's, in one of the formats that training reads. Raises what Pillow
+    raises."""
+    from PIL import Image
+
+    return Image.open(io.BytesIO(data), formats=RASTER_FORMATS)
+
+
+def _unread(image: Image.Image) -> str:
+    """Why OpenCV gives nothing for an image that Pillow opens."""
+    if image.format == "GIF":
+        return "OpenCV reads no GIF"
+    if image.format != "TIFF":
+        return ""
+    tags = dict(getattr(image, "tag_v2", {}))
+    packed = UNREAD_COMPRESSION.get(tags.get(259, 1))
+    if packed:
+        return f"OpenCV reads no TIFF packed with {packed}"
+    if image.mode in ("F", "I"):
+        kind = "floating-point" if image.mode == "F" else "32-bit"
+        return f"OpenCV reads no {kind} TIFF"
+    return ""
+
+
+def _foreign(data: bytes) -> str:
+    """What a file is that is none of RASTER_FORMATS, in words."""
+    name = next((name for magic, name in UNREAD_FORMATS if data.startswith(magic)), "")
+    if data[4:8] == b"ftyp":
+        name = FTYPES.get(data[8:12], "a film or photo container")
+    if data[128:132] == b"DICM":
+        name = "DICOM"
+    if name:
+        return f"it is {name}, which OpenCV does not read"
+    return "it is no image: it begins with " + data[:8].hex(" ")
 
 
 def _sound(header: Header) -> Header:

@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from jobgen.datasets.contents import Progress, silent
+from jobgen.datasets.headers import open_raster
 from jobgen.datasets.record import DataSet, Split
 from jobgen.errors import DatasetError
 from jobgen.files import write_atomically
@@ -138,7 +139,7 @@ def boxes_of(split: Split, row: int) -> Iterable[int]:
 
 def open_picture(data: bytes) -> Image.Image:
     """An image as OpenCV decodes it: EXIF's turn applied; more than 8 bits stretched to 8."""
-    image: Any = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    image: Any = ImageOps.exif_transpose(open_raster(data))
     if image.mode.startswith(("I", "F")):
         low, high = image.getextrema()
         spread = 255.0 / ((high - low) or 1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,12 @@ from jobgen.machine.index import uv_environment
 from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.told import run_told
 from jobgen.resources import mirror_tools_dir
+from jobgen.runtime.outcome import redacted
 from jobgen.runtime.source import COMMIT, ppdet_hash
 
 Say = Callable[[str], None]
+# What git's command line has in place of an address with a password.
+HIDDEN = "jobgen-hidden:mirror"
 ANSWER_TIMEOUT = 20
 CLONE_TIMEOUT = 1800
 
@@ -53,10 +56,12 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
     one from the network or, where no address answers, from packages. Raises RunError."""
     if shutil.which("git") is None:
         raise RunError("git is not installed", "Install git, then run again.")
-    if given:
-        shown = re.sub(r"(?<=://)[^/@]*@", "", given)
-        return Mirror(mirror_address(given), f"given: {shown}", False)
     revision = environment.revision
+    if given and redacted(given) == given:
+        return Mirror(mirror_address(given), f"given: {given}", False)
+    if given:
+        # Its password must not lie in the run's folder: the run clones from a copy.
+        return _copy_of(given, revision, cache, say)
     folder = mirror_folder(environment, cache)
     if (folder / TOOLS).is_file() and (folder / TOOLS).read_text("utf-8") != tools_digest():
         # Put together by another jobgen, whose tools had other options.
@@ -74,7 +79,52 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
         return f"packages: {revision.package}, jobgen's catalogue and jobgen's tools"
 
     origin, made = make_once(folder, make)
-    return Mirror(f"file://{folder / 'repo.git'}", origin, made)
+    return Mirror((folder / "repo.git").as_uri(), origin, made)
+
+
+def _copy_of(given: str, revision: Revision, cache: Path, say: Say) -> Mirror:
+    """The mirror at an address with a password, copied once. Raises RunError."""
+    key = sha256(f"{given} {revision.commit}".encode())[:16]
+    folder = cache / "mirrors" / f"given-{key}"
+    told = f"given: {redacted(given)}"
+
+    def make(place: Path) -> str:
+        if not _clone(given, revision, place, say):
+            raise RunError(
+                f"the mirror {redacted(given)} does not give PaddleDetection {revision.name} "
+                f"({revision.commit[:12]})",
+                "See that the address, user and password are right: git ls-remote ADDRESS",
+            )
+        return told
+
+    origin, made = make_once(folder, make)
+    return Mirror((folder / "repo.git").as_uri(), origin, made)
+
+
+@contextlib.contextmanager
+def _told_to_git(url: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """An address as git's command line may have it, and git's environment: a password stays in
+    a file that only this user reads, and is gone with the call."""
+    if redacted(url) == url:
+        yield url, git_environment()
+        return
+    with tempfile.TemporaryDirectory(prefix="jobgen-") as home:
+        write_private(Path(home) / ".gitconfig", instead_of(url, [HIDDEN]))
+        yield HIDDEN, {**git_environment(), "HOME": home}
+
+
+def instead_of(address: str, urls: Iterable[str]) -> str:
+    """The section of a git config that sends some addresses to another."""
+    quoted = address.replace("\\", "\\\\").replace('"', '\\"')
+    return f'[url "{quoted}"]\n' + "".join(f"\tinsteadOf = {url}\n" for url in urls)
+
+
+def write_private(path: Path, text: str) -> None:
+    """A file that no other user of the machine can read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(text.encode())
 
 
 def addresses(urls: list[str], cache: Path) -> list[str]:
@@ -110,14 +160,13 @@ def mirror_address(given: str) -> str:
     path = Path(given).expanduser().absolute()
     if not path.is_dir():
         raise RunError(f"the mirror {given} is no folder and no https, ssh or file address")
-    return f"file://{path}"
+    return path.as_uri()
 
 
-def _git(arguments: list[str], timeout: float = 600, cwd: Path | None = None) -> str:
+def _git(arguments: list[str], timeout: float = 600, env: dict[str, str] | None = None) -> str:
     answer = subprocess.run(
         ["git", *arguments],
-        cwd=cwd,
-        env=git_environment(),
+        env=env or git_environment(),
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -128,11 +177,16 @@ def _git(arguments: list[str], timeout: float = 600, cwd: Path | None = None) ->
 
 def _clone(url: str, revision: Revision, place: Path, say: Say) -> bool:
     """Fetch the one commit from an address; False where it does not give it."""
-    try:
-        _git(["ls-remote", "--exit-code", url, "HEAD"], ANSWER_TIMEOUT)
-    except (subprocess.SubprocessError, OSError):
-        return False
-    say(f"cloning PaddleDetection {revision.name} from {url} (once) ...")
+    with _told_to_git(url) as (address, env):
+        try:
+            _git(["ls-remote", "--exit-code", address, "HEAD"], ANSWER_TIMEOUT, env)
+        except (subprocess.SubprocessError, OSError):
+            return False
+        say(f"cloning PaddleDetection {revision.name} from {redacted(url)} (once) ...")
+        return _fetch(address, env, revision, place, say)
+
+
+def _fetch(url: str, env: dict[str, str], revision: Revision, place: Path, say: Say) -> bool:
     repo = place / "repo.git"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -142,7 +196,7 @@ def _clone(url: str, revision: Revision, place: Path, say: Say) -> bool:
         ref = revision.ref if is_commit else f"refs/tags/{revision.ref}:refs/tags/{revision.ref}"
         fetch = ["git", "-C", str(repo), "fetch", "-q", "--depth", "1", url, ref]
         with Path(os.devnull).open("w") as silence:
-            if run_told(fetch, git_environment(), silence, say, CLONE_TIMEOUT) != 0:
+            if run_told(fetch, env, silence, say, CLONE_TIMEOUT) != 0:
                 raise OSError(f"{url} broke off")
         if is_commit:
             _git(["-C", str(repo), "update-ref", "refs/heads/pinned", revision.commit])
@@ -219,12 +273,10 @@ def _commit(tree: Path, repo: Path, revision: Revision) -> None:
 
 def write_git_config(home: Path, mirror: Mirror, urls: list[str]) -> None:
     """A git config for the kernel's HOME that sends PaddleDetection's addresses to the mirror."""
-    rows = ["[safe]", "\tdirectory = *", f"[url {json.dumps(mirror.address)}]"]
-    for url in urls:
-        # An address without .git is another address for insteadOf.
-        rows += [f"\tinsteadOf = {url}", f"\tinsteadOf = {url.removesuffix('.git')}"]
-    home.mkdir(parents=True, exist_ok=True)
-    (home / ".gitconfig").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    # An address without .git is another address for insteadOf.
+    both = [name for url in urls for name in (url, url.removesuffix(".git"))]
+    text = "[safe]\n\tdirectory = *\n" + instead_of(mirror.address, both)
+    write_private(home / ".gitconfig", text)
     for url in urls:
         env = {**git_environment(), "HOME": str(home)}
         argv = ["git", "ls-remote", "--get-url", url]

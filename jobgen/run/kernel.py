@@ -21,6 +21,7 @@ from jobgen.errors import RunError
 from jobgen.files import write_atomically
 from jobgen.literals import to_source
 from jobgen.notebook import INJECTED_TAG, PARAMETERS_TAG, cell_source, tagged_cell
+from jobgen.runtime.outcome import redacted
 
 STOPPED = "the run was stopped"
 # The kernel's first lines: whatever ends jobgen, SIGKILL too, ends the kernel with it.
@@ -58,6 +59,21 @@ def inject(notebook: dict[str, Any], parameters: dict[str, Any]) -> dict[str, An
         "source": ["# Parameters\n", *rows],
     }
     found["cells"].insert(tagged_cell(found, PARAMETERS_TAG) + 1, cell)
+    return found
+
+
+def without_secrets(notebook: Any) -> Any:
+    """A copy whose outputs and injected parameters hold no password: it is kept, and shown."""
+    found = copy.deepcopy(notebook)
+    for cell in found["cells"]:
+        if INJECTED_TAG in cell["metadata"].get("tags", []):
+            cell["source"] = redacted(cell_source(cell))
+        for output in cell.get("outputs", []):
+            for key in ("text", "evalue"):
+                if isinstance(output.get(key), str):
+                    output[key] = redacted(output[key])
+            if isinstance(output.get("traceback"), list):
+                output["traceback"] = [redacted(line) for line in output["traceback"]]
     return found
 
 
@@ -123,7 +139,7 @@ def _client(
     node = nbformat.reads(json.dumps(notebook), as_version=4)
 
     def save(**_: Any) -> None:
-        write_atomically(save_to, nbformat.writes(node).encode())
+        write_atomically(save_to, nbformat.writes(without_secrets(node)).encode())
 
     manager = AsyncKernelManager(
         kernel_name="python3",

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from jobgen.runtime.outcome import duration_text
+from jobgen.text import legible
 
 PLAIN_STEPS = 20.0
 
@@ -149,7 +150,7 @@ class Progress:
             shown = event_line(event)
             if shown is None:
                 continue
-            text, passing = shown
+            text, passing = legible(shown[0]), shown[1]
             if self.live and passing:
                 self._draw(event, text)
             elif self.live:

@@ -14,7 +14,7 @@ from typing import Any
 
 from jobgen.bundle import Bundle
 from jobgen.errors import BundleError, DatasetError, RunError, SpecError
-from jobgen.files import write_atomically
+from jobgen.files import sha256, write_atomically
 from jobgen.machine.environment import cuda_libraries
 from jobgen.run.strays import MARK
 
@@ -112,7 +112,9 @@ def open_workspace(
     """A new run's folder, or that of the newest run of this very bundle and these very
     parameters that did not end well: there a second run goes on. The flag says which."""
     runs = runs.resolve()
-    identity = {"bundle": bundle.digest, "parameters": parameters}
+    # A parameter may be an address with a password.
+    given = sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
+    identity = {"bundle": bundle.digest, "parameters": given}
     # As the notebook's own first cell: what is tried does not touch the real run's record.
     beside = "-smoke" if parameters.get("SMOKE") else ""
     name = bundle.name + ("-after" if parameters.get("TRAINED_WEIGHTS") else beside)

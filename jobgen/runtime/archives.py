@@ -253,8 +253,8 @@ def unpack(
         if earlier.get("fingerprint") == print_ and _all_there(target, members):
             return facts
         need_space(path, target, total)
-        for name in earlier.get("names", []):
-            _remove_file(os.path.join(target, *name.split("/")))
+        for name in unpacked_names(marker):
+            remove_unpacked_file(target, name)
         if os.path.exists(marker):
             os.remove(marker)
         written = 0
@@ -280,8 +280,22 @@ def _all_there(target: str, members: List[Member]) -> bool:
 
 
 def unpacked_names(marker: str) -> List[str]:
-    """The files that the archive of this marker left, relative to its target."""
-    return list(read_json_object(marker).get("names", []))
+    """The files that the archive of this marker left, relative to its target. A marker may have
+    come with somebody's folder: names that no archive may have are left out."""
+    names = read_json_object(marker).get("names")
+    if not isinstance(names, list):
+        return []
+    texts = [name for name in names if isinstance(name, str)]
+    return [name for name in texts if name == plain_name(name) and not _name_escapes(name)]
+
+
+def remove_unpacked_file(target: str, name: str) -> bool:
+    """Remove a file that an archive left below `target`; nothing that a link leads to."""
+    path = os.path.join(target, *name.split("/"))
+    if not is_inside(os.path.dirname(path), target) or not os.path.isfile(path):
+        return False
+    _remove_file(path)
+    return True
 
 
 def _remove_file(path: str) -> None:

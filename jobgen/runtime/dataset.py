@@ -7,7 +7,13 @@ import shutil
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from jobgen.runtime.archives import KEPT_APART, is_inside, unpack, unpacked_names
+from jobgen.runtime.archives import (
+    KEPT_APART,
+    is_inside,
+    remove_unpacked_file,
+    unpack,
+    unpacked_names,
+)
 from jobgen.runtime.coco import boxes_without_area, check_coco, check_images, read_coco
 from jobgen.runtime.faults import data_fault, fault_text
 from jobgen.runtime.outcome import (
@@ -82,6 +88,12 @@ def marker_path(target: str, number: int, source: Dict[str, Any]) -> str:
 
 
 def _link(path: str, link: str, target: str) -> None:
+    if KEPT_APART in os.path.relpath(link, target).split(os.sep):
+        raise StageError(
+            "the mounted folder %s has the name of jobgen's own marks" % path,
+            "Rename it, and add it to the project under its new name.",
+            cause="data",
+        )
     os.makedirs(os.path.dirname(link), exist_ok=True)
     if not is_inside(os.path.dirname(link), target):
         raise StageError(
@@ -111,10 +123,8 @@ def remove_unpacked(home: str, name: str, sources: List[Dict[str, Any]]) -> List
         marker = marker_path(target, number, source)
         folders = set()
         for entry in unpacked_names(marker):
-            path = os.path.join(into, *entry.split("/"))
-            if os.path.isfile(path):
-                os.remove(path)
-            folders.add(os.path.dirname(path))
+            if remove_unpacked_file(into, entry):
+                folders.add(os.path.dirname(os.path.join(into, *entry.split("/"))))
         for folder in sorted(folders, key=len, reverse=True):
             while (
                 folder.startswith(target + os.sep)

@@ -79,12 +79,13 @@ def read_json_object(path: str) -> Dict[str, Any]:
 
 
 def redacted(text: str) -> str:
-    """`text` without the user and password of any address in it, and without what UTF-8 can't
-    write: a file name in another encoding has such characters."""
+    """`text` without the user, password and query of any address in it (a query may be a token),
+    and without what UTF-8 can't write: a file name in another encoding has such characters."""
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    if "://" not in text or "@" not in text:
+    if "://" not in text:
         return text
-    return re.sub(r"(?<=://)[^/\s@]+@", "", text)
+    text = re.sub(r"(?<=://)[^/\s@]+@", "", text)
+    return re.sub(r"(://[^\s?\"'<>]+)\?[^\s\"'<>)\],]+", r"\1?...", text)
 
 
 def recordable(value: Any) -> Any:

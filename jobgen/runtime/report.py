@@ -9,7 +9,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 from jobgen.runtime.charts import chart, curve, data_share, escaped, median
-from jobgen.runtime.outcome import duration_text, outcome, write_text_atomically
+from jobgen.runtime.outcome import duration_text, outcome, recordable, write_text_atomically
 from jobgen.runtime.trainwatch import read_metrics
 
 LOG_LINES = 30
@@ -193,7 +193,7 @@ def read_run(folder: str, result: Dict[str, Any]) -> RunRecord:
 def write_report(language: str) -> None:
     """The page of the running job, beside its result."""
     run = outcome()
-    record = read_run(run.folder, run.data)
+    record = read_run(run.folder, recordable(run.data))
     if not run.claimed:
         # The curve there is of an earlier run.
         record = record._replace(rows=[])

@@ -12,22 +12,29 @@ STEP_LINE = re.compile(
 )
 METER = re.compile(r"(\w+): (" + NUMBER + r")")
 COCO_LINE = re.compile(
-    r"Average (?P<what>Precision|Recall)\s+\(A[PR]\) @\[ IoU=(?P<iou>[\d.:]+)\s*\|"
+    r"\s*Average (?P<what>Precision|Recall)\s+\(A[PR]\) @\[ IoU=(?P<iou>[\d.:]+)\s*\|"
     r" area=\s*(?P<area>\w+)\s*\| maxDets=\s*(?P<dets>\d+) \] = (?P<value>-?[\d.]+)"
 )
 VOC_LINE = re.compile(r"mAP\((?P<iou>[\d.]+), \w+\) = (?P<value>[\d.]+)%")
 LOADED_LINE = re.compile(r"Load \[(?P<valid>\d+) samples valid, (?P<invalid>\d+) samples invalid\]")
+# Where a line is from decides what it may say: names of weights and files, which stand inside of
+# lines, are anybody's.
+LOG_LINE = re.compile(r"\[[^\]]*\] (?P<module>ppdet[\w.]*) [A-Z]+: (?P<text>.*)")
+# (kind, the logger, how its message begins)
 SIGNS = (
-    ("reader", "data reader raises an exception"),
-    ("reader", "DataLoader worker"),
-    ("reader", "insufficient shared memory"),
-    ("reader", "Exception in thread"),
-    ("too_small", "Samples in dataset are less than batch_size"),
-    ("checkpoint", "Save checkpoint:"),
-    ("resumed", "Finish resuming model weights:"),
-    ("empty_eval", "Evaluation results empty"),
-    ("bad_image", "Illegal image file:"),
-    ("mismatch", "is unmatched with the shape"),
+    ("too_small", "ppdet.engine", "Samples in dataset are less than batch_size"),
+    ("checkpoint", "ppdet.utils.checkpoint", "Save checkpoint:"),
+    ("resumed", "ppdet.utils.checkpoint", "Finish resuming model weights:"),
+    ("empty_eval", "ppdet.engine", "Evaluation results empty"),
+    ("bad_image", "ppdet.data.source", "Illegal image file:"),
+    ("mismatch", "ppdet.utils.checkpoint", "The shape "),  # "... is unmatched with the shape"
+)
+# What Paddle itself and Python write when the reader dies: in no line of a logger.
+READER_SIGNS = (
+    "data reader raises an exception",
+    "DataLoader worker",
+    "insufficient shared memory",
+    "Exception in thread",
 )
 COCO_NAMES = {
     ("Precision", "0.50:0.95", "all"): "mAP",
@@ -46,7 +53,9 @@ def parse_train_line(line: str) -> Optional[Dict[str, Any]]:
     data_cost in seconds, ips in images/s, and every meter (loss, loss_vfl, ...).
     `metric`: name and value, 0 to 1, or -1 where there is no such ground truth.
     """
-    found = STEP_LINE.search(line)
+    logged = LOG_LINE.match(line)
+    module, text = logged.group("module", "text") if logged else ("", line)
+    found = STEP_LINE.match(text) if module.startswith("ppdet.engine") else None
     if found:
         step: Dict[str, Any] = {"kind": "step", "eta": found.group("eta")}
         for key in ("epoch", "step", "steps"):
@@ -55,26 +64,29 @@ def parse_train_line(line: str) -> Optional[Dict[str, Any]]:
             step[key] = float(found.group(key))
         step["meters"] = {k: float(v) for k, v in METER.findall(found.group("meters"))}
         return step
-    found = COCO_LINE.search(line)
+    found = COCO_LINE.match(line)
     if found:
         name = COCO_NAMES.get((found.group("what"), found.group("iou"), found.group("area")))
         if name is None:
             return None
         return {"kind": "metric", "name": name, "value": float(found.group("value"))}
-    found = VOC_LINE.search(line)
+    found = VOC_LINE.match(text)
     if found:
         value = round(float(found.group("value")) / 100, 6)
         return {"kind": "metric", "name": "mAP50", "value": value}
-    found = LOADED_LINE.search(line)
+    found = LOADED_LINE.match(text) if module.startswith("ppdet.data.source") else None
     if found:
         return {
             "kind": "loaded",
             "valid": int(found.group("valid")),
             "invalid": int(found.group("invalid")),
         }
-    for kind, sign in SIGNS:
-        if sign in line:
+    for kind, owner, sign in SIGNS:
+        said = module.startswith(owner) and text.startswith(sign)
+        if said and (kind != "mismatch" or "is unmatched with the shape" in text):
             return {"kind": kind, "line": line}
+    if not logged and any(sign in line for sign in READER_SIGNS):
+        return {"kind": "reader", "line": line}
     return None
 
 

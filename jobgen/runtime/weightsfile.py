@@ -225,9 +225,14 @@ class _Codes:
 
 
 def _key(key: Any) -> Any:
-    """Tuples of tuples would be hashed for ever."""
-    if type(key) not in (str, int):
+    """Tuples of tuples would be hashed for ever, and a name with a line end could pose as a line
+    of the log."""
+    if type(key) is int:
+        return key
+    if type(key) is not str:
         raise WeightsFault("a key is no text")
+    if not key.isprintable():
+        raise WeightsFault("the name %.60r has control characters" % key)
     return key
 
 

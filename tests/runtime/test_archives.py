@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import stat
 import tarfile
@@ -233,3 +234,23 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="would be written through a link"):
         unpacked(tmp_path, archive)
     assert (tmp_path / "mount" / "train.json").read_text() == "original"
+
+
+def test_a_marker_of_somebodys_names_nothing_outside(tmp_path: Path) -> None:
+    outside = tmp_path / "thesis.txt"
+    outside.write_text("years")
+    target = tmp_path / "target"
+    (target / "in").mkdir(parents=True)
+    (target / "in" / "old.txt").write_text("x")
+    os.symlink(str(tmp_path), str(target / "link"))
+    marker = tmp_path / "marker.json"
+    names = ["../thesis.txt", str(outside), "in/../../thesis.txt", "link/thesis.txt", 7, None, "\0"]
+    marker.write_text(json.dumps({"fingerprint": "x", "names": [*names, "in/old.txt"]}))
+    path = make_zip(tmp_path / "a.zip", [("new.txt", "n")])
+    unpack(str(path), str(target), str(marker))
+    assert outside.read_text() == "years"
+    assert not (target / "in" / "old.txt").exists()
+    for broken in ("[]", '{"names": 3}', '{"names": {"a": 1}}', "3", ""):
+        marker.write_text(broken)
+        unpack(str(path), str(target), str(marker))
+        assert (target / "new.txt").is_file()

@@ -320,3 +320,14 @@ def test_a_folder_is_not_linked_into_another_mount(mount: Mount) -> None:
     with pytest.raises(StageError, match="would be linked into data that is not this job's"):
         prepare_data(str(mount.home), mount.job, "ships")
     assert list((mount.home / "data" / "data7" / "x").iterdir()) == []
+
+
+@pytest.mark.parametrize("into", ["", "a/.jobgen"])
+def test_a_mounted_folder_is_not_taken_for_jobgens_own_marks(mount: Mount, into: str) -> None:
+    """Its files would say what is removed."""
+    (mount.home / "data" / "data7" / ".jobgen").mkdir(parents=True)
+    (mount.home / "data" / "data7" / "x").mkdir()
+    name = "x" if into else ".jobgen"
+    mount.job["sources"] = [{"id": 7, "archive": None, "folder": name, "into": into}]
+    with pytest.raises(StageError, match="the name of jobgen's own marks"):
+        prepare_data(str(mount.home), mount.job, "ships")

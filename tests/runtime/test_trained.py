@@ -202,7 +202,7 @@ def test_what_eval_prints_is_held_against_its_boxes(run: Outcome) -> None:
         ("print('nothing at all')", "neither boxes nor its last line are there"),
         ("raise SystemExit(3)", "tools/eval.py ended with exit status 3"),
         (
-            "print('The shape [1] in pretrained weight w is unmatched with the shape [2]')",
+            "print('[1] ppdet.utils.checkpoint INFO: The shape [1] in pretrained weight w is unmatched with the shape [2]')",
             "the weights are another model's",
         ),
     ],

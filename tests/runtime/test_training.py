@@ -138,14 +138,16 @@ def test_nan_stops_the_training(bench: Bench) -> None:
 
 def test_a_set_smaller_than_the_batch_stops_the_training(bench: Bench) -> None:
     tool = bench.folder / "clone" / "tools" / "train.py"
-    tool.write_text("print('WARNING: Samples in dataset are less than batch_size', flush=True)\n")
+    tool.write_text(
+        "print('[1] ppdet.engine WARNING: Samples in dataset are less than batch_size', flush=True)\n"
+    )
     with pytest.raises(StageError, match="fewer images than one batch"):
         bench.train()
 
 
 def test_what_is_only_logged_is_told(bench: Bench, run: Outcome) -> None:
     tool = bench.folder / "clone" / "tools" / "train.py"
-    said = "print('WARNING: Illegal image file: a.jpg, and it will be ignored')\n"
+    said = "print('[1] ppdet.data.source.coco WARNING: Illegal image file: a.jpg, and it will be ignored')\n"
     tool.write_text(said * 2 + tool.read_text())
     bench.train()
     notes = [item["text"] for item in run.data["notes"]]

@@ -80,11 +80,28 @@ def test_other_lines(line: str, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
-        ("WARNING: Samples in dataset are less than batch_size, please set", "too_small"),
-        ("ppdet.utils.checkpoint INFO: Save checkpoint: output", "checkpoint"),
-        ("WARNING: Evaluation results empty, this may be due to", "empty_eval"),
-        ("WARNING: Illegal image file: a.jpg, and it will be ignored", "bad_image"),
-        ("INFO: The shape [2] in pretrained weight x is unmatched with the shape [1]", "mismatch"),
+        (
+            "[1] ppdet.engine WARNING: Samples in dataset are less than batch_size, please set",
+            "too_small",
+        ),
+        ("[1] ppdet.utils.checkpoint INFO: Save checkpoint: output", "checkpoint"),
+        (
+            "[1] ppdet.engine.callbacks WARNING: Evaluation results empty, this may be due to",
+            "empty_eval",
+        ),
+        (
+            "[1] ppdet.data.source.coco WARNING: Illegal image file: a.jpg, and it will be ignored",
+            "bad_image",
+        ),
+        (
+            "[1] ppdet.utils.checkpoint INFO: The shape [2] in pretrained weight x is unmatched "
+            "with the shape [1]",
+            "mismatch",
+        ),
+        (
+            "SystemError: (Fatal) Blocking queue is killed because the data reader raises an exception",
+            "reader",
+        ),
     ],
 )
 def test_signs(line: str, kind: str) -> None:
@@ -138,3 +155,21 @@ def test_the_log_of_an_image_that_can_not_be_read() -> None:
     found = [row["kind"] for row in said("v2.6.0-unreadable-image")]
     assert found.count("reader") == 1
     assert found.count("step") == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[11/22 22:22:48] ppdet.utils.checkpoint INFO: x Samples in dataset are less than batch_size",
+        "Samples in dataset are less than batch_size, please set smaller batch_size",
+        "[11/22 22:22:48] ppdet.utils.checkpoint INFO: Samples in dataset are less than batch_size",
+        "[11/22 22:22:48] ppdet.data.source.coco WARNING: Save checkpoint: x",
+        "[11/22 22:22:48] ppdet.utils.checkpoint INFO: DataLoader worker is unmatched",
+        "[1] ppdet.utils.checkpoint INFO: a Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.987",
+        "[1] ppdet.data.source.coco WARNING: Illegal: mAP(0.50, 11point) = 98.70%",
+        "[1] ppdet.utils.checkpoint INFO: Epoch: [0] [0/2] learning_rate: 1 loss: 1 eta: 0:0:1 batch_cost: 1 data_cost: 1 ips: 1 images/s",
+    ],
+)
+def test_a_name_inside_a_line_says_nothing(line: str) -> None:
+    """Names of weights and files are anybody's."""
+    assert parse_train_line(line) is None

@@ -136,8 +136,8 @@ def unreadable_header(facts: DataFacts, split: Split) -> Iterator[Hit]:
         header = facts.headers.get(path)
         if isinstance(header, str):
             found[row] = f": {header}"
-        elif header is not None and header.format == "GIF":
-            found[row] = ": OpenCV reads no GIF"
+        elif header is not None and header.unread:
+            found[row] = f": {header.unread}"
     return images_hit(split, found, what=found)
 
 
@@ -216,6 +216,6 @@ def deep_pixels(facts: DataFacts, split: Split) -> Iterator[Hit]:
     found = {
         row: f" ({header.bits} bits)"
         for row, header in facts.sound_headers(split)
-        if header.bits > 8
+        if header.bits > 8 and not header.unread
     }
     return images_hit(split, found, what=found)

@@ -10,7 +10,9 @@ import json
 import os
 import sys
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 # The longest side of each half, in pixels: a page shows it no larger.
 LONGEST = 800
@@ -87,9 +89,17 @@ def draw_half(image, scale, rows, labels, font):
     return picture
 
 
+def read_image(path):
+    """An image as training reads it; Pillow would start other programs for some formats."""
+    with open(path, "rb") as stream:
+        pixels = cv2.imdecode(np.frombuffer(stream.read(), dtype=np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise SystemExit("Error: %s is no image that OpenCV can read" % path)
+    return Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
 def draw(row, names, font):
-    with Image.open(row["image"]) as stream:
-        image = ImageOps.exif_transpose(stream).convert("RGB")
+    image = read_image(row["image"])
     scale = min(1.0, LONGEST / float(max(image.size)))
     image = image.resize([max(1, round(side * scale)) for side in image.size])
     found = [[each[0]] + each[2:] for each in row["boxes"]]

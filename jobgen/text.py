@@ -1,0 +1,23 @@
+"""Text of others, as it may stand on a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def legible(text: str) -> str:
+    """`text` with every control character, of a terminal and of Unicode's directions too, written
+    out; line ends and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if _shows(char) else ascii(char)[1:-1] for char in text)
+
+
+def one_line(text: str) -> str:
+    """As legible(), with line ends and tabs written out too."""
+    return legible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _shows(char: str) -> bool:
+    # isprintable() leaves out every space but one; Chinese has a wide one.
+    return char in "\n\t" or char.isprintable() or unicodedata.category(char) == "Zs"
