@@ -18,6 +18,7 @@ __all__ = [
     "Model",
     "Platform",
     "Revision",
+    "computing_operators",
     "environments",
     "indexed_build",
     "models",
@@ -162,3 +163,10 @@ def pins(environment: Environment, gpu: bool = False, indexed: bool = False) -> 
     rows = [row for row in listed.splitlines() if not row.startswith("paddlepaddle==")]
     more = catalog_file(f"{environment.local}-gpu.txt").read_text(encoding="utf-8")
     return "\n".join([*rows, *more.splitlines()]) + "\n"
+
+
+@cache
+def computing_operators() -> frozenset[str]:
+    """The names of Paddle's operators that compute and do nothing else."""
+    rows = load_file(catalog_file("operators.yml")).value["operators"]
+    return frozenset(name for row in rows for name in row)

@@ -12,7 +12,7 @@ from jobgen.cli.console import Console
 EXAMPLES = """\b
 Examples:
   jobgen collect output.zip
-  jobgen collect output/ --no-run
+  jobgen collect output/ --run
 """
 
 
@@ -24,19 +24,25 @@ Examples:
     type=click.Path(path_type=Path),
     help="Where a zip is unpacked [default: a folder of its name beside it].",
 )
-@click.option("--no-run", is_flag=True, help="Don't let the exported model look at a picture.")
+@click.option(
+    "--run/--no-run",
+    default=False,
+    help="Also let the exported model look at a picture, where its operators only compute "
+    "[default: --no-run].",
+)
 @options.json_output
 @click.pass_obj
 def command(
-    console: Console, output: Path, folder: Path | None, no_run: bool, json_output: bool
+    console: Console, output: Path, folder: Path | None, run: bool, json_output: bool
 ) -> None:
     """See whether OUTPUT, a folder or the zip that AI Studio gives, is what its job promised.
 
     Every file by size and SHA-256, weights that load and run no code, the curve, each stage's
-    results, an exported model that runs. Writes report.html. Exit code 1 where something is
-    missing or torn.
+    results; with --run an exported model that runs. Writes report.html. Exit code 1 where
+    something is missing or torn.
     """
-    from jobgen.report.promise import broken_promises, exported
+    from jobgen.report.exported import exported
+    from jobgen.report.promise import broken_promises
     from jobgen.report.read import RESULT, record_of
     from jobgen.run.output import no_result
     from jobgen.run.verdict import draw_page
@@ -53,8 +59,8 @@ def command(
         faults = broken_promises(where, result)
         told = "not exported"
         if exported(where):
-            told = "not run"
-            if not no_run:
+            told = "not run (--run lets it look at a picture)"
+            if run:
                 told, fault = _try(where, result, load_settings().cache)
                 faults += [fault] if fault else []
         draw_page(where, result)
@@ -97,7 +103,7 @@ def _unpacked(console: Console, output: Path, folder: Path | None) -> Path:
 def _try(where: Path, result: dict[str, object], cache: Path) -> tuple[str, str | None]:
     """What became of the exported model, in a word or two, and its fault."""
     from jobgen.errors import RunError
-    from jobgen.report.promise import run_exported
+    from jobgen.report.exported import run_exported
 
     try:
         fault = run_exported(where, result, cache)

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from jobgen.build import child_script
-from jobgen.catalog import environments
 from jobgen.errors import RunError
-from jobgen.machine.environment import environment_folder
-from jobgen.machine.locks import MARK
 from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.trainwatch import read_metrics
 from jobgen.runtime.weightsfile import TORN, weights_fault
@@ -27,7 +18,6 @@ LAST = "weights/model_final.pdparams"
 MODEL_FILES = ("inference/model.pdmodel", "inference/model.json")
 # What training logged has three decimals.
 CLOSE = 0.0006
-RUN_TIMEOUT = 300
 
 
 def broken_promises(folder: Path, result: dict[str, Any]) -> list[str]:
@@ -137,39 +127,3 @@ def _stages(folder: Path, result: dict[str, Any]) -> Iterator[str]:
                 yield f"{name} is missing or empty"
         if not any((folder / name).is_file() for name in MODEL_FILES):
             yield f"no exported model: {' or '.join(MODEL_FILES)}"
-
-
-def exported(folder: Path) -> bool:
-    return (folder / "inference" / "infer_cfg.yml").is_file()
-
-
-def run_exported(folder: Path, result: dict[str, Any], cache: Path) -> str | None:
-    """Let the exported model look at a picture, in the managed environment: why it can't, or
-    None. Raises RunError where there is no such environment yet."""
-    name = (result.get("job") or {}).get("environment") or "paddle2.6_py3.10"
-    environment = environments().get(name)
-    if environment is None or environment.local is None:
-        raise RunError(f"no environment like {name} can be made here")
-    place = environment_folder(environment, cache)[0]
-    if not (place / MARK).is_file():
-        raise RunError(
-            f"the environment for {name} is not made yet", "jobgen mirror add JOB makes it."
-        )
-    with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
-        script, picture = Path(spare) / "detect.py", Path(spare) / "grey.png"
-        # jobgen's own text: the one that came with the download is not run.
-        script.write_text(child_script("detect.py"), encoding="utf-8")
-        Image.new("RGB", (320, 240), "grey").save(picture)
-        argv = [place / "bin" / "python", script, folder / "inference", picture]
-        env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": spare, "PYTHONUTF8": "1"}
-        try:
-            answer = subprocess.run(
-                argv, env=env, capture_output=True, text=True, timeout=RUN_TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return f"the exported model gave no answer within {RUN_TIMEOUT} s"
-    lines = answer.stdout.splitlines()
-    if answer.returncode != 0 or not lines or "boxes" not in lines[-1]:
-        said = (answer.stderr or answer.stdout).strip().splitlines()
-        return f"the exported model does not run: {said[-1] if said else 'it said nothing'}"
-    return None
