@@ -12,7 +12,7 @@ from typing import Any
 
 from jobgen import __version__
 from jobgen.bundle import NOTEBOOK, SIZE_LIMIT, Bundle
-from jobgen.catalog import platform
+from jobgen.catalog import Revision, own_parts, platform
 from jobgen.errors import BundleError, TemplateError
 from jobgen.files import sha256
 from jobgen.layers import StageTemplate
@@ -307,13 +307,23 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "revision": revision.ref,
         "revision_name": revision.name,
         "commit": revision.commit,
-        "source_hashes": {"commit": revision.commit, "ppdet": revision.ppdet},
+        "source_hashes": _source_hashes(revision),
         "requirements": plan.requirements,
         "fixes": revision.fixes,
         "bases": _bases(plan),
         "config": plan.config,
         **places,
     }
+
+
+def _source_hashes(revision: Revision) -> dict[str, Any]:
+    """What a clone may hold: upstream's content, or that of a mirror put together from a
+    package."""
+    known = {"ppdet": [revision.ppdet], "tools": [revision.tools], "configs": [revision.configs]}
+    if revision.package is not None:
+        for part, content in own_parts().items():
+            known[part].append(content)
+    return {"commit": revision.commit, **known}
 
 
 def job_data(spec: JobSpec) -> dict[str, Any]:

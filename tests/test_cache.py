@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,8 +17,9 @@ from jobgen.bundle import read_bundle
 from jobgen.catalog import environments
 from jobgen.errors import RunError
 from jobgen.machine.cache import Needs, entries, fetch, lacking, remove
+from jobgen.machine.damage import environment_damage, mirror_damage
 from jobgen.machine.environment import environment_folder
-from jobgen.machine.locks import MARK
+from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.mirror import addresses, find_mirror, mirror_folder
 from jobgen.run.local import pretrained_address
 from jobgen.runtime.weights import cached_weights
@@ -35,7 +37,12 @@ def cache() -> Path:
 def put_environment(whole: bool = True) -> Path:
     folder = environment_folder(HERE, cache())[0]
     (folder / "bin").mkdir(parents=True)
-    (folder / "bin" / "python").write_bytes(b"p" * 1000)
+    script = f'#!/bin/sh\nexec {sys.executable} "$@"\n#'
+    (folder / "bin" / "python").write_text(script.ljust(1000, "p"))
+    (folder / "bin" / "python").chmod(0o755)
+    package = folder / "lib" / "python3.11" / "site-packages" / "numpy-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "RECORD").write_text("")
     if whole:
         (folder / MARK).write_text(str(folder / "bin" / "python"))
     return folder
@@ -102,7 +109,70 @@ def test_what_a_job_lacks() -> None:
     mirror.mkdir(parents=True)
     assert lacking(needs, cache(), False, False) == ["PaddleDetection v2.6.0"]
     (mirror / MARK).write_text("here")
+    subprocess.run(["git", "init", "-q", "--bare", str(mirror / "repo.git")], check=True)
     assert lacking(needs, cache(), False, False) == []
+    (mirror / "repo.git" / "HEAD").unlink()
+    (missing,) = lacking(needs, cache(), False, False)
+    assert missing.startswith("PaddleDetection v2.6.0, which is damaged (")
+
+
+def installed(folder: Path) -> Path:
+    """A package in the made-up environment; gives the file that it is."""
+    place = folder / "lib" / "python3.11" / "site-packages"
+    (place / "cv2.py").write_text("x = 1\n")
+    rows = "cv2.py,sha256=x,6\ncv2.pyc,,\nnumpy-1.0.dist-info/RECORD,,\n"
+    (place / "numpy-1.0.dist-info" / "RECORD").write_text(rows)
+    return place / "cv2.py"
+
+
+def make_new(place: Path) -> str:
+    place.mkdir()
+    return "new"
+
+
+def break_python(path: Path) -> None:
+    (path.parents[3] / "bin" / "python").write_text("x")
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda path: path.unlink(), "numpy-1.0: cv2.py is gone"),
+        (lambda path: path.write_text("x"), "numpy-1.0: cv2.py has 1 bytes instead of 6"),
+        (lambda path: break_python(path), "its Python does not run"),
+        (lambda path: shutil.rmtree(path.parent), "no package is installed in it"),
+    ],
+)
+def test_a_damaged_environment_is_named_and_made_anew(
+    jobgen: Callable[..., Answer], harm: Callable[[Path], object], said: str
+) -> None:
+    folder = put_environment()
+    path = installed(folder)
+    assert environment_damage(folder) is None
+    harm(path)
+    assert environment_damage(folder) == said
+    assert f"{folder.name}: {said}" in jobgen("doctor").out
+    told: list[str] = []
+    made = make_once(folder, make_new, environment_damage, told.append)
+    assert made == ("new", True)
+    assert told == [f"{folder.name} in the cache is damaged and is made anew: {said}"]
+
+
+def test_a_damaged_mirror_is_named(tmp_path: Path) -> None:
+    git_repository(tmp_path / "work", {"ppdet/a.py": "x = 1\n" * 400})
+    folder = tmp_path / "mirror"
+    subprocess.run(
+        ["git", "clone", "-q", "--bare", str(tmp_path / "work"), str(folder / "repo.git")],
+        check=True,
+    )
+    assert mirror_damage(folder) is None
+    objects = [p for p in (folder / "repo.git" / "objects").rglob("*") if p.is_file()]
+    thing = max(objects, key=lambda p: p.stat().st_size)
+    thing.chmod(0o644)
+    data = bytearray(thing.read_bytes())
+    data[len(data) // 2] ^= 255
+    thing.write_bytes(bytes(data))
+    assert mirror_damage(folder) is not None
 
 
 def test_a_run_without_a_network_says_what_is_missing(

@@ -44,6 +44,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "MA009": {"cards": ({**CARD, "name": "RTX 4090", "compute_capability": "8.9"},)},
     "MA010": {"cards": ({**CARD, "used_mib": 9000},)},
     "MA011": {"cards": ({**CARD, "used_mib": 3000},), "training_mib": 13_500},
+    "MA012": {"damaged": ("paddledetection-v2.6.0: git finds it damaged",)},
 }
 
 

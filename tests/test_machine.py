@@ -12,7 +12,7 @@ import pytest
 from jobgen.catalog import environments
 from jobgen.catalog.picodet import config_texts, models
 from jobgen.errors import RunError
-from jobgen.machine.environment import find_python, python_facts
+from jobgen.machine.interpreters import find_python, python_facts
 from jobgen.machine.locks import MARK
 from jobgen.machine.mirror import find_mirror
 from jobgen.runtime.configure import merge_dicts

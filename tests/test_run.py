@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 from jobgen.bundle import read_bundle
-from jobgen.catalog import environments
 from jobgen.errors import DatasetError, RunError, SpecError
 from jobgen.machine.index import index_environment, parse_pip_config
 from jobgen.machine.locks import MARK, make_once
-from jobgen.machine.mirror import Mirror, find_mirror, mirror_address, write_git_config
+from jobgen.machine.mirror import Mirror, mirror_address, write_git_config
 from jobgen.notebook import INJECTED_TAG, Cell, cell_source, cell_tags, notebook_text
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import event_line, read_events, steps_done
@@ -99,13 +98,6 @@ def test_a_smoke_run_has_a_record_of_its_own(tmp_path: Path) -> None:
     bundle = read_bundle(UPLOAD)
     assert open_workspace(bundle, tmp_path, {"SMOKE": True}, True)[0].name == "ssdd-smoke"
     assert open_workspace(bundle, tmp_path, {}, True)[0].name == "ssdd"
-
-
-def test_a_mirrors_password_is_not_shown(tmp_path: Path) -> None:
-    environment = environments()["paddle2.6_py3.10"]
-    mirror = find_mirror(environment, tmp_path, "https://me:T0KEN@host/x.git", print)
-    assert mirror.address == "https://me:T0KEN@host/x.git"
-    assert mirror.origin == "given: https://host/x.git"
 
 
 def result(workspace: Workspace, status: str) -> None:

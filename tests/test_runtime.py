@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobgen.build import assigned_names, runtime_modules
-from jobgen.machine.environment import python_facts
+from jobgen.machine.interpreters import python_facts
 from tests.conftest import ROOT
 
 # Read before the tests' own HOME is set.

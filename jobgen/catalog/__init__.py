@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from jobgen.catalog.picodet import Model, models
+from jobgen.catalog.picodet import Model, config_texts, models
 from jobgen.errors import SpecError
-from jobgen.resources import catalog_file
+from jobgen.resources import catalog_file, mirror_tools_dir
+from jobgen.runtime.source import is_run_code, listing_hash
 from jobgen.yamlio import load_file
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "environments",
     "indexed_build",
     "models",
+    "own_parts",
     "pins",
     "platform",
 ]
@@ -31,15 +33,18 @@ __all__ = [
 class Revision:
     """A pinned PaddleDetection.
 
-    `ref` is cloned (a tag or a commit), `commit` and `ppdet` verify the clone,
-    `package` is the PyPI release with the same ppdet/, `needs` are
-    `{"module", "pip", "not"}`, `fixes` are `{"id", "file", "old", "new", "why"}`.
+    `ref` is cloned (a tag or a commit), `commit` and the hashes of `ppdet`, `tools` and `configs`
+    (runtime/source.py: code_hash) verify the clone, `package` is the PyPI release with the same
+    ppdet/, `needs` are `{"module", "pip", "not"}`, `fixes` are `{"id", "file", "old", "new",
+    "why"}`.
     """
 
     name: str
     ref: str
     commit: str
     ppdet: str
+    tools: str
+    configs: str
     package: str | None
     needs: list[dict[str, Any]]
     fixes: list[dict[str, str]]
@@ -125,6 +130,8 @@ def _revision(name: str, row: dict[str, Any], data: dict[str, Any]) -> Revision:
         ref=row["ref"],
         commit=row["commit"],
         ppdet=row["ppdet"],
+        tools=row["tools"],
+        configs=row["configs"],
         package=row.get("package"),
         needs=[need for group in row["needs"] for need in data["needs"][group]],
         fixes=[{"id": key, **data["fixes"][key]} for key in row["fixes"]],
@@ -170,3 +177,13 @@ def computing_operators() -> frozenset[str]:
     """The names of Paddle's operators that compute and do nothing else."""
     rows = load_file(catalog_file("operators.yml")).value["operators"]
     return frozenset(name for row in rows for name in row)
+
+
+@cache
+def own_parts() -> dict[str, str]:
+    """The content of what jobgen itself writes into a mirror put together from a package, as
+    runtime/source.py hashes it: `tools` and `configs`."""
+    tools = {f"tools/{p.name}": p.read_bytes() for p in mirror_tools_dir().glob("*.py")}
+    configs = {f"configs/{path}": text.encode() for path, text in config_texts().items()}
+    bases = {path: text for path, text in configs.items() if is_run_code(path)}
+    return {"tools": listing_hash(tools), "configs": listing_hash(bases)}

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from jobgen.catalog import environments
 from jobgen.errors import RunError
-from jobgen.machine.environment import candidate_pythons, find_python
+from jobgen.machine.cache import damaged
 from jobgen.machine.index import uv_environment
+from jobgen.machine.interpreters import candidate_pythons, find_python
 from jobgen.runtime.machine import gpu_facts
 from jobgen.settings import Settings
 
@@ -33,7 +34,7 @@ class MachineFacts:
     `training_mib` is what the job's training takes of a card, 0 where no job is looked at.
     `python` is why there is no Python for the managed environment, empty where there is one;
     `silent` are the addresses that a first run needs and that don't answer; `cards` the graphics
-    cards, as runtime.machine.gpu_facts gives them.
+    cards, as runtime.machine.gpu_facts gives them; `damaged` what is in the cache and broken.
     """
 
     system: str
@@ -48,9 +49,13 @@ class MachineFacts:
     silent: tuple[str, ...] = ()
     cards: tuple[dict[str, Any], ...] = ()
     training_mib: int = 0
+    damaged: tuple[str, ...] = ()
 
 
-def machine_facts(settings: Settings, training_mib: int = 0) -> MachineFacts:
+def machine_facts(
+    settings: Settings, training_mib: int = 0, look_at_kept: bool = False
+) -> MachineFacts:
+    """The facts; `look_at_kept` also goes through what is in the cache, file by file."""
     python = ""
     try:
         find_python(candidate_pythons())
@@ -75,6 +80,7 @@ def machine_facts(settings: Settings, training_mib: int = 0) -> MachineFacts:
         silent=silent_addresses(made, mirrored),
         cards=tuple(gpu_facts()),
         training_mib=training_mib,
+        damaged=tuple(damaged(settings.cache)) if look_at_kept else (),
     )
 
 

@@ -35,7 +35,7 @@ def command(console: Console, json_output: bool) -> None:
 
     console.json_output = json_output
     settings = load_settings()
-    facts = machine_facts(settings)
+    facts = machine_facts(settings, look_at_kept=True)
     findings = machine_findings(facts, chosen_rules(family=MACHINE))
     kept = entries(settings.cache)
     rows = [*facts_rows(facts), kept_row(kept, str(settings.cache)), *verdict_rows(facts, findings)]

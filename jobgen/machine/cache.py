@@ -12,6 +12,7 @@ from pathlib import Path
 from jobgen.catalog import Environment
 from jobgen.errors import RunError
 from jobgen.files import write_atomically
+from jobgen.machine.damage import environment_damage, mirror_damage
 from jobgen.machine.environment import environment_folder, look_into, managed_python
 from jobgen.machine.locks import MARK, locked
 from jobgen.machine.mirror import find_mirror, mirror_folder, require_pinned
@@ -65,6 +66,17 @@ def entries(cache: Path) -> list[Entry]:
     return found
 
 
+def damaged(cache: Path) -> list[str]:
+    """What is in the cache and finished, but not as it was made any more, and why."""
+    looks = {"envs": environment_damage, "mirrors": mirror_damage}
+    found = []
+    for entry in entries(cache):
+        fault = looks[entry.kind](entry.path) if entry.whole and entry.kind in looks else None
+        if fault:
+            found.append(f"{entry.name}: {fault}")
+    return found
+
+
 def users_of(path: Path) -> list[int]:
     """The processes whose program or arguments lie below a path."""
     found = []
@@ -112,13 +124,20 @@ def lacking(needs: Needs, cache: Path, own_python: bool, own_mirror: bool) -> li
     found = []
     if not own_python:
         folder = environment_folder(needs.environment, cache, needs.gpu, needs.paddle_index)[0]
-        if not (folder / MARK).is_file():
-            found.append(f"the Python environment {folder.name}")
-    if not own_mirror and not (mirror_folder(needs.environment, cache) / MARK).is_file():
-        found.append(f"PaddleDetection {needs.environment.revision.name}")
+        found += _lack(folder, f"the Python environment {folder.name}", environment_damage)
+    if not own_mirror:
+        folder = mirror_folder(needs.environment, cache)
+        found += _lack(folder, f"PaddleDetection {needs.environment.revision.name}", mirror_damage)
     if needs.weights and not _weights_file(needs.weights, cache).is_file():
         found.append(f"the pretrained weights {needs.weights}")
     return found
+
+
+def _lack(folder: Path, name: str, damage: Callable[[Path], str | None]) -> list[str]:
+    if not (folder / MARK).is_file():
+        return [name]
+    fault = damage(folder)
+    return [f"{name}, which is damaged ({fault})"] if fault else []
 
 
 def _weights_file(url: str, cache: Path) -> Path:

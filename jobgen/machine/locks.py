@@ -26,16 +26,24 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def make_once(folder: Path, make: Callable[[Path], str]) -> tuple[str, bool]:
+def make_once(
+    folder: Path,
+    make: Callable[[Path], str],
+    damage: Callable[[Path], str | None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[str, bool]:
     """Give what `make(folder)` said when it made `folder`, and whether it was made just now.
 
-    A folder without its mark is left from an interrupted build: it is removed and
-    made anew.
+    A folder without its mark is left from an interrupted build: it is removed and made anew; so
+    is one of which `damage(folder)` says what is wrong with it.
     """
     mark = folder / MARK
     with locked(folder.with_name(folder.name + ".lock")):
         if mark.is_file():
-            return mark.read_text(encoding="utf-8"), False
+            fault = damage(folder)
+            if fault is None:
+                return mark.read_text(encoding="utf-8"), False
+            say(f"{folder.name} in the cache is damaged and is made anew: {fault}")
         if folder.exists():
             shutil.rmtree(folder)
         try:

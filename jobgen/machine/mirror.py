@@ -11,17 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobgen.catalog import Environment, Revision
+from jobgen.catalog import Environment, Revision, own_parts
 from jobgen.catalog.picodet import config_texts
 from jobgen.errors import RunError
 from jobgen.files import sha256, write_atomically
+from jobgen.machine.damage import mirror_damage
 from jobgen.machine.environment import uv_program
+from jobgen.machine.gitcall import git_environment
 from jobgen.machine.index import uv_environment
 from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.told import run_told
 from jobgen.resources import mirror_tools_dir
 from jobgen.runtime.outcome import redacted
-from jobgen.runtime.source import COMMIT, ppdet_hash
+from jobgen.runtime.source import COMMIT, code_hash
 
 Say = Callable[[str], None]
 # What git's command line has in place of an address with a password.
@@ -31,7 +33,7 @@ CLONE_TIMEOUT = 1800
 
 
 LAST = "last-address"
-TOOLS = "tools.sha256"
+OWN = "own.sha256"
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,6 @@ class Mirror:
     address: str
     origin: str
     made: bool
-
-
-def git_environment() -> dict[str, str]:
-    """No prompt, no user or system settings: the same repository on every machine."""
-    kept = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "GIT_SSL_CAINFO")
-    env = {k: v for k, v in os.environ.items() if k in kept or k.lower().endswith("_proxy")}
-    env.update(GIT_TERMINAL_PROMPT="0", GIT_CONFIG_NOSYSTEM="1")
-    return env
 
 
 def find_mirror(environment: Environment, cache: Path, given: str | None, say: Say) -> Mirror:
@@ -63,8 +57,8 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
         # Its password must not lie in the run's folder: the run clones from a copy.
         return _copy_of(given, revision, cache, say)
     folder = mirror_folder(environment, cache)
-    if (folder / TOOLS).is_file() and (folder / TOOLS).read_text("utf-8") != tools_digest():
-        # Put together by another jobgen, whose tools had other options.
+    if (folder / OWN).is_file() and (folder / OWN).read_text("utf-8") != own_digest():
+        # Put together by another jobgen, whose tools had other options or configs.
         (folder / MARK).unlink(missing_ok=True)
 
     def make(place: Path) -> str:
@@ -78,7 +72,7 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
         _from_package(revision, place)
         return f"packages: {revision.package}, jobgen's catalogue and jobgen's tools"
 
-    origin, made = make_once(folder, make)
+    origin, made = make_once(folder, make, mirror_damage, say)
     return Mirror((folder / "repo.git").as_uri(), origin, made)
 
 
@@ -97,7 +91,7 @@ def _copy_of(given: str, revision: Revision, cache: Path, say: Say) -> Mirror:
             )
         return told
 
-    origin, made = make_once(folder, make)
+    origin, made = make_once(folder, make, mirror_damage, say)
     return Mirror((folder / "repo.git").as_uri(), origin, made)
 
 
@@ -232,7 +226,7 @@ def _from_package(revision: Revision, place: Path) -> None:
         )
     shutil.move(str(place / "package" / "ppdet"), str(tree / "ppdet"))
     shutil.rmtree(place / "package")
-    if ppdet_hash(str(tree)) != revision.ppdet:
+    if code_hash(str(tree)) != revision.ppdet:
         raise RunError(f"{revision.package} is not what the catalogue knows under this name")
     shutil.copytree(
         mirror_tools_dir(), tree / "tools", ignore=shutil.ignore_patterns("__pycache__")
@@ -243,13 +237,12 @@ def _from_package(revision: Revision, place: Path) -> None:
         target.write_text(text, encoding="utf-8", newline="\n")
     _commit(tree, place / "repo.git", revision)
     shutil.rmtree(tree)
-    write_atomically(place / TOOLS, tools_digest().encode())
+    write_atomically(place / OWN, own_digest().encode())
 
 
-def tools_digest() -> str:
-    """One hash over jobgen's own tools."""
-    files = sorted(mirror_tools_dir().glob("*.py"))
-    return sha256("".join(f"{p.name} {sha256(p.read_bytes())}\n" for p in files).encode())
+def own_digest() -> str:
+    """One text for all that jobgen itself writes into a mirror."""
+    return " ".join(sorted(own_parts().values()))
 
 
 def _commit(tree: Path, repo: Path, revision: Revision) -> None:

@@ -174,7 +174,11 @@ async def _all_cells(client: Any, **options: Any) -> None:
 
 def _until_done(worker: threading.Thread, manager: Any, settled: Callable[[], bool]) -> bool:
     """Wait for the worker; False where Ctrl-C or SIGTERM came first, and the kernel was ended."""
-    before = signal.signal(signal.SIGTERM, _as_interrupt)
+    # A closed terminal (SIGHUP) ends a run as SIGTERM does, unless nohup said otherwise.
+    ends = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    before = {number: signal.signal(number, _as_interrupt) for number in ends}
     try:
         worker.start()
         while worker.is_alive():
@@ -182,13 +186,15 @@ def _until_done(worker: threading.Thread, manager: Any, settled: Callable[[], bo
     except KeyboardInterrupt:
         # A second Ctrl-C must not leave the kernel's children behind; the wait is bounded.
         interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in ends:
+            signal.signal(number, signal.SIG_IGN)
         _stop_kernel(manager, settled)
         worker.join(STOP_PATIENCE)
         signal.signal(signal.SIGINT, interrupt)
         return False
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return True
 
 

@@ -14,8 +14,12 @@ from jobgen.runtime.weightsfile import TORN, weights_fault
 
 # Below it a detector has found nothing worth the name; see result statuses in docs/result.md.
 UNTRAINED_MAP50 = 0.01
+# From here on a model finds things, whatever its loss did: it may have begun with good weights.
+FINDS_MAP50 = 0.3
 # What a background task may leave behind (AI Studio's help pages, 2024; catalogue: platform.yml).
 FILES_LEFT = 10000
+# The folder that each stage after training leaves.
+STAGE_FOLDERS = {"evaluate": "evaluation", "infer": "predictions", "export": "inference"}
 BYTES_LEFT = 20 * 2**30
 
 
@@ -60,19 +64,39 @@ def gather_weights(save_dir: str, goal: str) -> Dict[str, str]:
     return kept
 
 
+def put_older_aside(folder: str) -> None:
+    """What stages of an earlier run left, where this run did not do the stage: it is of other
+    weights, and no result of this run."""
+    done = {row["name"] for row in outcome().data["stages"]}
+    for stage, name in STAGE_FOLDERS.items():
+        path = os.path.join(folder, name)
+        if stage not in done and os.path.isdir(path):
+            note("%s of an earlier run is now in %s" % (name, aside(path)))
+
+
+def aside(path: str) -> str:
+    """Rename a folder to `<name>-old-<number>`; gives that name."""
+    number = 1
+    while os.path.exists("%s-old-%d" % (path, number)):
+        number += 1
+    goal = "%s-old-%d" % (path, number)
+    os.rename(path, goal)
+    return os.path.basename(goal)
+
+
 def list_artefacts(folder: str) -> List[Dict[str, Any]]:
     """Path below `folder`, size in bytes and SHA-256 of every file worth keeping."""
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(
-            n for n in folders if not n.startswith(("scripts", "checkpoints", "weights-old"))
+            n for n in folders if not n.startswith(("scripts", "checkpoints")) and "-old-" not in n
         )
         for name in sorted(names):
             path = os.path.join(place, name)
             relative = os.path.relpath(path, folder).replace(os.sep, "/")
             # The page is drawn anew whenever it is asked for.
             written_later = relative in ("result.json", "events.jsonl", "report.html")
-            if written_later or name.endswith(".tmp"):
+            if written_later or name == ".lock" or name.endswith(".tmp"):
                 continue
             found.append(
                 {"path": relative, "bytes": os.path.getsize(path), "sha256": file_sha256(path)}
@@ -100,7 +124,8 @@ def verdict(metrics: Dict[str, Any], smoke: bool, given: bool = False) -> str:
     if given:
         return "ok"
     trend, best = metrics.get("loss"), metrics.get("best") or {}
-    if trend is not None and not trend["last"] < trend["first"]:
+    finds = best.get("mAP50", 0.0) >= FINDS_MAP50
+    if trend is not None and not trend["last"] < trend["first"] and not finds:
         return "the loss did not fall (%.3f at first, %.3f at last)" % (
             trend["first"],
             trend["last"],
@@ -195,11 +220,7 @@ def keep_older_weights(folder: str) -> None:
     """Weights of an earlier run that ended well are not overwritten by one that did not."""
     if not os.path.isdir(folder):
         return
-    number = 1
-    while os.path.exists("%s-old-%d" % (folder, number)):
-        number += 1
-    os.rename(folder, "%s-old-%d" % (folder, number))
-    note("the weights of an earlier run that ended well are now in weights-old-%d" % number)
+    note("the weights of an earlier run that ended well are now in %s" % aside(folder))
 
 
 def keep_what_there_is(save_dir: str) -> None:
@@ -211,6 +232,7 @@ def keep_what_there_is(save_dir: str) -> None:
         keep_older_weights(run.path("weights"))
     if best_weights(save_dir) is not None or find_weights(save_dir, "model_final"):
         gather_weights(save_dir, run.path("weights"))
+    put_older_aside(run.folder)
     run.data["artefacts"] = list_artefacts(run.folder)
 
 
@@ -219,11 +241,15 @@ def collect(save_dir: str, config_files: List[str], smoke: bool) -> str:
     run = outcome()
     gather_weights(save_dir, run.path("weights"))
     copy_configs_back(run.folder, config_files)
+    put_older_aside(run.folder)
     rows = read_metrics(run.path("metrics.csv"))
     metrics = run.data["metrics"]
     metrics["loss"] = loss_trend(rows)
     run.data["artefacts"] = list_artefacts(run.folder)
     status = verdict(metrics, smoke, "weights" in run.data)
+    trend = metrics["loss"]
+    if status == "ok" and trend and not trend["last"] < trend["first"]:
+        note("the loss did not fall: the weights that training began with were as good")
     if not status.startswith("ok"):
         raise StageError(
             "the training ended, but the model has learned nothing: %s" % status,

@@ -81,8 +81,11 @@ def evaluate(
         with open(boxes, "w", encoding="utf-8") as stream:
             stream.write("[]")
     found = judge(annotation_path(place, "eval"), boxes, None, "evaluate")
-    compare_figures(watch.figures, found["figures"], weights.metrics)
     metrics = run.data["metrics"]
+    trained = dict(weights.metrics)
+    if "claimed_mAP50" in metrics:
+        trained["mAP50"] = metrics["claimed_mAP50"]
+    compare_figures(watch.figures, found["figures"], trained)
     metrics["evaluation"] = dict(
         found["figures"],
         images=found["images"],
@@ -162,6 +165,6 @@ def compare_figures(
             )
         if name in trained and abs(trained[name] - judged[name]) > MEASURED:
             note(
-                "%s is %.3f here and was %.3f in training, of the same weights"
+                "%s is %.3f here; training's record says %.3f of the same weights"
                 % (name, judged[name], trained[name])
             )

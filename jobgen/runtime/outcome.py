@@ -299,8 +299,12 @@ def begin(folder: str, time_limit: float = 0.0, **facts: Any) -> Outcome:
     on SIGTERM, with which a platform ends a job, is told like Ctrl-C: the running stage
     ends its children and writes the result.
     """
+    hold_folder(folder)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
+        # As a closed terminal ends it.
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, _stop)
     atexit.unregister(_close_between_stages)
     atexit.register(_close_between_stages)
     try:
@@ -308,6 +312,43 @@ def begin(folder: str, time_limit: float = 0.0, **facts: Any) -> Outcome:
     except OSError as error:
         raise describe_os_error(error) from error
     return _current[0]
+
+
+# The lock's file of each folder that this process records in; open until the process ends.
+_held: Dict[str, Any] = {}
+
+
+def hold_folder(folder: str) -> None:
+    """Make a run's folder this process's own. Raises StageError while another one's run is at
+    work in it: they would train into the same checkpoints."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    place = os.path.realpath(folder)
+    if place in _held:
+        return
+    os.makedirs(place, exist_ok=True)
+    stream = open(os.path.join(place, ".lock"), "a+")  # noqa: SIM115
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.seek(0)
+        owner = stream.read().strip()
+        stream.close()
+        raise StageError(
+            "another run of this job is at work in %s (process %s)" % (folder, owner),
+            "Wait for its end, or stop it; or give this one another home: HOME_DIR.",
+            cause="order",
+        )
+    except OSError:
+        # A file system without locks.
+        stream.close()
+        return
+    stream.truncate(0)
+    stream.write("%d\n" % os.getpid())
+    stream.flush()
+    _held[place] = stream
 
 
 def _close_between_stages() -> None:

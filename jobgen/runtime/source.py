@@ -13,7 +13,13 @@ from jobgen.runtime.processes import child_environment, exit_text, last_words, r
 
 CLONE_TRIES = 2
 SLOW_NETWORK = ["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60"]
+# A clone's own settings could name programs for git to start.
+NO_HELPERS = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.devnull]
+NO_HELPERS += ["-c", "log.showSignature=false"]
 CLONE_MARK = "jobgen-clone"
+# All of a clone that is run, or read by a loader that can run what stands there.
+PARTS_RUN = ("ppdet", "tools", "configs")
+CODE_ENDINGS = (".py", ".pyc", ".pyd", ".so", ".pth")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -21,7 +27,7 @@ def git(arguments: List[str], cwd: Optional[str] = None) -> str:
     """The output of a short git command; empty where it fails."""
     try:
         answer = subprocess.run(
-            ["git"] + arguments,
+            ["git"] + NO_HELPERS + arguments,
             cwd=cwd,
             env=child_environment(),
             stdout=subprocess.PIPE,
@@ -103,6 +109,7 @@ def _clone_once(url: str, revision: str, folder: str, timeout: float) -> Optiona
         shutil.rmtree(half, ignore_errors=True)
         fault = _run_all(way, log, timeout)
         if fault is None:
+            drop_bytecode(half)
             with open(os.path.join(half, ".git", CLONE_MARK), "w", encoding="utf-8") as stream:
                 stream.write(url + "\n")
             os.rename(half, folder)
@@ -124,37 +131,104 @@ def cloned_here(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, ".git", CLONE_MARK))
 
 
-def ppdet_hash(folder: str, fixes: Sequence[Dict[str, Any]] = ()) -> str:
-    """SHA-256 over the sorted (path, SHA-256) list of `ppdet/**/*.py`, as it was before `fixes`.
+def is_run_code(relative: str) -> bool:
+    """Whether a file of a clone is run, or is a config that every model is built on.
 
-    Left out is what a package of the same release leaves out or adds: the C++
+    Of ppdet/ is left out what a package of the same release leaves out or adds: the C++
     extensions' scripts (`ext_op/`) and the generated `ppdet/version.py`.
     """
-    rows = []
-    for place, folders, names in os.walk(os.path.join(folder, "ppdet")):
-        folders[:] = [name for name in folders if name not in ("ext_op", "__pycache__")]
+    if relative.startswith("configs/"):
+        return relative == "configs/runtime.yml" or "/_base_/" in relative
+    if "/ext_op/" in relative or relative == "ppdet/version.py":
+        return False
+    return relative.startswith(("ppdet/", "tools/")) and relative.endswith(CODE_ENDINGS)
+
+
+def code_files(folder: str, part: str) -> List[str]:
+    """The files of a part of PARTS_RUN that are run, relative to the clone, with `/`."""
+    found = []
+    for place, folders, names in os.walk(os.path.join(folder, part)):
+        folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
-            path = os.path.join(place, name)
-            relative = os.path.relpath(path, folder).replace(os.sep, "/")
-            if name.endswith(".py") and relative != "ppdet/version.py":
-                with open(path, "rb") as stream:
-                    content = stream.read().replace(b"\r\n", b"\n")
-                for fix in fixes:
-                    if fix["file"] == relative:
-                        new, old = fix["new"].encode("utf-8"), fix["old"].encode("utf-8")
-                        content = content.replace(new, old)
-                rows.append("%s %s\n" % (relative, hashlib.sha256(content).hexdigest()))
+            relative = os.path.relpath(os.path.join(place, name), folder).replace(os.sep, "/")
+            if is_run_code(relative):
+                found.append(relative)
+    return sorted(found)
+
+
+def unfixed(relative: str, content: bytes, fixes: Sequence[Dict[str, Any]]) -> bytes:
+    """A file's content with `\n`, as it was before `fixes`."""
+    content = content.replace(b"\r\n", b"\n")
+    for fix in fixes:
+        if fix["file"] == relative:
+            new, old = fix["new"].encode("utf-8"), fix["old"].encode("utf-8")
+            content = content.replace(new, old)
+    return content
+
+
+def listing_hash(files: Dict[str, bytes]) -> str:
+    """SHA-256 over the sorted (path, SHA-256) list of some files."""
+    rows = ["%s %s\n" % (name, hashlib.sha256(data).hexdigest()) for name, data in files.items()]
     return hashlib.sha256("".join(sorted(rows)).encode("utf-8")).hexdigest()
+
+
+def code_hash(folder: str, part: str = "ppdet", fixes: Sequence[Dict[str, Any]] = ()) -> str:
+    """The listing_hash of a part of a clone, as it was before `fixes`."""
+    files = {}
+    for relative in code_files(folder, part):
+        with open(os.path.join(folder, *relative.split("/")), "rb") as stream:
+            files[relative] = unfixed(relative, stream.read(), fixes)
+    return listing_hash(files)
+
+
+def changed_files(folder: str, fixes: Sequence[Dict[str, Any]] = ()) -> List[str]:
+    """Of the files that run those that are not as the clone's commit has them, new ones too.
+
+    git itself is not asked: it can be told to overlook a file, and starts what its settings name.
+    """
+    listed: Dict[str, str] = {}
+    for row in git(["ls-tree", "-r", "-z", "HEAD", "--"] + list(PARTS_RUN), folder).split("\0"):
+        facts, _, name = row.partition("\t")
+        if len(facts.split()) == 3:
+            listed[name] = facts.split()[2]
+    found = []
+    there = [name for part in PARTS_RUN for name in code_files(folder, part)]
+    for name in there:
+        with open(os.path.join(folder, *name.split("/")), "rb") as stream:
+            raw = stream.read()
+        blobs = [raw, raw.replace(b"\r\n", b"\n"), unfixed(name, raw, fixes)]
+        if listed.get(name, "") not in [blob_name(blob) for blob in blobs]:
+            found.append(name)
+    gone = [name for name in listed if name not in there and is_run_code(name)]
+    return sorted(found + gone)
+
+
+def blob_name(content: bytes) -> str:
+    """What git calls a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def drop_bytecode(folder: str) -> None:
+    """Remove compiled files that came with a clone: Python may run them unseen in place of the
+    sources."""
+    for part in PARTS_RUN:
+        for place, folders, _ in os.walk(os.path.join(folder, part)):
+            if "__pycache__" in folders:
+                folders.remove("__pycache__")
+                shutil.rmtree(os.path.join(place, "__pycache__"))
 
 
 def verify_source(
     folder: str,
     revision: str,
-    hashes: Dict[str, str],
+    hashes: Dict[str, Any],
     fixes: Sequence[Dict[str, Any]] = (),
     allow_unpinned: bool = False,
 ) -> None:
-    """See that the clone is the pinned PaddleDetection, by commit or by the content of ppdet/."""
+    """See that the clone is the pinned PaddleDetection, by commit or by the content of all that is
+    run. `hashes` has the `commit`, and for each part of PARTS_RUN the contents that are known."""
+    if not cloned_here(folder):
+        drop_bytecode(folder)
     head = git(["rev-parse", "HEAD"], folder)
     # The address that git really uses, which `insteadOf` may have replaced, and what the
     # commit says of itself: a mirror that was put together from packages names them.
@@ -162,33 +236,33 @@ def verify_source(
     subject = git(["log", "-1", "--format=%s"], folder)
     shown = "%s (%s) from %s" % (revision[:12], head[:12], url)
     found = {"revision": revision, "commit": head, "url": url, "subject": subject}
+    others = [p for p in PARTS_RUN if code_hash(folder, p, fixes) not in hashes[p]]
+    strange = changed_files(folder, fixes)
     if head == hashes["commit"]:
         found["verified"] = "commit"
         found["pinned"] = hashes["commit"]
         summary("%s, verified by its commit" % shown)
-    elif ppdet_hash(folder, fixes) == hashes["ppdet"]:
+    elif not others:
         found["verified"] = "content"
         found["pinned"] = hashes["commit"]
         note(
-            "the clone's commit (%s) is not %s, but its ppdet/ is the same, file by file"
+            "the clone's commit (%s) is not %s, but what is run of it is the same, file by file"
             % (subject or head[:12], hashes["commit"][:12])
         )
-        summary("%s, verified by the content of ppdet/" % shown)
+        summary("%s, verified by the content of its code" % shown)
     elif allow_unpinned:
         found["verified"] = "no"
         note("ALLOW_UNPINNED: the clone is not the PaddleDetection that the bundle was made for")
         summary("%s, not verified" % shown)
     else:
         raise StageError(
-            "the clone in %s is not PaddleDetection %s: its commit is %s, and its ppdet/ differs"
-            % (folder, revision, head[:12] or "unknown"),
-            "Remove that folder to clone anew. To use another PaddleDetection on purpose, set "
+            "the clone in %s is not PaddleDetection %s: its commit is %s, and its %s differs"
+            % (folder, revision, head[:12] or "unknown", " and ".join(p + "/" for p in others)),
+            "Remove that folder to clone anew (or the mirror that it came from; a bundle of an "
+            "older jobgen: build it again). To use another PaddleDetection on purpose, set "
             "ALLOW_UNPINNED = True.",
             cause="source",
         )
-    changed = git(["status", "--porcelain", "--untracked-files=no"], folder).splitlines()
-    ours = {fix["file"] for fix in fixes}
-    strange = [line.split(None, 1)[-1] for line in changed if line.split(None, 1)[-1] not in ours]
     if strange:
         note("files of the clone were changed by hand: %s" % ", ".join(strange[:5]))
     outcome().data["source"] = dict(found, changed=strange, fixes=[])

@@ -39,15 +39,26 @@ def given_weights(path: str, home: str, save_dir: str) -> None:
     os.makedirs(save_dir, exist_ok=True)
     goal = os.path.join(save_dir, "best_model.pdparams")
     take_weights(found, goal)
-    # What an earlier run measured of just these weights is in its result.
-    record = read_json_object(os.path.join(os.path.dirname(os.path.dirname(found)), "result.json"))
-    metrics = record.get("metrics")
-    best: Any = metrics.get("best") if isinstance(metrics, dict) else {}
-    known = isinstance(best, dict) and os.path.basename(found) == "best_model.pdparams"
-    mark_best(save_dir, best if known and {"mAP50", "epoch"} <= set(best) else {})
+    # What a record beside them says of them is a claim: nothing here has measured it.
+    mark_best(save_dir, {})
+    claim = claimed_map50(found)
     outcome().claimed = True
     outcome().data["weights"] = found
-    summary("nothing is trained: weights from %s" % found)
+    if claim is not None:
+        outcome().data["metrics"]["claimed_mAP50"] = claim
+    claims = "" if claim is None else ", whose record claims mAP@0.5 %.3f" % claim
+    summary("nothing is trained: weights from %s%s" % (found, claims))
+
+
+def claimed_map50(weights: str) -> Optional[float]:
+    """What the result that came with `weights/best_model.pdparams` says of them, if anything."""
+    folder = os.path.dirname(os.path.dirname(weights))
+    metrics = read_json_object(os.path.join(folder, "result.json")).get("metrics")
+    best = metrics.get("best") if isinstance(metrics, dict) else None
+    value = best.get("mAP50") if isinstance(best, dict) else None
+    if os.path.basename(weights) != "best_model.pdparams" or not isinstance(value, float):
+        return None
+    return value if 0.0 <= value <= 1.0 else None
 
 
 def trained_weights(save_dir: str) -> Trained:

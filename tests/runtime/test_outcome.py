@@ -1,4 +1,8 @@
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -122,3 +126,50 @@ def test_durations() -> None:
         "12 min 3 s",
         "3 h 5 min",
     ]
+
+
+HOLDER = """
+import sys, time
+sys.path.insert(0, %r)
+from jobgen.runtime.outcome import begin
+begin(sys.argv[1], name="first")
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+def test_two_runs_in_one_folder_refuse_one_another(tmp_path: Path) -> None:
+    """Two kernels of one home would train into the same checkpoints."""
+    folder = str(tmp_path / "out")
+    root = str(Path(__file__).parents[2])
+    argv = [sys.executable, "-c", HOLDER % root, folder]
+    first = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    try:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"begun\n"
+        before = read_json(tmp_path / "out" / "result.json")
+        with pytest.raises(StageError, match=r"another run .* is at work .*process %d" % first.pid):
+            begin(folder, name="second")
+        # The first one's record is its own.
+        assert read_json(tmp_path / "out" / "result.json") == before
+    finally:
+        first.kill()
+        first.communicate()
+    assert begin(folder, name="third").data["attempts"][0]["status"] == "interrupted"
+    # A kernel that is run from its first cell again holds the folder already.
+    begin(folder, name="again")
+
+
+def test_a_closed_terminal_is_told_as_a_stop(tmp_path: Path) -> None:
+    code = (HOLDER % str(Path(__file__).parents[2])).replace("begin(sys", "run = begin(sys")
+    code = code.replace("print(", "run.start('train')\nfrom jobgen.runtime import outcome\nprint(")
+    code = code.replace("time.sleep(60)", "with outcome.stage('train'): time.sleep(60)")
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE
+    )
+    assert first.stdout is not None
+    assert first.stdout.readline() == b"begun\n"
+    time.sleep(0.3)
+    first.send_signal(signal.SIGHUP)
+    first.communicate(timeout=30)
+    assert read_json(tmp_path / "out" / "result.json")["status"] == "interrupted"

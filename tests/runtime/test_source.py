@@ -1,11 +1,19 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import Any, Dict
 
 import pytest
 
 from jobgen.runtime.outcome import Outcome, StageError
-from jobgen.runtime.source import apply_fixes, clone, ppdet_hash, verify_source
+from jobgen.runtime.source import (
+    PARTS_RUN,
+    apply_fixes,
+    changed_files,
+    clone,
+    code_hash,
+    verify_source,
+)
 from tests.runtime.conftest import events, git_repository
 
 FILES = {"ppdet/a.py": "x = 1\n", "ppdet/b/c.py": "y = 2\n", "tools/train.py": "print(1)\n"}
@@ -90,20 +98,27 @@ def test_without_git(
         take(tmp_path, ["file://%s" % upstream])
 
 
+def known(folder: Path, **changes: Any) -> Dict[str, Any]:
+    """What the catalogue would know of this clone as it stands."""
+    found: Dict[str, Any] = {part: [code_hash(str(folder), part)] for part in PARTS_RUN}
+    found["commit"] = commit_of(folder)
+    found.update(changes)
+    return found
+
+
 def test_verified_by_commit_by_content_or_not_at_all(
     tmp_path: Path, upstream: Path, run: Outcome
 ) -> None:
     folder = take(tmp_path, ["file://%s" % upstream])
-    commit, content = commit_of(folder), ppdet_hash(str(folder))
-    verify_source(str(folder), "v1", {"commit": commit, "ppdet": "0"})
+    verify_source(str(folder), "v1", known(folder, ppdet=["0"]))
     assert run.data["source"]["verified"] == "commit"
     assert run.data["source"]["url"] == "file://%s" % upstream
     assert run.data["source"]["subject"] == "one"
-    verify_source(str(folder), "v1", {"commit": "0", "ppdet": content})
+    verify_source(str(folder), "v1", known(folder, commit="0"))
     assert run.data["source"]["verified"] == "content"
     with pytest.raises(StageError, match="is not PaddleDetection v1"):
-        verify_source(str(folder), "v1", {"commit": "0", "ppdet": "0"})
-    verify_source(str(folder), "v1", {"commit": "0", "ppdet": "0"}, allow_unpinned=True)
+        verify_source(str(folder), "v1", known(folder, commit="0", ppdet=["0"]))
+    verify_source(str(folder), "v1", known(folder, commit="0", ppdet=["0"]), allow_unpinned=True)
     assert run.data["source"]["verified"] == "no"
 
 
@@ -111,7 +126,7 @@ def test_a_fix_is_applied_once_and_does_not_spoil_the_verification(
     tmp_path: Path, upstream: Path, run: Outcome
 ) -> None:
     folder = take(tmp_path, ["file://%s" % upstream])
-    hashes = {"commit": "0", "ppdet": ppdet_hash(str(folder))}
+    hashes = known(folder, commit="0")
     states = []
     for _ in range(2):
         verify_source(str(folder), "v1", hashes, [FIX])
@@ -126,7 +141,7 @@ def test_a_fix_that_finds_no_text_is_not_applicable(
     tmp_path: Path, upstream: Path, run: Outcome
 ) -> None:
     folder = take(tmp_path, ["file://%s" % upstream])
-    verify_source(str(folder), "v1", {"commit": commit_of(folder), "ppdet": "0"})
+    verify_source(str(folder), "v1", known(folder))
     for fix in (dict(FIX, old="nothing like it"), dict(FIX, file="ppdet/none.py")):
         apply_fixes(str(folder), [fix])
         assert run.data["source"]["fixes"][0]["state"] == "not applicable"
@@ -136,19 +151,19 @@ def test_a_fix_that_finds_no_text_is_not_applicable(
 def test_edits_by_hand_are_told(tmp_path: Path, upstream: Path, run: Outcome) -> None:
     folder = take(tmp_path, ["file://%s" % upstream])
     (folder / "tools" / "train.py").write_text("print(2)\n")
-    verify_source(str(folder), "v1", {"commit": commit_of(folder), "ppdet": "0"})
+    verify_source(str(folder), "v1", known(folder))
     assert run.data["source"]["changed"] == ["tools/train.py"]
 
 
 def test_the_hash_leaves_out_what_a_package_lacks(tmp_path: Path, upstream: Path) -> None:
-    before = ppdet_hash(str(upstream))
+    before = code_hash(str(upstream))
     for name in ("ppdet/version.py", "ppdet/ext_op/setup.py", "ppdet/model/ext_op/x.py"):
         path = upstream / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("z = 1\n")
-    assert ppdet_hash(str(upstream)) == before
+    assert code_hash(str(upstream)) == before
     (upstream / "ppdet" / "a.py").write_text("x = 3\n")
-    assert ppdet_hash(str(upstream)) != before
+    assert code_hash(str(upstream)) != before
     assert os.sep == "/"
 
 
@@ -174,5 +189,71 @@ def test_the_record_names_the_mirror_that_was_used(
     config = '[url "file://%s"]\n\tinsteadOf = https://host/x.git\n' % upstream
     Path(os.path.expanduser("~/.gitconfig")).write_text(config)
     folder = take(tmp_path, ["https://host/x.git"])
-    verify_source(str(folder), "v1", {"commit": commit_of(folder), "ppdet": "0"})
+    verify_source(str(folder), "v1", known(folder))
     assert run.data["source"]["url"] == "file://%s" % upstream
+
+
+@pytest.mark.parametrize(
+    "path", ["tools/train.py", "tools/new.py", "ppdet/x.so", "configs/runtime.yml",
+             "configs/picodet/_base_/reader.yml"],
+)  # fmt: skip
+def test_another_content_of_what_runs_is_refused(
+    tmp_path: Path, upstream: Path, run: Outcome, path: str
+) -> None:
+    """A mirror with the right ppdet/ is not yet PaddleDetection: tools and configs run too."""
+    folder = take(tmp_path, ["file://%s" % upstream])
+    hashes = known(folder, commit="0")
+    verify_source(str(folder), "v1", hashes)
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).write_text("evil = 1\n")
+    with pytest.raises(StageError, match="its %s/ differs" % path.partition("/")[0]):
+        verify_source(str(folder), "v1", hashes)
+
+
+def test_what_git_is_told_to_overlook_is_found(
+    tmp_path: Path, upstream: Path, run: Outcome
+) -> None:
+    folder = take(tmp_path, ["file://%s" % upstream])
+    for flag, name in (("--skip-worktree", "tools/train.py"), ("--assume-unchanged", "ppdet/a.py")):
+        subprocess.run(["git", "update-index", flag, name], cwd=str(folder), check=True)
+        (folder / name).write_text("evil = 1\n")
+    (folder / "ppdet" / "new.py").write_text("evil = 1\n")
+    (folder / "configs").mkdir(exist_ok=True)
+    (folder / "configs" / "mine.yml").write_text("a: 1\n")
+    assert changed_files(str(folder)) == ["ppdet/a.py", "ppdet/new.py", "tools/train.py"]
+    verify_source(str(folder), "v1", known(folder))
+    said = "files of the clone were changed by hand: ppdet/a.py, ppdet/new.py, tools/train.py"
+    assert run.data["notes"][-1]["text"] == said
+
+
+def test_a_clones_own_settings_start_nothing(tmp_path: Path, upstream: Path, run: Outcome) -> None:
+    folder = take(tmp_path, ["file://%s" % upstream])
+    hook = tmp_path / "hook.sh"
+    hook.write_text("#!/bin/sh\ntouch %s\n" % (tmp_path / "ran"))
+    hook.chmod(0o755)
+    for key in ("core.fsmonitor", "gpg.program", "core.pager", "diff.external", "filter.x.clean"):
+        subprocess.run(["git", "config", key, str(hook)], cwd=str(folder), check=True)
+    for name in ("post-index-change", "post-checkout", "pre-commit"):
+        (folder / ".git" / "hooks").mkdir(exist_ok=True)
+        (folder / ".git" / "hooks" / name).write_text(hook.read_text())
+        (folder / ".git" / "hooks" / name).chmod(0o755)
+    subprocess.run(["git", "config", "log.showSignature", "true"], cwd=str(folder), check=True)
+    (folder / ".gitattributes").write_text("* filter=x\n")
+    (folder / "tools" / "train.py").write_text("print(3)\n")
+    verify_source(str(folder), "v1", known(folder))
+    apply_fixes(str(folder), [FIX])
+    assert not (tmp_path / "ran").exists()
+
+
+def test_compiled_files_that_came_with_a_clone_are_gone(
+    tmp_path: Path, upstream: Path, run: Outcome
+) -> None:
+    """Python runs a compiled file that says it need not be compared, whatever the source says."""
+    cache = upstream / "ppdet" / "__pycache__"
+    cache.mkdir()
+    (cache / "a.cpython-310.pyc").write_bytes(b"evil")
+    who = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    for argv in (["add", "-A", "-f"], [*who, "commit", "-qm", "two"], ["tag", "-f", "v1"]):
+        subprocess.run(["git", *argv], cwd=str(upstream), check=True)
+    folder = take(tmp_path, ["file://%s" % upstream])
+    assert not (folder / "ppdet" / "__pycache__").exists()

@@ -45,14 +45,18 @@ def test_the_best_weights_are_taken_and_their_figures_known(tmp_path: Path, run:
     assert (os.path.basename(found.path), found.metrics["mAP50"]) == ("best_model.pdparams", 0.5)
 
 
-def test_given_weights_bring_what_was_measured_of_them(tmp_path: Path, run: Outcome) -> None:
+def test_what_a_record_claims_of_given_weights_is_no_measurement(
+    tmp_path: Path, run: Outcome
+) -> None:
     path = weights(tmp_path / "old" / "weights" / "best_model.pdparams")
     record = {"metrics": {"best": {"mAP50": 0.7, "epoch": 1}}}
     (tmp_path / "old" / "result.json").write_text(json.dumps(record))
     save = tmp_path / "save"
     weights(save / "99.pdparams")
     given_weights(str(path), str(tmp_path), str(save))
-    assert trained_weights(str(save)).metrics["mAP50"] == 0.7
+    assert trained_weights(str(save)).metrics == {}
+    assert run.data["metrics"] == {"claimed_mAP50": 0.7}
+    assert run.data["stages"][-1]["text"].endswith("whose record claims mAP@0.5 0.700")
     assert (save / "99.pdparams").exists()  # nothing of a training is removed
     assert run.data["weights"] == str(path)
     assert verdict({}, smoke=False, given=True) == "ok"
@@ -71,6 +75,23 @@ def test_weights_that_can_not_or_must_not_be_opened(
     (tmp_path / "w.pdparams").write_bytes(content)
     with pytest.raises(StageError, match=message):
         given_weights("w.pdparams", str(tmp_path), str(tmp_path / "save"))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "nothing", "[]", '{"metrics": 3}', '{"metrics": {"best": []}}',
+        '{"metrics": {"best": {"mAP50": "0.9"}}}', '{"metrics": {"best": {"mAP50": 99.0}}}',
+        '{"metrics": {"best": {"mAP50": NaN}}}',
+    ],
+)  # fmt: skip
+def test_a_record_that_claims_nonsense_claims_nothing(
+    tmp_path: Path, run: Outcome, record: str
+) -> None:
+    path = weights(tmp_path / "old" / "weights" / "best_model.pdparams")
+    (tmp_path / "old" / "result.json").write_text(record)
+    given_weights(str(path), str(tmp_path), str(tmp_path / "save"))
+    assert run.data["metrics"] == {}
 
 
 def test_images_are_spread_from_first_to_last() -> None:
@@ -190,7 +211,7 @@ def test_what_eval_prints_is_held_against_its_boxes(run: Outcome) -> None:
     assert run.data["notes"] == []
     compare_figures(watch.figures, {"mAP": 0.1418, "mAP50": 0.4115}, {"mAP50": 0.5})
     assert run.data["notes"][0]["text"] == (
-        "mAP50 is 0.411 here and was 0.500 in training, of the same weights"
+        "mAP50 is 0.411 here; training's record says 0.500 of the same weights"
     )
     with pytest.raises(StageError, match=r"eval.py says mAP50 0\.412, but its boxes give 0\.4300"):
         compare_figures(watch.figures, {"mAP": 0.142, "mAP50": 0.43}, {})

@@ -378,7 +378,14 @@ def test_verdicts() -> None:
     good = {"loss": {"first": 3.0, "last": 2.0}, "best": {"mAP50": 0.5}}
     assert verdict(good, False) == "ok"
     assert verdict(good, True) == "ok-smoke"
-    assert verdict(dict(good, loss={"first": 2.0, "last": 2.0}), False).startswith("the loss did")
+    flat = {"first": 2.0, "last": 2.0}
+    weak = {"mAP50": 0.29}
+    assert verdict(dict(good, loss=flat, best=weak), False).startswith("the loss did not fall")
+    assert verdict(dict(good, best=weak), False) == "ok"
+    # Fine-tuning from good weights has little left to fall.
+    assert verdict(dict(good, loss=flat), False) == "ok"
+    assert verdict(dict(good, best={"mAP50": 0.01}), False) == "ok"
+    assert verdict(dict(good, best={"mAP50": 0.0099}), False) == "mAP@0.5 is 0.010"
     assert verdict(dict(good, best={}), False) == "mAP@0.5 is 0.000"
     assert loss_trend([{"loss": 1.0}]) is None
     assert loss_trend([{"loss": 2.0}, {"loss": float("nan")}, {"loss": 1.0}]) == {
@@ -391,3 +398,25 @@ def test_verdicts() -> None:
 def test_no_weights_at_all(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="the training left no weights"):
         collect(str(tmp_path / "nothing"), [], smoke=True)
+
+
+def test_a_flat_loss_at_a_good_score_is_said_and_no_fault(bench: Bench, run: Outcome) -> None:
+    bench.train(losses=[1.0, 1.0, 1.0], scores=[0.95, 0.95, 0.95])
+    assert collect(str(bench.save_dir), [], smoke=False) == "ok"
+    assert any("the loss did not fall" in note["text"] for note in run.data["notes"])
+
+
+def test_what_an_older_run_exported_is_not_this_runs(bench: Bench, run: Outcome) -> None:
+    for name in ("inference", "predictions", "evaluation"):
+        (Path(run.folder) / name).mkdir()
+        (Path(run.folder) / name / "x").write_text("old")
+    run.start("evaluate")
+    run.end("ok")
+    run.start("collect")
+    bench.train()
+    collect(str(bench.save_dir), [], smoke=False)
+    listed = {row["path"].partition("/")[0] for row in run.data["artefacts"]}
+    assert "evaluation" in listed
+    assert not {"inference", "predictions"} & listed
+    assert (Path(run.folder) / "inference-old-1" / "x").read_text() == "old"
+    assert not any("-old-" in row["path"] for row in run.data["artefacts"])

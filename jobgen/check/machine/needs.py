@@ -161,3 +161,15 @@ def little_card(facts: MachineFacts) -> Iterator[Hit]:
         if card["memory_mib"] - card["used_mib"] < facts.training_mib:
             wanted = f"{card_text(card)}, about {facts.training_mib / 1024:.1f} GB are wanted"
             yield Hit(1, (), "", wanted)
+
+
+@machine(
+    "MA012",
+    WARNING,
+    "damaged thing in the cache",
+    why="Something has changed or removed files of it since it was made.",
+    remedy="The next run makes it anew, which takes the network; to remove all that is kept: "
+    "jobgen cache clear --all",
+)
+def damaged_cache(facts: MachineFacts) -> Iterator[Hit]:
+    return names_hit(facts.damaged)

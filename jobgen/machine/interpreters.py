@@ -1,0 +1,62 @@
+"""The Pythons of this machine, and what each is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from jobgen.errors import RunError
+
+VERSIONS = ((3, 10), (3, 11), (3, 12))
+FACTS = "import json,sys; print(json.dumps([list(sys.version_info[:2]), sys.executable]))"
+
+
+def candidate_pythons() -> Iterator[str]:
+    """Interpreters of this machine that might do, the best guesses first."""
+    for major, minor in VERSIONS:
+        found = shutil.which(f"python{major}.{minor}")
+        if found:
+            yield found
+        roots = [os.environ.get("PYENV_ROOT", ""), str(Path.home() / ".pyenv")]
+        for root in dict.fromkeys(filter(None, roots)):
+            found_there = Path(root).glob(f"versions/{major}.{minor}.*/bin/python")
+            yield from sorted(map(str, found_there), reverse=True)
+    for name in ("python3", "python"):
+        found = shutil.which(name)
+        if found:
+            yield found
+    yield sys.executable
+
+
+def python_facts(python: str) -> tuple[tuple[int, int], str] | None:
+    """Version and real path of an interpreter, or None where it can't run."""
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-c", FACTS], capture_output=True, text=True, timeout=60, check=True
+        )
+        version, path = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return (version[0], version[1]), path
+
+
+def find_python(candidates: Iterable[str]) -> tuple[tuple[int, int], str]:
+    """The first of the interpreters that is a Python 3.10 to 3.12. Raises RunError without one."""
+    seen = []
+    for python in candidates:
+        facts = python_facts(python)
+        if facts and facts[0] in VERSIONS:
+            return facts
+        if facts:
+            seen.append(f"{facts[0][0]}.{facts[0][1]}")
+    there = f"only {', '.join(sorted(set(seen)))}" if seen else "none at all"
+    raise RunError(
+        f"a local run needs an installed Python 3.10, 3.11 or 3.12; here is {there}",
+        "Install one (for example: sudo apt-get install python3.11 python3.11-venv), or give a "
+        "Python that has Paddle: --python PATH",
+    )
