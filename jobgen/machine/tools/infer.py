@@ -9,8 +9,18 @@ import os
 import sys
 
 from common import add_slices, settled_config, slices
+from PIL import ImageDraw
 from ppdet.engine import Trainer
 from ppdet.utils.cli import ArgsParser
+
+
+def _textsize(self, text, font=None):
+    return self.textbbox((0, 0), text, font=font)[2:]
+
+
+if not hasattr(ImageDraw.ImageDraw, "textsize"):
+    # Pillow 10 took it away, and ppdet 2.6 draws labels with it.
+    ImageDraw.ImageDraw.textsize = _textsize
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
