@@ -160,7 +160,8 @@ def test_the_mirrors_own_infer_draws(folder: Path, tmp_path: Path) -> None:
     config = next((home / "PaddleDetection" / "configs" / "picodet").glob("*ships*.run.yml"))
     argv = [python, "-c", "import cv2, runpy, sys; sys.argv = sys.argv[1:]; "
             "runpy.run_path(sys.argv[0], run_name='__main__')", tool, "-c", config,
-            "--infer_img", image, "--output_dir", tmp_path, "--save_results", "True"]  # fmt: skip
+            "--infer_img", image, "--output_dir", tmp_path, "--save_results", "True",
+            "--draw_threshold", "0.01"]  # fmt: skip
     env = {**os.environ, "PYTHONPATH": f"{tool.parent}:{tool.parents[1]}"}
     answer = subprocess.run(
         [str(word) for word in argv],

@@ -20,7 +20,7 @@ def _textsize(self, text, font=None):
 
 if not hasattr(ImageDraw.ImageDraw, "textsize"):
     # Pillow 10 took it away, and ppdet 2.6 draws labels with it.
-    ImageDraw.ImageDraw.textsize = _textsize
+    ImageDraw.ImageDraw.textsize = _textsize  # type: ignore[attr-defined]
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
