@@ -7,13 +7,21 @@
     |- BundleError      6   the files of a bundle
     '- RunError         7   a run, or the machine it needs
 
-0 is success, 1 a check that found errors, 2 wrong usage (click's own), 130 interrupted.
+0 is success, 1 a check that found errors, 2 wrong usage (click's own), 130 interrupted, and
+INTERNAL a fault of jobgen's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
+
+INTERNAL = 70
+# What the data of others, of a shape that nobody thought of, makes code raise.
+MALFORMED = (
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+    *(OSError, MemoryError),
+)
 
 
 class JobgenError(Exception):

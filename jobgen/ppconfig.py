@@ -100,15 +100,17 @@ def _read(files: _Chain, path: Path, chain: tuple[str, ...]) -> None:
     for number, base in enumerate(_bases(own, document, found)):
         place = f"{path}:{document.line((BASE_KEY, number))}"
         target = _base_path(path, base)
-        if files.key(target) in (*chain, files.key(path)):
-            found.findings.error("CF012", f"{base} leads back to a file that is being read", place)
-            continue
         try:
+            if files.key(target) in (*chain, files.key(path)):
+                text = f"{base} leads back to a file that is being read"
+                found.findings.error("CF012", text, place)
+                continue
             _read(files, target, (*chain, files.key(path)))
         except YamlError as error:
             found.findings.error("CF011", error.message, place)
-        except OSError as error:
-            found.findings.error("CF013", f"the base {base} can't be read: {error.strerror}", place)
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            found.findings.error("CF013", f"the base {base} can't be read: {said}", place)
     own.pop(BASE_KEY, None)
     _merge(found, found.config, own, (), document)
 

@@ -10,8 +10,10 @@ import contextlib
 import io
 import linecache
 import sys
+import threading
 import tokenize
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +38,8 @@ from jobgen.literals import to_source
 from jobgen.yamlio import dump_block, dump_scalar
 
 BASE = "base/"
+# The longest of jobgen's own takes some milliseconds.
+RENDER_SECONDS = 20.0
 # From 3.12 on a formatted string is several tokens.
 STRINGS = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 
@@ -167,7 +171,12 @@ class Pack:
         """One file of the pack with `values`. Raises TemplateError with pack, file, line, the line
         itself, and for an unknown variable those that there are."""
         try:
-            return self._jinja.get_template(name).render(values)
+            return within(RENDER_SECONDS, lambda: self._jinja.get_template(name).render(values))
+        except TimeoutError as error:
+            raise TemplateError(
+                f"{self.name}/{name}: it was not rendered within {RENDER_SECONDS:.0f} s",
+                "It loops over too much, or for ever.",
+            ) from error
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(
                 _placed(error.filename or name, error.lineno, str(error.message))
@@ -195,6 +204,28 @@ class Pack:
                 order = (match[1], match[3] == "py", match[2])
                 found.append((order, (path, match[2], match[3])))
         return [row for _, row in sorted(found)]
+
+
+def within(seconds: float, work: Callable[[], str]) -> str:
+    """What `work` gives. Raises TimeoutError after so many seconds: then its thread goes on until
+    the process ends, since nothing can stop it."""
+    found: list[str] = []
+    faults: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:
+            faults.append(error)
+
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    if worker.is_alive():
+        raise TimeoutError
+    if faults:
+        raise faults[0]
+    return found[0]
 
 
 # Whatever a template can bring about while it is rendered.

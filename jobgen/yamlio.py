@@ -34,6 +34,8 @@ _MAX_DEPTH = 60
 TOO_DEEP = "the nesting is too deep"
 # Aliases of aliases multiply; PaddleDetection's largest config has some thousand nodes.
 _MAX_NODES = 200_000
+# A config of PaddleDetection has some kilobytes, a data.yaml with 10,000 classes 300.
+LARGEST_YAML = 4 * 2**20
 
 
 class YamlError(SpecError):
@@ -78,6 +80,8 @@ def load(text: str, source: str, dialect: Dialect = "yaml12", lenient: bool = Fa
     as PyYAML does, the last of equal keys winning, and lists them among the faults.
     """
     loader = None
+    if len(text) > LARGEST_YAML:
+        raise YamlError(source, 1, f"it has {len(text):,} characters, more than any config")
     try:
         _check_depth(text, source)
         loader = _Loader(text)
@@ -114,9 +118,18 @@ def _check_depth(text: str, source: str) -> None:
 def load_file(path: Path, dialect: Dialect = "yaml12", lenient: bool = False) -> Document:
     """Read a file in UTF-8. Raises YamlError; OSError where it can't be read."""
     try:
+        # A device or a pipe would never end.
+        if path.exists() and not path.is_file():
+            raise YamlError(str(path), 1, "it is no file")
+        if path.stat().st_size > LARGEST_YAML:
+            raise YamlError(
+                str(path), 1, f"it has {path.stat().st_size:,} bytes, more than any config"
+            )
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise YamlError(str(path), 1, "it is not in UTF-8") from error
+    except ValueError as error:  # a name that no file can have
+        raise YamlError(repr(str(path)), 1, str(error)) from error
     return load(text, str(path), dialect, lenient)
 
 
@@ -128,6 +141,8 @@ class _Reader:
         self.faults: list[tuple[int, str]] = []
         # An alias is the same object as its anchor, as PyYAML makes it.
         self.made: dict[int, Any] = {}
+        self.sizes: dict[int, int] = {}
+        self.merged: dict[int, int] = {}
         self.source = source
         self.dialect = dialect
         self.loader = loader
@@ -140,20 +155,44 @@ class _Reader:
 
     def value(self, node: yaml.Node, path: YamlPath) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
-        self.nodes += 1
-        if self.nodes > _MAX_NODES:
-            raise self.fault(node, "the aliases multiply to more than a config can need")
         if node in self.open:
             raise self.fault(node, "an alias contains itself")
         if self.lenient and id(node) in self.made:
+            # Whoever walks it walks all of it again.
+            self._count(node, self.sizes[id(node)])
             return self.made[id(node)]
+        self._count(node, 1)
+        before = self.nodes
         self.open.append(node)
         try:
             found = self._tagged(node, path)
         finally:
             self.open.pop()
         self.made[id(node)] = found
+        self.sizes[id(node)] = self.nodes - before + 1
         return found
+
+    def _count(self, node: yaml.Node, more: int) -> None:
+        self.nodes += more
+        if self.nodes > _MAX_NODES:
+            raise self.fault(node, "the aliases multiply to more than a config can need")
+
+    def _merged_pairs(self, node: yaml.Node) -> int:
+        """How many pairs a mapping has once what it merges (`<<`) is copied into it."""
+        if id(node) in self.merged:
+            return self.merged[id(node)]
+        self.merged[id(node)] = 0  # what merges itself is PyYAML's to refuse
+        total = 0
+        if isinstance(node, yaml.SequenceNode):
+            total = sum(map(self._merged_pairs, node.value))
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                merges = key.tag == "tag:yaml.org,2002:merge"
+                total += self._merged_pairs(value) if merges else 1
+        if total > _MAX_NODES:
+            raise self.fault(node, "the merges multiply to more than a config can need")
+        self.merged[id(node)] = total
+        return total
 
     def _tagged(self, node: yaml.Node, path: YamlPath) -> Any:
         if node.tag.startswith("!"):
@@ -173,6 +212,7 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, path: YamlPath) -> dict[str, Any]:
         if self.dialect == "yaml11":
+            self._merged_pairs(node)
             _Loader.flatten_mapping(self.loader, node)
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -213,8 +253,8 @@ class _Reader:
         constructor = _Loader.yaml_constructors.get(node.tag)
         try:
             return constructor(self.loader, node)
-        except (TypeError, ValueError) as error:
-            raise self.fault(node, f"{text!r} can't be read: {error}") from error
+        except Exception as error:  # PyYAML's constructors take sound texts for granted
+            raise self.fault(node, f"{text[:60]!r} can't be read as {kind}") from error
 
 
 def plain(value: Any) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import click
 
 from jobgen.cli.console import shown
-from jobgen.errors import JobgenError
+from jobgen.errors import INTERNAL, JobgenError
 
 
 def say(text: str) -> None:
@@ -50,3 +52,13 @@ class Boundary(click.Group):
             place = f"{error.filename}: " if error.filename else ""
             say(f"error: {place}{error.strerror or error}")
             ctx.exit(7)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+            say(f"error: a fault of jobgen: {type(error).__name__}: {error} ({place})")
+            say("       Please report it with the call and what --debug shows: jobgen --debug ...")
+            ctx.exit(INTERNAL)

@@ -16,7 +16,14 @@ from typing import IO, Any
 
 from jobgen.errors import DatasetError
 from jobgen.files import shown
-from jobgen.runtime.archives import DAMAGE, is_litter, list_archive, name_clash, open_member
+from jobgen.runtime.archives import (
+    damage_text,
+    is_inside,
+    is_litter,
+    list_archive,
+    name_clash,
+    open_member,
+)
 from jobgen.runtime.outcome import StageError
 
 # An annotation file over this size is refused: nobody's data set, or a bomb.
@@ -68,15 +75,17 @@ class Contents:
             return self._read(name)
         except StageError as error:
             raise DatasetError(f"{self.name}: {error.message}", error.remedy) from error
-        except (*DAMAGE, OSError) as error:
-            raise DatasetError(f"{self.name}: {name} can't be read: {error}") from error
+        except Exception as error:  # whatever an archive's reader stumbles over
+            said = damage_text(error)
+            raise DatasetError(f"{self.name}: {name} can't be read: {said}") from error
 
     def head(self, name: str, size: int) -> bytes:
         """The first `size` bytes of a file, or fewer where it is shorter."""
         try:
             return self._head(name, size)
-        except (*DAMAGE, OSError, struct.error) as error:
-            raise DatasetError(f"{self.name}: {name} can't be read: {error}") from error
+        except Exception as error:  # whatever an archive's reader stumbles over
+            said = damage_text(error)
+            raise DatasetError(f"{self.name}: {name} can't be read: {said}") from error
 
     def each(self, names: Iterable[str], work: Callable[[str], Any]) -> Iterator[tuple[str, Any]]:
         """(name, work(name)) for each, several at once where the source allows it."""
@@ -140,7 +149,7 @@ class Folder(Contents):
     def __init__(self, path: Path) -> None:
         super().__init__(path.name)
         self._folder = path
-        for found in _files_below(path):
+        for found in self._files_below(path):
             relative = found.relative_to(path).as_posix()
             name = f"{path.name}/{relative}"
             if is_litter(relative):
@@ -159,18 +168,31 @@ class Folder(Contents):
         with self.path_of(name).open("rb") as stream:
             return stream.read(size)
 
+    def _files_below(self, path: Path) -> Iterator[Path]:
+        """Every file; links within the folder are followed, each folder entered once, and those
+        that lead out of it are faults."""
+        seen = set()
+        for folder, inner, names in os.walk(path, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                inner.clear()
+                continue
+            seen.add(real)
+            for name in list(inner):
+                if self._leads_out(path, Path(folder, name)):
+                    inner.remove(name)
+            inner.sort()
+            for name in sorted(names):
+                place = Path(folder, name)
+                if not self._leads_out(path, place) and place.is_file():
+                    yield place
 
-def _files_below(path: Path) -> Iterator[Path]:
-    """Every file, links to folders followed; a folder is entered once."""
-    seen = set()
-    for folder, inner, names in os.walk(path, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            inner.clear()
-            continue
-        seen.add(real)
-        inner.sort()
-        yield from (place for name in sorted(names) if (place := Path(folder, name)).is_file())
+    def _leads_out(self, top: Path, place: Path) -> bool:
+        if not place.is_symlink() or is_inside(str(place), str(top)):
+            return False
+        shown = place.relative_to(top.parent).as_posix()
+        self.faults.append(("DS002", f"{shown} leads to {os.path.realpath(place)}"))
+        return True
 
 
 class LoneFile(Contents):

@@ -17,11 +17,14 @@ from jobgen.datasets.headers import open_raster
 from jobgen.datasets.record import DataSet, Split
 from jobgen.errors import DatasetError
 from jobgen.files import write_atomically
+from jobgen.text import one_line
 
 TILE = 320
 CAPTION = 40
 GAP = 8
 FONT_SIZE = 13
+# More hide the picture, and one file may name hundreds of thousands.
+MOST_DRAWN = 500
 FAULTY = (229, 62, 62)
 # Fonts that have Chinese, Japanese and Korean, by the names they have on Linux, Windows, macOS.
 FONT_NAMES = (
@@ -115,10 +118,12 @@ def draw_tile(
     """One image, fitted into its tile, with a caption of its name, split and faults."""
     tile = Image.new("RGB", (TILE, TILE + CAPTION), (45, 55, 72))
     draw = ImageDraw.Draw(tile)
-    name = split.image_names[row]
+    name = one_line(split.image_names[row])
     caption = name if fonts.can_write(name) else f"image {split.image_ids[row]}"
     draw.text((4, TILE + 2), fonts.shorten(caption, TILE - 8), (255, 255, 255), fonts.font)
-    below = " ".join([split.name, *codes])
+    count = int(split.boxes_per_image[row])
+    more = [f"{MOST_DRAWN} of {count:,} boxes"] if count > MOST_DRAWN else []
+    below = " ".join([split.name, *codes, *more])
     draw.text((4, TILE + 20), below, FAULTY if codes else (160, 174, 192), fonts.font)
     try:
         picture = open_picture(data.contents.read(split.path(row)))
@@ -128,7 +133,8 @@ def draw_tile(
     scale = min(TILE / picture.width, TILE / picture.height)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     tile.paste(picture.resize(size), (0, 0))
-    for box in boxes_of(split, row):
+    boxes = list(boxes_of(split, row))
+    for box in boxes[:MOST_DRAWN]:
         draw_box(draw, split, box, scale, fonts, numbered)
     return tile
 
@@ -164,7 +170,7 @@ def draw_box(
     label = int(split.class_of[box])
     colour = PALETTE[label % len(PALETTE)] if split.solid[box] and label >= 0 else FAULTY
     draw.rectangle((left, top, right, bottom), outline=colour, width=2)
-    text = str(label) if label in numbered else split.label(box)
+    text = str(label) if label in numbered else one_line(split.label(box))
     wide = fonts.font.getlength(text) + 4
     place = min(max(0.0, left), TILE - wide), max(0.0, top - FONT_SIZE - 3)
     draw.rectangle((*place, place[0] + wide, place[1] + FONT_SIZE + 3), fill=colour)

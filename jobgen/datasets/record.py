@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobgen.datasets.contents import Contents
+from jobgen.errors import DatasetError
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -214,7 +215,11 @@ def rows_of(ids: Ints, wanted: Ints) -> Ints:
 
 
 def integers(values: Sequence[Any]) -> Ints:
-    return np.array(values, np.int64).reshape(len(values))
+    """Whole numbers, (N,). Raises DatasetError for one that no annotation can mean."""
+    try:
+        return np.array(values, np.int64).reshape(len(values))
+    except OverflowError as error:
+        raise DatasetError("a whole number beyond 63 bits can't be meant") from error
 
 
 def box_columns(

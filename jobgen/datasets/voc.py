@@ -14,7 +14,7 @@ from jobgen.datasets.contents import Contents
 from jobgen.datasets.found import WHOLE, below, group_splits, split_word, stem_of
 from jobgen.datasets.record import TRAIN, DataSet, Layout, Split, Trouble, box_columns, integers
 from jobgen.errors import DatasetError
-from jobgen.runtime.voc import IMAGE_ENDINGS, parse_xml, read_split_list
+from jobgen.runtime.voc import IMAGE_ENDINGS, LARGEST_SIDE, parse_xml, read_split_list
 
 LISTS = "/ImageSets/Main/"
 # PaddleDetection's own lists: `./images/a.jpg ./annotations/a.xml`.
@@ -233,8 +233,9 @@ class _Reader:
             self.wrong_name(own, name)
         size = [self.number(own, root, f"size/{key}") for key in ("width", "height")]
         width, height = (int(value) if value is not None else 0 for value in size)
-        if None not in size and (width <= 0 or height <= 0):
-            self.tell("DS012", own, f"<size> says {width} x {height} pixels")
+        if max(width, height) > LARGEST_SIDE or (None not in size and min(width, height) <= 0):
+            self.tell("DS012", own, f"<size> says {width:g} x {height:g} pixels")
+            return 0, 0
         return width, height
 
     def wrong_name(self, own: str, name: str) -> None:

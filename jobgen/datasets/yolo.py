@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from jobgen.datasets.contents import Contents, decoded
 from jobgen.datasets.found import WHOLE, below, group_splits, job_word, split_word, stem_of
 from jobgen.datasets.headers import Header, is_image, read_headers
@@ -29,6 +27,7 @@ from jobgen.datasets.record import (
     integers,
 )
 from jobgen.errors import DatasetError
+from jobgen.yamlio import YamlError, load
 
 NAME_FILES = ("classes.txt", "obj.names", "names.txt", "predefined_classes.txt")
 LARGEST_CLASS = 9999
@@ -45,6 +44,10 @@ def layouts(files: Contents) -> list[Layout]:
     return found or _by_lists(files) or _by_folders(files)
 
 
+# In the memo of a source: why its YAML files can't be read.
+YAML_FAULTS = " yaml faults"
+
+
 def _yaml_files(files: Contents) -> list[str]:
     return [n for n in files.names if n.lower().endswith((".yaml", ".yml"))]
 
@@ -53,8 +56,9 @@ def _read_yaml(files: Contents, name: str) -> dict[str, Any]:
     """A data.yaml; empty where it is none."""
     try:
         # Other people's YAML: numbers as keys are usual, and nothing in it is jobgen's to judge.
-        value = yaml.safe_load(decoded(files.read(name)))
-    except (yaml.YAMLError, ValueError, RecursionError, DatasetError):
+        value = load(decoded(files.read(name)), name, "yaml11", lenient=True).value
+    except (YamlError, DatasetError) as error:
+        files.memo.setdefault(YAML_FAULTS, []).append(error.message)
         return {}
     return value if isinstance(value, dict) and "names" in value and "train" in value else {}
 
@@ -200,7 +204,8 @@ def _class_names(files: Contents, layout: Layout) -> tuple[list[str], list[Troub
             if lines:
                 return lines, []
     place = layout.root or files.name
-    return [], [Trouble("DS083", place, "neither data.yaml nor classes.txt")]
+    faults = files.memo.get(YAML_FAULTS) or ["neither data.yaml nor classes.txt"]
+    return [], [Trouble("DS083", place, faults[0])]
 
 
 def _listed_names(names: Any) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jobgen.errors import RunError
+from jobgen.errors import MALFORMED, RunError
 from jobgen.runtime.dataset import file_sha256
 from jobgen.runtime.trainwatch import read_metrics
 from jobgen.runtime.weightsfile import TORN, weights_fault
@@ -25,7 +25,7 @@ def broken_promises(folder: Path, result: dict[str, Any]) -> list[str]:
     what its own result says. Raises RunError where the result is not as jobgen writes it."""
     try:
         return _broken(folder, result)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise RunError(
             f"{folder / 'result.json'} is not as jobgen writes it: {type(error).__name__}: {error}",
             "docs/result.schema.json says what may stand there.",

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from jobgen.errors import RunError
+from jobgen.errors import MALFORMED, RunError
 from jobgen.run.verdict import close_result, is_alive, write_result
 from jobgen.runtime.report import RunRecord, read_run, report_page
 
@@ -27,7 +27,7 @@ def read_records(path: Path, spare: Path) -> list[RunRecord]:
     zip is unpacked. Raises RunError where there is none."""
     if not path.exists():
         raise RunError(f"{path} is not there", "Give a folder under runs/, or a job's zip.")
-    if path.is_file() and path.name != RESULT and path.read_bytes()[:2] != b"PK":
+    if path.is_file() and path.name != RESULT and not _begins_as_zip(path):
         raise RunError(
             f"{path} is no folder and no zip",
             "Give a folder under runs/, an output folder, or the zip with a job's output.",
@@ -47,6 +47,11 @@ def read_records(path: Path, spare: Path) -> list[RunRecord]:
     return sorted(records, key=lambda record: str(record.result.get("started", "")))
 
 
+def _begins_as_zip(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == b"PK"
+
+
 def record_of(folder: Path, writable: bool) -> RunRecord | None:
     """One result, settled: a record that still says `running` and whose process is gone was
     interrupted. None where the file is no result of ours."""
@@ -61,7 +66,7 @@ def record_of(folder: Path, writable: bool) -> RunRecord | None:
             result = _settled(folder, result, writable)
         record = read_run(str(folder), result)
         report_page([record])
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise RunError(
             f"{folder / RESULT} is not as jobgen writes it: {type(error).__name__}: {error}",
             "docs/result.schema.json says what may stand there.",

@@ -8,7 +8,6 @@ import collections
 import errno
 import hashlib
 import json
-import lzma
 import os
 import posixpath
 import re
@@ -16,7 +15,6 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from jobgen.runtime.faults import fault_text
@@ -36,16 +34,10 @@ BLOCK = 1 << 20
 PLAIN_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)
 # An absolute path, a drive, a step up, or a control character.
 UNSAFE_NAME = re.compile(r"^/|^[^/]*:(/|$)|(^|/)\.\.(/|$)|[\x00-\x1f]")
-# What the decompressors raise at damaged data, beside an OSError that is_damage() knows.
-DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    ValueError,
-    NotImplementedError,
-)
+# Linux takes no longer name, nor a longer path with a home before it; no set is nested so deep.
+LONGEST_NAME = 255
+LONGEST_PATH = 3000
+DEEPEST_PATH = 100
 
 
 class Member(NamedTuple):
@@ -120,12 +112,17 @@ def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
         fault = _entry_fault(name, kind in PLAIN_KINDS)
         if not fault and info.flag_bits & 0x1:
             fault = ("DS003", repr(name))
-        if fault or not (info.is_dir() or info.filename.endswith("\\")):
+        if fault or not info.filename.endswith(("/", "\\")):
             yield Member(name, info.file_size, info, fault)
 
 
 def tar_members(archive: tarfile.TarFile) -> Iterator[Member]:
+    last = -1
     for info in archive:
+        if info.offset <= last or info.size < 0:
+            # A negative size leads back to where the reader was before, for ever.
+            raise tarfile.ReadError("an entry has a size that can't be")
+        last = info.offset
         name = plain_name(decode_tar_name(info.name))
         fault = _entry_fault(name, info.isreg() or info.isdir())
         if fault or not info.isdir():
@@ -135,6 +132,12 @@ def tar_members(archive: tarfile.TarFile) -> Iterator[Member]:
 def _entry_fault(name: str, is_plain: bool) -> Tuple[str, ...]:
     if _name_escapes(name):
         return "DS001", repr(name)
+    parts = name.split("/")
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size > LONGEST_PATH or len(parts) > DEEPEST_PATH:
+        return "DS001", "%r... has %d folders and %d bytes" % (name[:40], len(parts) - 1, size)
+    if any(len(part.encode("utf-8", "surrogatepass")) > LONGEST_NAME for part in parts):
+        return "DS001", "%r... is longer than %d bytes" % (name[:40], LONGEST_NAME)
     return () if is_plain else ("DS002", repr(name))
 
 
@@ -149,12 +152,12 @@ def list_archive(path: str) -> Tuple[Any, List[Member]]:
             members = list(zip_members(archive))
         else:
             members = list(tar_members(archive))
-    except DAMAGE as error:
-        raise archive_fault(path, "DS004", str(error))
-    except OSError as error:
+    except StageError:
+        raise
+    except Exception as error:
         if not is_damage(error):
             raise
-        raise archive_fault(path, "DS004", str(error))
+        raise archive_fault(path, "DS004", damage_text(error))
     return archive, members
 
 
@@ -177,9 +180,17 @@ def open_archive(path: str) -> Tuple[Any, List[Member]]:
     return archive, kept
 
 
-def is_damage(error: OSError) -> bool:
-    """bz2 and gzip raise an OSError without number; a wrong offset inside gives EINVAL."""
-    return error.errno in (None, errno.EINVAL)
+def is_damage(error: Exception) -> bool:
+    """Whether an error is the archive's fault: all that the readers of zip and tar stumble over,
+    but no fault of the machine. bz2 and gzip raise an OSError without number; a wrong offset
+    inside gives EINVAL."""
+    return not isinstance(error, OSError) or error.errno in (None, errno.EINVAL)
+
+
+def damage_text(error: Exception) -> str:
+    if isinstance(error, (OverflowError, MemoryError)):
+        return "it says a size or a place beyond all bounds"
+    return str(error) or type(error).__name__
 
 
 def _open(path: str) -> Any:
@@ -252,6 +263,7 @@ def unpack(
         earlier = read_json_object(marker)
         if earlier.get("fingerprint") == print_ and _all_there(target, members):
             return facts
+        refuse_links(path, target, members)
         need_space(path, target, total)
         for name in unpacked_names(marker):
             remove_unpacked_file(target, name)
@@ -267,6 +279,19 @@ def unpack(
         write_text_atomically(marker, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
     facts["done"] = True
     return facts
+
+
+def refuse_links(path: str, target: str, members: List[Member]) -> None:
+    """Raise StageError where an entry would be written through a link that lies in the target: it
+    may be a mount, where nothing is to be left."""
+    for folder in sorted({posixpath.dirname(member.name) for member in members}):
+        if not is_inside(os.path.join(target, *folder.split("/")), target):
+            raise archive_fault(
+                path,
+                "DS001",
+                "%r would be written through a link, into data that is not this job's" % folder,
+                "Give the source an `into:` of its own in job.yaml, and build again.",
+            )
 
 
 def _all_there(target: str, members: List[Member]) -> bool:
@@ -332,13 +357,6 @@ def open_member(archive: Any, member: Member) -> IO[bytes]:
 def _write_member(path: str, archive: Any, member: Member, target: str) -> int:
     goal = os.path.join(target, *member.name.split("/"))
     os.makedirs(os.path.dirname(goal), exist_ok=True)
-    if not is_inside(os.path.dirname(goal), target):
-        raise archive_fault(
-            path,
-            "DS001",
-            "%r would be written through a link, into data that is not this job's" % member.name,
-            "Give the source an `into:` of its own in job.yaml, and build again.",
-        )
     if os.path.islink(goal):
         os.remove(goal)
     written = 0
@@ -354,14 +372,15 @@ def _write_member(path: str, archive: Any, member: Member, target: str) -> int:
                         path, "DS004", "the entry %r holds more than it declares" % member.name
                     )
                 sink.write(block)
-    except DAMAGE as error:
+    except StageError:
         _remove_file(goal)
-        raise archive_fault(path, "DS004", "the entry %r is damaged: %s" % (member.name, error))
-    except OSError as error:
+        raise
+    except Exception as error:
         if not is_damage(error):
             raise
         _remove_file(goal)
-        raise archive_fault(path, "DS004", "the entry %r is damaged: %s" % (member.name, error))
+        text = "the entry %r is damaged: %s" % (member.name, damage_text(error))
+        raise archive_fault(path, "DS004", text)
     if written != member.size:
         _remove_file(goal)
         raise archive_fault(path, "DS004", "the entry %r ends too early" % member.name)

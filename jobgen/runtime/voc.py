@@ -25,6 +25,10 @@ class VocBox(NamedTuple):
     ymax: float
 
 
+# In pixels; no format of images knows a longer one.
+LARGEST_SIDE = 2**31 - 1
+
+
 class VocImage(NamedTuple):
     """One XML file: width and height in pixels, and its objects."""
 
@@ -60,7 +64,7 @@ def parse_xml(data: bytes) -> ElementTree.Element:
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, UnicodeError, MemoryError) as error:
         raise ValueError(fault_text("DS010", "it is no XML: %s" % error))
     return builder.close()
 
@@ -69,7 +73,7 @@ def parse_voc_image(data: bytes) -> VocImage:
     """One annotation file. Raises ValueError with what is wrong in it."""
     root = parse_xml(data)
     width, height = _number(root, "size/width"), _number(root, "size/height")
-    if width <= 0 or height <= 0:
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
         raise ValueError(fault_text("DS012", "<size> says %g x %g pixels" % (width, height)))
     boxes = []
     for item in root.iter("object"):

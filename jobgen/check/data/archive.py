@@ -32,7 +32,8 @@ def unsafe_name(facts: DataFacts) -> Iterator[Hit]:
     "DS002",
     ERROR,
     why="A link can lead out of the folder; the data stage refuses it.",
-    remedy="Put the files themselves into the archive (zip without -y, tar with -h).",
+    remedy="Put the files themselves into the archive (zip without -y, tar with -h), or into the "
+    "folder.",
 )
 def link_or_device(facts: DataFacts) -> Iterator[Hit]:
     return _refused(facts, "DS002")
