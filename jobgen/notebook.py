@@ -65,7 +65,7 @@ def parse_notebook(data: bytes, name: str) -> dict[str, Any]:
             raise TypeError
         if not all(isinstance(cell["source"], (list, str)) for cell in cells):
             raise TypeError
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{name} is no notebook", "Build the bundle again.") from error
     result: dict[str, Any] = found
     return result

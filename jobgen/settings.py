@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,14 +24,33 @@ class Settings:
     paddle_index: str = ""
 
 
+def home_folder() -> Path | None:
+    """The user's home; None where a container has neither HOME nor an entry for the user."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def is_home(folder: Path) -> bool:
+    home = home_folder()
+    return home is not None and folder.resolve() == home.resolve()
+
+
 def settings_file() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(base) / "jobgen" / "settings.yaml"
+    base = os.environ.get("XDG_CONFIG_HOME")
+    home = home_folder()
+    if not base and home is None:
+        return Path(os.devnull) / "settings.yaml"  # there is none
+    return Path(base or f"{home}/.config") / "jobgen" / "settings.yaml"
 
 
 def default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "jobgen"
+    base = os.environ.get("XDG_CACHE_HOME")
+    home = home_folder()
+    if not base and home is None:
+        return Path(tempfile.gettempdir()) / f"jobgen-cache-{os.getuid()}"
+    return Path(base or f"{home}/.cache") / "jobgen"
 
 
 def load_settings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 
 def legible(text: str) -> str:
@@ -21,3 +22,7 @@ def one_line(text: str) -> str:
 def _shows(char: str) -> bool:
     # isprintable() leaves out every space but one; Chinese has a wide one.
     return char in "\n\t" or char.isprintable() or unicodedata.category(char) == "Zs"
+
+
+# What a child process says is read as UTF-8, whatever this console speaks.
+PIPED: dict[str, Any] = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}

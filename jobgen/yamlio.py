@@ -175,7 +175,7 @@ class _Reader:
     def _count(self, node: yaml.Node, more: int) -> None:
         self.nodes += more
         if self.nodes > _MAX_NODES:
-            raise self.fault(node, "the aliases multiply to more than a config can need")
+            raise self.fault(node, "it holds, or its aliases make, more than a config can need")
 
     def _merged_pairs(self, node: yaml.Node) -> int:
         """How many pairs a mapping has once what it merges (`<<`) is copied into it."""

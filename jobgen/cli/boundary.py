@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 import traceback
@@ -15,7 +16,8 @@ from jobgen.errors import INTERNAL, JobgenError
 
 
 def say(text: str) -> None:
-    click.echo(shown(text), err=True)
+    with contextlib.suppress(OSError):
+        click.echo(shown(text), err=True)
 
 
 class Boundary(click.Group):

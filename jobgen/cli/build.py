@@ -44,6 +44,7 @@ def command(
     The job is checked first (see jobgen check): nothing is written where it has errors.
     """
     from jobgen.bundle import compare_bundle, write_bundle
+    from jobgen.settings import is_home
 
     console.json_output = json_output
     plan, bundle, pack = render_job(job)
@@ -58,7 +59,7 @@ def command(
             raise click.exceptions.Exit(1)
         return
     # AI Studio's versions are picked from the home folder, where other things lie too.
-    changed = write_bundle(bundle, folder, among=folder.resolve() == Path.home().resolve())
+    changed = write_bundle(bundle, folder, among=is_home(folder))
     trust(console, bundle, pack)
     console.result(
         folder=str(folder), files=sorted(bundle.files), changed=changed, digest=bundle.digest
@@ -117,8 +118,9 @@ def trust(console: Console, bundle: Bundle, pack: Pack) -> None:
 
 def _next_steps(folder: Path, bundle: Bundle) -> str:
     from jobgen.files import shown
+    from jobgen.settings import is_home
 
-    if folder.resolve() == Path.home().resolve():
+    if is_home(folder):
         return (
             "Next: save a version with these three files, and start a background task of it with "
             "main.ipynb."

@@ -5,6 +5,7 @@ What is written may come from somebody's files: control characters and passwords
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -71,7 +72,9 @@ class Console:
 
     def say(self, text: str) -> None:
         """Progress or a hint."""
-        click.echo(shown(text), err=True)
+        # What is only said must not end what is done.
+        with contextlib.suppress(OSError):
+            click.echo(shown(text), err=True)
 
     def progress(self) -> Progress:
         """What long work calls with (what, done, total)."""

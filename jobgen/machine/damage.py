@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jobgen.machine.gitcall import git_environment
 from jobgen.machine.interpreters import python_facts
+from jobgen.text import PIPED
 
 FSCK_TIMEOUT = 120
 
@@ -52,7 +53,7 @@ def mirror_damage(folder: Path) -> str | None:
     argv = ["git", "-C", str(folder / "repo.git"), "fsck", "--no-dangling", "--no-progress"]
     try:
         answer = subprocess.run(
-            argv, env=git_environment(), capture_output=True, text=True, timeout=FSCK_TIMEOUT,
+            argv, env=git_environment(), **PIPED, timeout=FSCK_TIMEOUT,
             check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:

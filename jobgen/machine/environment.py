@@ -17,6 +17,7 @@ from jobgen.machine.interpreters import candidate_pythons, find_python
 from jobgen.machine.locks import make_once
 from jobgen.machine.told import run_told
 from jobgen.runtime.processes import last_words
+from jobgen.text import PIPED
 
 Say = Callable[[str], None]
 
@@ -114,11 +115,11 @@ def look_into(python: Path) -> str:
     libraries = cuda_libraries(python)
     env = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(libraries), "PYTHONPATH": ""}
     argv = [str(python), "-s", "-c", LOOK, *libraries]
-    answer = subprocess.run(argv, env=env, capture_output=True, text=True, cwd="/", check=False)
+    answer = subprocess.run(argv, env=env, **PIPED, cwd="/", check=False)
     if answer.returncode != 0:
         said = last_words((answer.stderr + answer.stdout).splitlines())
         raise RunError(f"{python} can't import Paddle: {said}")
-    return answer.stdout.strip().splitlines()[-1]
+    return str(answer.stdout).strip().splitlines()[-1]
 
 
 # OpenCV first: Paddle 2.6.2 otherwise crashes on Debian 12.

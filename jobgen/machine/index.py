@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+from jobgen.text import PIPED
+
 UV_NAMES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
 
 
@@ -53,7 +55,7 @@ def pip_config_list() -> str:
     # -I: a pip.py in the current folder is not pip.
     argv = [sys.executable, "-I", "-m", "pip", "config", "list"]
     try:
-        answer = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        answer = subprocess.run(argv, **PIPED, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return answer.stdout if answer.returncode == 0 else ""

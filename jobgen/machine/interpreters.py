@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jobgen.errors import RunError
+from jobgen.settings import home_folder
+from jobgen.text import PIPED
 
 VERSIONS = ((3, 10), (3, 11), (3, 12))
 FACTS = "import json,sys; print(json.dumps([list(sys.version_info[:2]), sys.executable]))"
@@ -22,7 +24,8 @@ def candidate_pythons() -> Iterator[str]:
         found = shutil.which(f"python{major}.{minor}")
         if found:
             yield found
-        roots = [os.environ.get("PYENV_ROOT", ""), str(Path.home() / ".pyenv")]
+        home = home_folder()
+        roots = [os.environ.get("PYENV_ROOT", ""), f"{home}/.pyenv" if home else ""]
         for root in dict.fromkeys(filter(None, roots)):
             found_there = Path(root).glob(f"versions/{major}.{minor}.*/bin/python")
             yield from sorted(map(str, found_there), reverse=True)
@@ -37,7 +40,10 @@ def python_facts(python: str) -> tuple[tuple[int, int], str] | None:
     """Version and real path of an interpreter, or None where it can't run."""
     try:
         answer = subprocess.run(
-            [python, "-I", "-c", FACTS], capture_output=True, text=True, timeout=60, check=True
+            [python, "-I", "-c", FACTS],
+            **PIPED,
+            timeout=60,
+            check=True,
         )
         version, path = json.loads(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError):

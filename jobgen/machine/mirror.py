@@ -24,6 +24,7 @@ from jobgen.machine.told import run_told
 from jobgen.resources import mirror_tools_dir
 from jobgen.runtime.outcome import redacted
 from jobgen.runtime.source import COMMIT, code_hash
+from jobgen.text import PIPED
 
 Say = Callable[[str], None]
 # What git's command line has in place of an address with a password.
@@ -162,7 +163,8 @@ def _git(arguments: list[str], timeout: float = 600, env: dict[str, str] | None 
         ["git", *arguments],
         env=env or git_environment(),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=timeout,
         check=True,
     )
@@ -217,7 +219,12 @@ def _from_package(revision: Revision, place: Path) -> None:
     tree.mkdir(parents=True)
     argv = [uv_program(), "pip", "install", "-q", "--no-deps", "--target", str(place / "package")]
     answer = subprocess.run(
-        [*argv, revision.package], env=uv_environment(), capture_output=True, text=True, check=False
+        [*argv, revision.package],
+        env=uv_environment(),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     if answer.returncode != 0:
         raise RunError(
@@ -273,6 +280,6 @@ def write_git_config(home: Path, mirror: Mirror, urls: list[str]) -> None:
     for url in urls:
         env = {**git_environment(), "HOME": str(home)}
         argv = ["git", "ls-remote", "--get-url", url]
-        answer = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+        answer = subprocess.run(argv, env=env, **PIPED, check=False)
         if answer.stdout.strip() != mirror.address:
             raise RunError(f"git would not take {url} from the mirror {mirror.address}")

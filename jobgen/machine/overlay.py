@@ -17,6 +17,7 @@ from jobgen.errors import RunError
 from jobgen.machine.environment import run_uv, uv_program
 from jobgen.machine.index import uv_environment
 from jobgen.machine.locks import make_once
+from jobgen.text import PIPED
 
 # What decides a training: never installed beside the Python's own, and proven unchanged.
 KEPT = ("numpy", "paddlepaddle", "paddlepaddle-gpu")
@@ -68,7 +69,12 @@ def look_at(python: Path, modules: list[str]) -> OwnPython:
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
     try:
         answer = subprocess.run(
-            argv, capture_output=True, text=True, timeout=120, check=True, env=env, cwd="/"
+            argv,
+            **PIPED,
+            timeout=120,
+            check=True,
+            env=env,
+            cwd="/",
         )
         found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
     except (OSError, ValueError, IndexError, subprocess.SubprocessError) as error:

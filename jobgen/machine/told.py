@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from jobgen.runtime.guard import session_processes
+from jobgen.runtime.processes import DIE_WITH_PARENT
 
 EVERY = 10.0
 LEAST = 5_000_000
@@ -29,7 +30,9 @@ def run_told(
     downloads tell their size to a terminal only. Gives the exit status. Raises
     subprocess.TimeoutExpired; whatever ends it, its processes are ended too.
     """
-    process = subprocess.Popen(argv, env=env, stdout=log, stderr=log, start_new_session=True)
+    process = subprocess.Popen(
+        argv, env=env, stdout=log, stderr=log, start_new_session=True, preexec_fn=DIE_WITH_PARENT
+    )
     started = told = time.monotonic()
     highest = said = 0
     try:

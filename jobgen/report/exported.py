@@ -21,6 +21,7 @@ from jobgen.catalog import computing_operators, environments
 from jobgen.errors import RunError
 from jobgen.machine.environment import environment_folder
 from jobgen.machine.locks import MARK
+from jobgen.text import PIPED
 
 PROGRAM_FILES = ("model.pdmodel", "model.json")
 LARGEST_PROGRAM = 64 * 2**20
@@ -144,7 +145,7 @@ def run_exported(folder: Path, result: dict[str, Any], cache: Path) -> str | Non
         env["PYTHONDONTWRITEBYTECODE"] = "1"
         try:
             answer = subprocess.run(
-                argv, env=env, capture_output=True, text=True, timeout=RUN_TIMEOUT, check=False,
+                argv, env=env, **PIPED, timeout=RUN_TIMEOUT, check=False,
                 cwd=spare, preexec_fn=_write_nothing,
             )  # fmt: skip
         except subprocess.TimeoutExpired:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import atexit
 import contextlib
 import copy
 import json
@@ -34,6 +35,8 @@ runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
 """
 # The stage ends its children, then weights are gathered and hashed, and the page is drawn.
 STOP_PATIENCE = 90.0
+# Of the 107 bytes that a socket's path may have, the rest is for jobgen's own names in it.
+LONGEST_SOCKET_FOLDER = 70
 
 
 def parameter_defaults(notebook: dict[str, Any]) -> dict[str, Any]:
@@ -92,16 +95,16 @@ def execute(
     where the kernel can't be started.
     """
     # Sockets in a short folder of its own: a Unix socket's path has at most 107 bytes.
-    sockets = Path(tempfile.mkdtemp(prefix="jobgen-"))
+    sockets = Path(tempfile.mkdtemp(prefix="jobgen-", dir=socket_folder()))
     client, save = _client(notebook, python, cwd, save_to, sockets)
     save()
-    faults: list[Exception] = []
+    faults: list[BaseException] = []
 
     def work() -> None:
         with save_to.with_name("kernel.log").open("ab") as log:
             try:
                 asyncio.run(_all_cells(client, env=env, stdout=log, stderr=log))
-            except Exception as error:  # told below, in the thread that called
+            except (Exception, asyncio.CancelledError) as error:  # told below, by the caller
                 faults.append(error)
 
     try:
@@ -114,6 +117,19 @@ def execute(
     if not finished:
         return STOPPED
     return _fault_text(faults[0], python) if faults else None
+
+
+def socket_folder() -> str:
+    """The folder for temporary files, unless a socket's path in it would be too long."""
+    places = (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")
+    for place in map(os.path.abspath, filter(None, places)):
+        short = len(os.fsencode(place)) <= LONGEST_SOCKET_FOLDER
+        if short and os.access(place, os.W_OK | os.X_OK):
+            return place
+    raise RunError(
+        f"no folder for the kernel's sockets: {places[0]} has too long a name",
+        "Set TMPDIR to a folder with a short name.",
+    )
 
 
 def _client(
@@ -162,14 +178,20 @@ def _client(
 
 
 async def _all_cells(client: Any, **options: Any) -> None:
+    # nbclient forgets it where the kernel does not answer.
+    manager = client.km
     try:
         await client.async_execute(**options)
     finally:
+        # It would also end, at this program's exit, a kernel that never answered.
+        cleanup = getattr(client, "_cleanup_kernel", None)
+        if cleanup is not None:
+            atexit.unregister(cleanup)
         # The manager is ours, so nbclient leaves its kernel running.
         if client.kc is not None:
             client.kc.stop_channels()
-        if client.km.has_kernel:
-            await client.km.shutdown_kernel(now=True)
+        if manager.has_kernel:
+            await manager.shutdown_kernel(now=True)
 
 
 def _until_done(worker: threading.Thread, manager: Any, settled: Callable[[], bool]) -> bool:
@@ -198,7 +220,7 @@ def _until_done(worker: threading.Thread, manager: Any, settled: Callable[[], bo
     return True
 
 
-def _fault_text(fault: Exception, python: Path) -> str:
+def _fault_text(fault: BaseException, python: Path) -> str:
     """Why the notebook stopped. Raises RunError where it never began."""
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
@@ -206,7 +228,11 @@ def _fault_text(fault: Exception, python: Path) -> str:
         return f"{fault.ename}: {fault.evalue}"
     if isinstance(fault, DeadKernelError):
         return "the notebook's kernel died"
-    raise RunError(f"the kernel of {python} did not start: {fault}") from fault
+    said = str(fault).strip().splitlines() or [type(fault).__name__]
+    raise RunError(
+        f"the kernel of {python} did not start: {said[-1]}",
+        "Run again; what the kernel itself said is in kernel.log of the run's folder.",
+    ) from fault
 
 
 def _as_interrupt(number: int, frame: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import difflib
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -128,16 +129,22 @@ def open_workspace(
                 break
             return found, True
     stamp = datetime.datetime.now().strftime("%m%d-%H%M%S")
-    folder = runs / f"{bundle.name}-{stamp}"
-    number = 1
-    while folder.exists():
-        number += 1
-        folder = runs / f"{bundle.name}-{stamp}-{number}"
-    folder.mkdir(parents=True)
+    folder = new_folder(runs, f"{bundle.name}-{stamp}")
     started = datetime.datetime.now().timestamp()
     state = {"identity": identity, "started": started}
     write_atomically(folder / STATE, (json.dumps(state, indent=1) + "\n").encode())
     return Workspace(folder, name), False
+
+
+def new_folder(runs: Path, name: str) -> Path:
+    """A folder that was not there before, whoever else makes one at this moment."""
+    runs.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        folder = runs / (name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError  # count has no end
 
 
 def _state(folder: Path) -> dict[str, Any]:
@@ -198,6 +205,9 @@ def kernel_environment(workspace: Workspace, python: Path) -> dict[str, str]:
         for key, value in os.environ.items()
         if key in KEPT_NAMES or key.startswith(KEPT_PREFIXES)
     }
+    if "TMPDIR" in kept:
+        # The kernel has another current folder.
+        kept["TMPDIR"] = os.path.abspath(kept["TMPDIR"])  # noqa: PTH100
     kept.update(
         HOME=str(workspace.kernel_home),
         PATH=os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)]),

@@ -127,6 +127,10 @@ def tar_members(archive: tarfile.TarFile) -> Iterator[Member]:
         fault = _entry_fault(name, info.isreg() or info.isdir())
         if fault or not info.isdir():
             yield Member(name, info.size, info, fault)
+    # tarfile takes a broken header, after the first, for the end.
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(512).strip(b"\0"):
+        raise tarfile.ReadError("the header of an entry is damaged")
 
 
 def _entry_fault(name: str, is_plain: bool) -> Tuple[str, ...]:
@@ -146,6 +150,7 @@ def list_archive(path: str) -> Tuple[Any, List[Member]]:
 
     Raises StageError for what is no archive that can be read.
     """
+    archive: Any = None
     try:
         archive = _open(path)
         if isinstance(archive, zipfile.ZipFile):
@@ -155,6 +160,8 @@ def list_archive(path: str) -> Tuple[Any, List[Member]]:
     except StageError:
         raise
     except Exception as error:
+        if archive is not None:
+            archive.close()
         if not is_damage(error):
             raise
         raise archive_fault(path, "DS004", damage_text(error))

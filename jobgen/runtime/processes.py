@@ -48,6 +48,10 @@ def _die_with_this_process() -> None:
     LIBC.prctl(set_parent_death_signal, signal.SIGKILL)
 
 
+# For the start of a child; None where only Linux could do it.
+DIE_WITH_PARENT = _die_with_this_process if LIBC is not None else None
+
+
 def child_environment(**extra: str) -> Dict[str, str]:
     """This process's environment without secrets, made predictable for tools."""
     env = {key: value for key, value in os.environ.items() if not SECRET_NAME.search(key)}
@@ -208,7 +212,7 @@ def run_logged(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_this_process if LIBC is not None else None,
+            preexec_fn=DIE_WITH_PARENT,
         )
 
         def take(lines: List[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from jobgen.bundle import Bundle
 from jobgen.check.rules import JOB, Rule, chosen_rules, in_order, run_rules
 from jobgen.check.upload import JobFacts, facts_of
-from jobgen.errors import DatasetError, RunError
+from jobgen.errors import MALFORMED, DatasetError, RunError
 from jobgen.files import shown
 from jobgen.findings import Findings
 from jobgen.plan import Plan
@@ -50,10 +50,10 @@ def measured_speed(output: Path) -> float | None:
     `output` is no output folder of a run that has trained.
     """
     try:
-        result = json.loads((output / "result.json").read_text(encoding="utf-8"))
+        result = dict(json.loads((output / "result.json").read_text(encoding="utf-8")))
         with (output / "metrics.csv").open(encoding="utf-8", newline="") as stream:
             speeds = [float(row["ips"]) for row in csv.DictReader(stream) if row.get("ips")]
-    except (OSError, ValueError, KeyError) as error:
+    except MALFORMED as error:
         raise RunError(
             f"{output} is no output of a run that has trained: {error}",
             "Give the folder with result.json and metrics.csv, such as runs/X/home/output/NAME.",

@@ -16,6 +16,7 @@ from jobgen.check.rules import ERROR, NOTE, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
 from jobgen.files import sha256
 from jobgen.notebook import PARAMETERS_TAG, cell_tags
+from jobgen.settings import is_home
 
 AGAIN = "Build it again: jobgen build JOB"
 # IPython's shell lines: `!cmd`, `x = !cmd`.
@@ -39,7 +40,7 @@ def extra_file(facts: JobFacts) -> Iterator[Hit]:
     ours = facts.metadata.get("files")
     if isinstance(ours, dict):
         strangers = set(facts.files) - {NOTEBOOK, *ours}
-        if Path(facts.place).resolve() == Path.home().resolve():
+        if is_home(Path(facts.place)):
             strangers = set()  # a version is put together by hand there
     else:  # made by hand: nobody knows what belongs to it
         strangers = set()
