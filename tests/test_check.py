@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import unicodedata
 import zipfile
@@ -665,3 +666,56 @@ def test_several_sources_lie_side_by_side(jobgen: Callable[..., Answer], tmp_pat
 def test_the_page_of_rules_is_made_from_them() -> None:
     page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
     assert page == rules_page(), "make docs"
+
+
+@pytest.mark.parametrize("harm", ["crowd", "flat", "lost"])
+def test_a_batch_counts_images_that_can_be_trained_on(
+    jobgen: Callable[..., Answer], tmp_path: Path, harm: str
+) -> None:
+    """Four images, all in one step; PaddleDetection drops the one whose only boxes are no use."""
+    made = Coco()
+    rows = [row for row in made.train["annotations"] if row["image_id"] == 1]
+    for row in rows:
+        if harm == "crowd":
+            row["iscrowd"] = 1
+        elif harm == "flat":
+            row["bbox"][2] = row["area"] = 0
+        else:
+            row["image_id"] = 77
+    path = write_zip(tmp_path / "ships.zip", made.all_files())
+    job = tmp_path / "job.yaml"
+    for size, told in ((4, True), (3, False)):
+        text = SOUND_JOB.replace("epochs: 40", f"epochs: 40\n  batch_size: {size}")
+        job.write_text(text, encoding="utf-8")
+        codes = found(jobgen("check", job, "--archive", path, "--json"))
+        assert ("DS090" in codes) == told
+
+
+def test_a_stated_size_is_kept_where_the_boxes_do_not_fit_the_image(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    """Then the image is the wrong one, or the boxes were drawn on a larger one."""
+    made = Coco()
+    for image in made.train["images"][:2]:
+        image["width"], image["height"] = 640, 480
+    box = next(row for row in made.train["annotations"] if row["image_id"] == 1)
+    box["bbox"], box["area"] = [300, 200, 100, 100], 10000
+    path = write_zip(tmp_path / "s.zip", made.all_files())
+    target = tmp_path / "t.zip"
+    assert jobgen("dataset", "convert", path, target, "--fix", "DS057").code == 0
+    with zipfile.ZipFile(target) as archive:
+        name = next(n for n in archive.namelist() if n.endswith("train.json"))
+        images = json.loads(archive.read(name))["images"]
+    assert [(i["width"], i["height"]) for i in images[:2]] == [(640, 480), (64, 48)]
+
+
+def test_boxes_of_an_image_in_no_list_stop_a_conversion(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = Coco()
+    made.train["annotations"][0]["image_id"] = 99
+    path = write_zip(tmp_path / "s.zip", made.all_files())
+    answer = jobgen("dataset", "convert", path, tmp_path / "t.zip", "--to", "coco")
+    assert answer.code == 4
+    assert "annotation of an image that is not listed (DS023): 1" in answer.err
+    assert not (tmp_path / "t.zip").exists()

@@ -249,3 +249,13 @@ def test_counts_that_are_missing(tmp_path: Path) -> None:
     path.write_text(JOB[:start] + JOB[JOB.index("model:") :], encoding="utf-8")
     with pytest.raises(SpecError, match=r"dataset\.expect: the counts of the set are missing"):
         make_plan(*load_spec(path))
+
+
+@pytest.mark.parametrize("key", ["epochs", "gpus", "batch_size"])
+@pytest.mark.parametrize("value", ["true", "1.0", "'1'", "1e0", "null"])
+def test_a_whole_number_is_nothing_else(key: str, value: str) -> None:
+    text = JOB.replace("  epochs: 40\n", "") + f"  {key}: {value}\n"
+    if key != "epochs":
+        text += "  epochs: 40\n"
+    with pytest.raises(SpecError):
+        spec_from_text(text)

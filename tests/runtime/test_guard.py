@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobgen.runtime import guard as guard_module
-from jobgen.runtime.guard import Guard, job_guard, session_activity, session_processes
+from jobgen.runtime.guard import Activity, Guard, job_guard, session_activity, session_processes
 from jobgen.runtime.outcome import Outcome, StageError, begin
 from jobgen.runtime.processes import run_logged
 
@@ -141,3 +141,39 @@ def test_a_session_is_known_by_its_leader(tmp_path: Path) -> None:
     assert found.seconds >= 0
     child.communicate(b"\n")
     assert session_processes(child.pid) == []
+
+
+@LINUX
+def test_a_child_that_only_writes_to_disk_is_left_alone(tmp_path: Path) -> None:
+    """No word, hardly any processor: but what it does is seen in its bytes."""
+    code = (
+        "import os, time\nend = time.time() + 6\n"
+        "with open(%r, 'wb') as s:\n"
+        "    while time.time() < end:\n"
+        "        s.write(b'x' * 300000); s.flush(); os.fsync(s.fileno()); time.sleep(0.3)\n"
+    ) % str(tmp_path / "big")
+    assert run_logged(python(code), str(tmp_path / "l"), guard=Guard(1.5)).exit_status == 0
+
+
+def test_a_process_that_has_ended_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took its count with it: less than before is not nothing."""
+    counts = iter([(50.0, 0), (9.0, 0), (9.0, 0), (9.0, 0)])
+    monkeypatch.setattr(guard_module, "session_activity", lambda _: Activity(*next(counts)))
+    guard = Guard(patience=100.0)
+    guard._heard = 0.0
+    guard._look_at_session(1, 100.0)
+    guard._looked = 100.0
+    guard._look_at_session(1, 190.0)
+    guard._looked = 190.0
+    guard._look_at_session(1, 280.0)
+    guard._looked = 280.0
+    with pytest.raises(StageError, match="it hangs"):
+        guard._look_at_session(1, 291.0)
+
+
+def test_the_job_ends_before_its_time_is_up(tmp_path: Path) -> None:
+    """What follows training, and the record, need a while."""
+    for limit, margin in ((36000.0, 900.0), (1000.0, 100.0)):
+        record = Outcome(str(tmp_path / str(limit)), {}, limit)
+        assert record.deadline is not None
+        assert record.deadline - record._clock == pytest.approx(limit - margin)

@@ -222,3 +222,23 @@ def test_requirements() -> None:
         "pycocotools!=2.0.9,!=2.0.10",
     ]
     assert missing_requirements(needs, {"pycocotools": "2.0.11"}) == ["no-such>=1"]
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted", "fits"),
+    [
+        ("2.5.2", "2.6", False), ("2.6.2", "2.6", True), ("2.6.0", "2.6", True),
+        ("2.61.0", "2.6", False), ("3.0.0", "3", True), ("3.3.1", "3", True), ("30.0", "3", False),
+    ],
+)  # fmt: skip
+def test_which_paddle_is_the_bundles(
+    tmp_path: Path, run: Outcome, monkeypatch: pytest.MonkeyPatch,
+    version: str, wanted: str, fits: bool,
+) -> None:  # fmt: skip
+    paddle(tmp_path / "site", version)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    if fits:
+        assert prepare(str(tmp_path / "home"), "cpu", 1, False, wanted) == "cpu"
+        return
+    with pytest.raises(StageError, match="was chosen for Paddle"):
+        prepare(str(tmp_path / "home"), "cpu", 1, False, wanted)

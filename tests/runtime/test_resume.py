@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jobgen.runtime import resume
 from jobgen.runtime.outcome import Outcome, StageError, begin
 from jobgen.runtime.resume import bring_checkpoints
 from jobgen.runtime.training import claim_save_dir
@@ -172,3 +173,18 @@ def test_a_zip_can_not_reach_outside(bench: Bench, earlier: Path) -> None:
         archive.writestr("../../checkpoints/evil.json", "{}")
     bring(bench, path)
     assert not list(bench.folder.parent.glob("checkpoints"))
+
+
+def test_a_zip_that_claims_too_much_is_refused(
+    bench: Bench, earlier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zipped(earlier)
+    size = sum(
+        entry.file_size for entry in zipfile.ZipFile(str(path)).infolist()
+        if "/checkpoints/" in "/" + entry.filename or entry.filename.endswith("metrics.csv")
+    )  # fmt: skip
+    monkeypatch.setattr(resume, "MOST_BYTES", size // 2)
+    assert "is too large" in refused(bench, path)
+    assert not any(bench.save_dir.rglob("*.pdparams"))
+    monkeypatch.setattr(resume, "MOST_BYTES", size)
+    bring(bench, path)

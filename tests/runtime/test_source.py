@@ -257,3 +257,24 @@ def test_compiled_files_that_came_with_a_clone_are_gone(
         subprocess.run(["git", *argv], cwd=str(upstream), check=True)
     folder = take(tmp_path, ["file://%s" % upstream])
     assert not (folder / "ppdet" / "__pycache__").exists()
+
+
+def test_a_text_that_is_there_twice_is_not_fixed(
+    tmp_path: Path, upstream: Path, run: Outcome
+) -> None:
+    folder = take(tmp_path, ["file://%s" % upstream])
+    (folder / "ppdet" / "a.py").write_text("x = 1\nx = 1\n")
+    verify_source(str(folder), "v1", known(folder))
+    apply_fixes(str(folder), [FIX])
+    assert run.data["source"]["fixes"][0]["state"] == "not applicable"
+    assert (folder / "ppdet" / "a.py").read_text() == "x = 1\nx = 1\n"
+
+
+@pytest.mark.parametrize(
+    "url", ["ssh://-oProxyCommand=x/y", "https://-x/y", "file://-x", "ext::sh"]
+)
+def test_an_address_that_is_an_option_is_not_given_to_git(
+    tmp_path: Path, run: Outcome, url: str
+) -> None:
+    with pytest.raises(StageError, match="only https://, ssh:// and file:// addresses are used"):
+        take(tmp_path, [url])

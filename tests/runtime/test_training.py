@@ -1,5 +1,6 @@
 """The train stage, with a stand-in for tools/train.py that writes upstream's logs and files."""
 
+import json
 import os
 import pickle
 import re
@@ -11,14 +12,18 @@ from typing import Any
 import pytest
 
 from jobgen.runtime.checkpoints import (
+    best_weights,
     checkpoint_is_whole,
     find_weights,
     keep_best_before_resume,
     newest_checkpoint,
+    score,
 )
 from jobgen.runtime.collect import collect, loss_trend, verdict
+from jobgen.runtime.guard import Guard
 from jobgen.runtime.machine import Nodes, check_nodes
 from jobgen.runtime.outcome import Outcome, StageError, begin
+from jobgen.runtime.processes import Finished, exit_text
 from jobgen.runtime.training import (
     claim_save_dir,
     death_of_a_rank,
@@ -26,7 +31,7 @@ from jobgen.runtime.training import (
     train_command,
     training_identity,
 )
-from jobgen.runtime.trainwatch import read_metrics
+from jobgen.runtime.trainwatch import TrainWatch, read_metrics
 from tests.runtime.conftest import CHILDREN, events
 from tests.runtime.standin import TOOL, Bench
 
@@ -420,3 +425,61 @@ def test_what_an_older_run_exported_is_not_this_runs(bench: Bench, run: Outcome)
     assert not {"inference", "predictions"} & listed
     assert (Path(run.folder) / "inference-old-1" / "x").read_text() == "old"
     assert not any("-old-" in row["path"] for row in run.data["artefacts"])
+
+
+def test_the_trend_is_of_the_first_and_the_last_fifth() -> None:
+    losses = [10.0, 8.0, *[5.0] * 6, 2.0, 1.0]
+    assert loss_trend([{"epoch": 0, "loss": loss} for loss in losses]) == {
+        "first": 9.0,
+        "last": 1.5,
+    }
+
+
+def test_a_curve_without_its_beginning_has_no_trend() -> None:
+    """Only checkpoints of an earlier job were there, and not what it logged."""
+    rows = [{"epoch": 1, "loss": 3.0}, {"epoch": 1, "loss": 1.0}]
+    assert loss_trend(rows) is None
+    assert loss_trend([{"epoch": 0, "loss": 3.0}, *rows]) == {"first": 3.0, "last": 1.0}
+
+
+def test_best_is_by_map_as_paddledetection_picks_it(bench: Bench, run: Outcome) -> None:
+    """Its best_model is the one of the highest mAP, whatever mAP@0.5 says."""
+    watch = TrainWatch(run.path("metrics.csv"), str(bench.save_dir), 3, 0, {}, Guard(None))
+    for values in ({"mAP": 0.3, "mAP50": 0.4}, {"mAP": 0.2, "mAP50": 0.9}):
+        watch.evaluation = dict(values)
+        watch.evaluated()
+    assert watch.best["mAP"] == 0.3
+    assert watch.best_of_attempt["mAP"] == 0.3
+    assert score({"mAP": 0.1, "mAP50": 0.9}) < score({"mAP": 0.2, "mAP50": 0.3})
+    assert score({"mAP50": 0.5}) == 0.5
+
+
+def test_after_a_resume_the_best_of_the_attempt_is_marked_too(bench: Bench, run: Outcome) -> None:
+    """PaddleDetection forgets the earlier best and saves its own: the mark must be of that file."""
+    with pytest.raises(StageError):
+        bench.train(scores=[0.5, 0.2, 0.3], die_in=1)
+    bench.train(scores=[0.5, 0.2, 0.3])
+    mark = json.loads(next(bench.save_dir.rglob("best_model.json")).read_text())
+    assert mark["mAP50"] == 0.3
+    found = best_weights(str(bench.save_dir))
+    assert found is not None
+    assert found.metrics["mAP50"] == 0.5
+
+
+def test_numbers_between_those_that_are_none_begin_the_count_anew(bench: Bench) -> None:
+    """Two steps an epoch: four are no numbers, never three in a row."""
+    bench.train(losses=[float("nan"), 1.0, float("nan")], scores=[0.1, 0.2, 0.3])
+
+
+def test_three_steps_in_a_row_that_are_no_numbers_stop_the_training(bench: Bench) -> None:
+    with pytest.raises(StageError, match="the loss is nan since epoch 2"):
+        bench.train(epochs=4, losses=[1.0, float("nan"), float("nan"), 1.0], scores=[0.1] * 4)
+
+
+@pytest.mark.parametrize(
+    ("memory", "said"), [(0.84, "was killed (SIGKILL)"), (0.86, "most likely out of memory")]
+)
+def test_from_which_share_of_memory_a_kill_is_told_as_its_lack(memory: float, said: str) -> None:
+    text = exit_text(Finished(-9, 1.0, [], memory, False))
+    assert said in text
+    assert ("memory" in text) == (memory > 0.85)
