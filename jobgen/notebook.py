@@ -63,12 +63,18 @@ def parse_notebook(data: bytes, name: str) -> dict[str, Any]:
         cells, metadata = found["cells"], found["metadata"]
         if not isinstance(metadata, dict) or not isinstance(metadata.get("jobgen", {}), dict):
             raise TypeError
-        if not all(isinstance(cell["source"], (list, str)) for cell in cells):
+        if not all(_is_text(cell["source"]) for cell in cells):
             raise TypeError
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{name} is no notebook", "Build the bundle again.") from error
     result: dict[str, Any] = found
     return result
+
+
+def _is_text(source: Any) -> bool:
+    if isinstance(source, list):
+        return all(isinstance(line, str) for line in source)
+    return isinstance(source, str)
 
 
 def cell_source(cell: dict[str, Any]) -> str:
@@ -79,7 +85,7 @@ def cell_source(cell: dict[str, Any]) -> str:
 def cell_tags(cell: dict[str, Any]) -> list[str]:
     metadata = cell.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
-    return list(tags) if isinstance(tags, list) else []
+    return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
 
 
 def tagged_cell(notebook: dict[str, Any], tag: str) -> int:

@@ -9,6 +9,7 @@ as its anchor. Nothing is constructed: a tagged value such as `!CosineDecay` sta
 from __future__ import annotations
 
 import errno
+import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -125,7 +126,8 @@ def _bases(own: dict[str, Any], document: Document, found: Resolved) -> list[str
 
 
 def _base_path(path: Path, base: str) -> Path:
-    return path.parent / Path(base).expanduser() if base.startswith("~") else path.parent / base
+    # As the shell's: of a user whom nobody knows it stays what it is.
+    return path.parent / os.path.expanduser(base)  # noqa: PTH111
 
 
 def _merge(

@@ -275,8 +275,10 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 def _finding(document: Document, fault: Any) -> Finding:
     # pydantic adds the branch of a union to the path; job.yaml has no such key.
-    path = tuple(part for part in fault["loc"] if not _is_branch(part))
-    kind = fault["type"]
+    kind, place_of = fault["type"], fault["loc"]
+    path = tuple(part for part in place_of if not _is_branch(part))
+    if kind == "extra_forbidden" and _is_branch(place_of[-1]):
+        path = (*path, place_of[-1])  # a key that only looks like one
     message = fault["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
         model = _model_at(path[:-1])

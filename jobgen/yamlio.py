@@ -80,6 +80,13 @@ def load(text: str, source: str, dialect: Dialect = "yaml12", lenient: bool = Fa
     as PyYAML does, the last of equal keys winning, and lists them among the faults.
     """
     loader = None
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise YamlError(
+            source, line, "half of a letter stands there, which no file can hold"
+        ) from error
     if len(text) > LARGEST_YAML:
         raise YamlError(source, 1, f"it has {len(text):,} characters, more than any config")
     try:
