@@ -249,3 +249,22 @@ def test_the_address_that_last_answered_is_asked_first(tmp_path: Path) -> None:
     pinned = replace(HERE, revision=replace(HERE.revision, commit=commit), urls=urls)
     assert find_mirror(pinned, cache(), None, print).origin == good
     assert addresses(urls, cache()) == [good, urls[0], urls[2]]
+
+
+@pytest.mark.parametrize("own", [None, "another jobgen's"])
+def test_a_mirror_that_another_jobgen_put_together_is_made_anew(
+    tmp_path: Path, own: str | None
+) -> None:
+    """Its tools or configs are others, and a bundle of this jobgen would refuse them."""
+    tag = HERE.revision.ref
+    commit = git_repository(tmp_path / "up", {"ppdet/a.py": "x = 1\n"}, tag)
+    pinned = replace(
+        HERE, urls=[(tmp_path / "up").as_uri()], revision=replace(HERE.revision, commit=commit)
+    )
+    folder = mirror_folder(pinned, cache())
+    subprocess.run(["git", "init", "-q", "--bare", str(folder / "repo.git")], check=True)
+    (folder / MARK).write_text("packages: paddledet==2.6.0, jobgen's catalogue and jobgen's tools")
+    if own is not None:
+        (folder / "own.sha256").write_text(own)
+    assert find_mirror(pinned, cache(), None, print).made
+    assert not find_mirror(pinned, cache(), None, print).made

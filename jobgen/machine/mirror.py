@@ -34,6 +34,7 @@ CLONE_TIMEOUT = 1800
 
 
 LAST = "last-address"
+FROM_PACKAGES = "packages:"
 OWN = "own.sha256"
 
 
@@ -58,8 +59,7 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
         # Its password must not lie in the run's folder: the run clones from a copy.
         return _copy_of(given, revision, cache, say)
     folder = mirror_folder(environment, cache)
-    if (folder / OWN).is_file() and (folder / OWN).read_text("utf-8") != own_digest():
-        # Put together by another jobgen, whose tools had other options or configs.
+    if _is_of_another_jobgen(folder):
         (folder / MARK).unlink(missing_ok=True)
 
     def make(place: Path) -> str:
@@ -71,10 +71,20 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
             f"no address of PaddleDetection answers; putting {revision.name} together from packages"
         )
         _from_package(revision, place)
-        return f"packages: {revision.package}, jobgen's catalogue and jobgen's tools"
+        return f"{FROM_PACKAGES} {revision.package}, jobgen's catalogue and jobgen's tools"
 
     origin, made = make_once(folder, make, mirror_damage, say)
     return Mirror((folder / "repo.git").as_uri(), origin, made)
+
+
+def _is_of_another_jobgen(folder: Path) -> bool:
+    """Whether a mirror was put together with tools or configs that are not this jobgen's."""
+    try:
+        if not (folder / MARK).read_text("utf-8").startswith(FROM_PACKAGES):
+            return False
+        return (folder / OWN).read_text("utf-8") != own_digest()
+    except FileNotFoundError:
+        return (folder / MARK).is_file()
 
 
 def _copy_of(given: str, revision: Revision, cache: Path, say: Say) -> Mirror:
