@@ -16,6 +16,7 @@ from jobgen.catalog import Revision, own_parts, platform
 from jobgen.errors import BundleError, TemplateError
 from jobgen.files import sha256
 from jobgen.layers import StageTemplate
+from jobgen.names import undefined_names
 from jobgen.notebook import PARAMETERS_TAG, Cell, notebook_text
 from jobgen.plan import HOME, Plan
 from jobgen.resources import runtime_file
@@ -56,6 +57,7 @@ def find_secret(text: str) -> re.Match[str] | None:
 # The imports and the names of a runtime module, at the left margin of formatted source: reading
 # them off is ten times as fast as parsing. tests/test_runtime.py compares both ways.
 SIBLING = re.compile(r"^from jobgen\.runtime\.(\w+) import (?:\([^)]*\)|[^\n(]*)\n", re.MULTILINE)
+IMPORTED = re.compile(r"^(?:from [\w.]+ )?import (\([^)]*\)|[^\n(]+)\n", re.MULTILINE)
 DEFINED = re.compile(r"^(?:(?:def|class) (\w+)|(\w+)(?:: [^=\n]+)? = )", re.MULTILINE)
 
 
@@ -67,6 +69,12 @@ class RuntimeModule:
     source: str
     needs: tuple[str, ...]
     defines: frozenset[str]
+    imports: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All that a cell below it may use."""
+        return self.defines | self.imports
 
 
 @cache
@@ -83,7 +91,8 @@ def runtime_module(name: str, source: str | None = None) -> RuntimeModule:
     needs = tuple(match[1] for match in SIBLING.finditer(source))
     text = re.sub(r"\n{3,}(?=\n\n)", "", SIBLING.sub("", source))
     names = frozenset(match[1] or match[2] for match in DEFINED.finditer(source))
-    return RuntimeModule(name, text, needs, names)
+    imported = [row for match in IMPORTED.finditer(text) for row in re.split(r"[(),\s]+", match[1])]
+    return RuntimeModule(name, text, needs, names, frozenset(filter(None, imported)))
 
 
 def assigned_names(body: list[ast.stmt], imports: bool = False) -> list[str]:
@@ -156,6 +165,11 @@ def render(plan: Plan, pack: Pack) -> Bundle:
     facts = {
         "version": __version__,
         "template": f"{pack.name} {pack.version}",
+        "pack": {
+            "optional": list(pack.optional),
+            "augment": pack.augment,
+            "parameters": plan.parameters,
+        },
         "spec": job_data(plan.spec),
         "files": values["file_hashes"],
     }
@@ -197,10 +211,28 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
                 "Give the file in notebook/ another name after its number.",
             )
     taken = {name: module.name for module in _modules(chosen, pack) for name in module.defines}
-    for cell in cells:
-        if cell.kind == "code" and "runtime" not in cell.tags:
-            _compiles(pack, cell, taken)
+    own = [cell for cell in cells if cell.kind == "code" and "runtime" not in cell.tags]
+    for cell in own:
+        _compiles(pack, cell, taken)
+    _refuse_undefined(pack, own, {name for m in _modules(chosen, pack) for name in m.names})
     return cells
+
+
+def _refuse_undefined(pack: Pack, cells: list[Cell], runtime: set[str]) -> None:
+    """A name that nothing above defines would stop the job where it is used: hours later, for a
+    stage that follows training."""
+    starts, lines = [], 0
+    for cell in cells:
+        starts.append(lines)
+        lines += cell.source.count("\n") + 1
+    for name, line in undefined_names("\n".join(cell.source for cell in cells), runtime):
+        number = max(n for n, start in enumerate(starts) if start < line)
+        raise TemplateError(
+            f"{pack.name}: the cell {cells[number].name} uses {name} in line "
+            f"{line - starts[number]}, and nothing before it defines that",
+            "Define it in this block or one before; a runtime module must stand in the list of its "
+            "stage in template.yaml.",
+        )
 
 
 def _modules(stages: list[StageTemplate], pack: Pack) -> list[RuntimeModule]:

@@ -108,7 +108,34 @@ class Plan:
         return found
 
 
-def make_plan(spec: JobSpec, document: Document, pack: Pack | None = None) -> Plan:
+@dataclass(frozen=True)
+class CarriedPack:
+    """What a bundle says of the pack it was made of: enough to make its plan again."""
+
+    optional: tuple[str, ...]
+    augment: dict[str, Any]
+    parameters: dict[str, Any]
+
+    def faults(self, given: dict[str, Any]) -> dict[str, str]:
+        return {}
+
+    def settle(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {**self.parameters, **given}
+
+
+def carried(facts: Any) -> CarriedPack | None:
+    """The pack of a notebook's metadata; None where it says none."""
+    if not isinstance(facts, dict):
+        return None
+    optional, augment = facts.get("optional"), facts.get("augment")
+    parameters = facts.get("parameters")
+    if not (isinstance(optional, list) and isinstance(augment, dict)):
+        return None
+    names = tuple(name for name in optional if isinstance(name, str))
+    return CarriedPack(names, augment, parameters if isinstance(parameters, dict) else {})
+
+
+def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None = None) -> Plan:
     """Derive every value; `pack` says which stages and parameters there are, where it is another
     than the built-in one. Raises SpecError with all that can't be derived."""
     findings = Findings()
@@ -178,7 +205,7 @@ def _refuse_two_lists(
         raise faults(findings)
 
 
-def _augment(spec: JobSpec, pack: Pack | None) -> dict[str, Any]:
+def _augment(spec: JobSpec, pack: Pack | CarriedPack | None) -> dict[str, Any]:
     """What training does to its images, every choice; empty where neither job nor pack asks for
     anything: then the config's own lists stay as they are."""
     asked = dict(pack.augment) if pack else {}

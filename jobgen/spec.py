@@ -26,13 +26,6 @@ from jobgen.yamlio import Document, load, load_file
 RESERVED_NAMES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))]
 )
-# PaddleDetection downloads a data set whose folder has one of these names (get_dataset_path).
-DOWNLOADED_NAMES = frozenset(
-    (
-        *("coco", "coco_ce", "culane", "fruit", "roadsign_coco", "roadsign_voc"),
-        *("spine_coco", "voc", "wider_face"),
-    )
-)
 PRETRAINED = ("coco", "imagenet", "none")
 # Of the built-in pack; another one may have others.
 STAGES_AFTER_TRAINING = ("evaluate", "infer", "export")
@@ -84,6 +77,13 @@ def _pretrained(value: str) -> str:
     if value.lower() in PRETRAINED:
         return value.lower()
     if "://" not in value:
+        if not value.endswith(".pdparams"):
+            close = difflib.get_close_matches(value.lower(), PRETRAINED, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ValueError(
+                f"it is none of {', '.join(PRETRAINED)}, and a path of weights ends in .pdparams"
+                f"{hint}"
+            )
         return _relative(value) if not value.startswith("/") else value
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https"):
@@ -158,10 +158,6 @@ class Dataset(_Part):
             if (self.format == "voc") != (split.list is not None):
                 word = "needs" if self.format == "voc" else "does not take"
                 raise ValueError(f"format {self.format} {word} `list:` in train and eval")
-        if PurePosixPath(self.root).name in DOWNLOADED_NAMES:
-            raise ValueError(
-                f"PaddleDetection would download its own data set for a root named {self.root}"
-            )
         return self
 
 

@@ -7,6 +7,7 @@ topmost is rendered, and `{% extends "base/..." %}` in it means the same file on
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import linecache
 import sys
@@ -171,6 +172,7 @@ class Pack:
         """One file of the pack with `values`. Raises TemplateError with pack, file, line, the line
         itself, and for an unknown variable those that there are."""
         try:
+            self._refuse_strange_blocks(name)
             return within(RENDER_SECONDS, lambda: self._jinja.get_template(name).render(values))
         except TimeoutError as error:
             raise TemplateError(
@@ -192,6 +194,29 @@ class Pack:
             said = str(error) or type(error).__name__
             place = _placed(found[-1].filename, found[-1].lineno or 1, said)
             raise TemplateError(place, hint) from error
+
+    def _refuse_strange_blocks(self, name: str) -> None:
+        """A block that no layer below has is rendered nowhere. Raises TemplateError."""
+        holders = [n for n, layer in enumerate(self.layers) if name in layer.files]
+        known: set[str] = set()
+        for number in holders:
+            text = self.layers[number].files[name]
+            blocks = self._jinja.get_template(f"{number + 1}//{name}").blocks
+            strange = sorted(set(blocks) - known)
+            if known and strange and "extends" in text:
+                line = next(
+                    (n for n, row in enumerate(text.splitlines(), 1) if strange[0] in row), 1
+                )
+                close = difflib.get_close_matches(strange[0], sorted(known), 1)
+                hint = f"Did you mean {close[0]}? " if close else ""
+                raise TemplateError(
+                    _placed(
+                        str(self.layers[number].folder / name), line,
+                        f"no layer below has a block {strange[0]}, so it would stand nowhere",
+                    ),
+                    f"{hint}There are: {', '.join(sorted(known))}",
+                )  # fmt: skip
+            known |= set(blocks)
 
     def cells(self) -> list[tuple[str, str, str]]:
         """(file, name, `py` or `md`) of the notebook's templates, in their order."""

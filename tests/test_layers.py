@@ -14,7 +14,7 @@ FLOORS = (
     ("findings", "yamlio", "files", "literals", "resources"),
     ("spec", "settings"),
     ("layers",),
-    ("catalog", "datasets", "ppconfig", "templates", "notebook"),
+    ("catalog", "datasets", "ppconfig", "templates", "notebook", "names"),
     ("plan", "bundle", "trust"),
     ("build", "machine"),
     ("check", "explain", "packs"),

@@ -16,7 +16,7 @@ from jobgen.check.rules import Hit
 from jobgen.errors import BundleError, JobgenError, SpecError
 from jobgen.findings import Findings
 from jobgen.notebook import cell_source, parse_notebook
-from jobgen.plan import Plan, make_plan
+from jobgen.plan import Plan, carried, make_plan
 from jobgen.ppconfig import Resolved, resolve
 from jobgen.spec import load_spec, parse_spec
 from jobgen.templates import load_job_pack, stale_files
@@ -49,6 +49,8 @@ class JobFacts:
     fresh: bool = False
     # The job's own templates that were ejected from a pack which has changed since.
     stale: tuple[str, ...] = ()
+    # Why a bundle of jobgen's has no plan: then the rules that need one can't be asked.
+    no_plan: str = ""
 
     @property
     def notebooks(self) -> list[str]:
@@ -189,19 +191,22 @@ def _of_folder(folder: Path) -> JobFacts:
     facts = JobFacts(str(folder), files)
     if not facts.notebooks:
         raise BundleError(f"{folder} holds no notebook", "Give an upload folder, or a job.yaml.")
-    return JobFacts(str(folder), files, _plan_of(facts))
+    plan, why = _plan_of(facts)
+    return JobFacts(str(folder), files, plan, no_plan=why)
 
 
-def _plan_of(facts: JobFacts) -> Plan | None:
-    """The plan of the job that a notebook carries in its metadata."""
+def _plan_of(facts: JobFacts) -> tuple[Plan | None, str]:
+    """The plan of the job that a notebook carries in its metadata, or why there is none."""
     spec = facts.metadata.get("spec")
     if not isinstance(spec, dict):
-        return None
+        return None, ""
     text = json.dumps(_without_none(spec))
     try:
-        return make_plan(*parse_spec(load(text, NOTEBOOK)))
-    except JobgenError:
-        return None
+        parsed, document = parse_spec(load(text, NOTEBOOK))
+        # What the pack offered stands in the notebook; the pack itself may be anywhere.
+        return make_plan(parsed, document, carried(facts.metadata.get("pack"))), ""
+    except JobgenError as error:
+        return None, error.message
 
 
 def _without_none(value: Any) -> Any:

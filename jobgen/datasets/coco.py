@@ -48,6 +48,7 @@ class _Annotation(msgspec.Struct, gc=False):
     bbox: tuple[float, float, float, float]
     area: float = math.nan
     iscrowd: int = UNKNOWN
+    ignore: bool | int | None = 0
 
 
 class _Category(msgspec.Struct, gc=False):
@@ -264,6 +265,7 @@ def _typed_columns(record: _File) -> dict[str, Any]:
         "boxes": np.fromiter(corners, np.float64, 4 * len(boxes)).reshape(len(boxes), 4),
         "area": _column(boxes, "area", np.float64),
         "crowd": np.minimum(crowd, 1).astype(np.int8),
+        "ignored": np.fromiter((bool(box.ignore) for box in boxes), bool, len(boxes)),
         "has_info": record.info is not UNSET,
     }
     link(values, _column(boxes, "image_id", np.int64), _column(boxes, "category_id", np.int64))

@@ -19,9 +19,9 @@ from jobgen.datasets.look import FORMATS, stops
 from jobgen.datasets.package import Entry, check_target, write_zip
 from jobgen.datasets.record import UNKNOWN, DataSet
 from jobgen.errors import DatasetError
+from jobgen.runtime.dataset import DOWNLOADED_NAMES
 from jobgen.runtime.faults import FAULTS
 from jobgen.runtime.voc import IMAGE_ENDINGS, coco_text
-from jobgen.spec import DOWNLOADED_NAMES
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def counts(data: DataSet) -> dict[str, tuple[int, int]]:
 def set_name(data: DataSet, target: Path) -> str:
     """The folder at the top of the new archive; one that PaddleDetection would not download."""
     name = posixpath.basename(data.layout.root) or stem_of(target.name)
-    return f"{name}_set" if name in DOWNLOADED_NAMES else name
+    return f"{name}_set" if name.lower() in DOWNLOADED_NAMES else name
 
 
 def refuse_broken(data: DataSet, repaired: Collection[str] = ()) -> None:

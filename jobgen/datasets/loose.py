@@ -73,6 +73,7 @@ class Loose:
             "boxes": np.array([r[4] for r in rows], np.float64).reshape(len(rows), 4),
             "area": np.array([r[5] for r in rows], np.float64),
             "crowd": np.array([r[6] for r in rows], np.int8),
+            "ignored": np.array([r[7] for r in rows], bool),
             "has_info": "info" in record,
         }
         link(values, integers([r[2] for r in rows]), integers([r[3] for r in rows]))
@@ -140,6 +141,7 @@ class Loose:
             box,
             self.area(item, what),
             self.crowd(item, what),
+            bool(item.get("ignore")),
         )
 
     def area(self, item: dict[str, Any], what: str) -> float:

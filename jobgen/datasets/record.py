@@ -83,6 +83,8 @@ class Split:
     crowd: npt.NDArray[np.int8]
     troubles: list[Trouble] = field(default_factory=list)
     has_info: bool = True
+    # COCO's `ignore`: PaddleDetection leaves such a box out without a word, bool (M,).
+    ignored: Mask = field(default_factory=lambda: np.zeros(0, bool))
     unknown_classes: Ints | None = None
     unknown_images: Ints | None = None
     # The split's own file, from the top of the set: COCO's JSON, a list; "" for a folder.
@@ -94,6 +96,8 @@ class Split:
     box_items: Ints = field(default_factory=lambda: integers(()))
 
     def __post_init__(self) -> None:
+        if len(self.ignored) != len(self.boxes):
+            object.__setattr__(self, "ignored", np.zeros(len(self.boxes), bool))
         if len(self.image_items) != len(self.image_names):
             object.__setattr__(self, "image_items", np.arange(len(self.image_names)))
         if len(self.box_items) != len(self.boxes):
@@ -125,6 +129,12 @@ class Split:
         with np.errstate(invalid="ignore"):
             sides = (self.boxes[:, 2] > 0) & (self.boxes[:, 3] > 0)
             return np.asarray(sides & np.isfinite(self.boxes).all(axis=1))
+
+    @cached_property
+    def trained(self) -> Mask:
+        """The boxes that PaddleDetection trains on, bool (M,)."""
+        placed = (self.image_of >= 0) & (self.class_of >= 0)
+        return np.asarray(self.solid & placed & (self.crowd <= 0) & ~self.ignored)
 
     @cached_property
     def boxes_per_image(self) -> Ints:
@@ -164,6 +174,7 @@ class Split:
             boxes=self.boxes[keep],
             area=self.area[keep],
             crowd=self.crowd[keep],
+            ignored=self.ignored[keep],
             box_items=self.box_items[keep],
         )
 

@@ -67,9 +67,18 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
         fault = _box_fault(box, ids["images"], ids["categories"])
         if fault:
             raise data_fault(place, fault[0], ("annotation %s %s" % (box["id"], fault[1])).strip())
-    if not record["annotations"]:
+    boxes = record["annotations"]
+    if not boxes:
         raise data_fault(place, "DS091", "it has no boxes")
+    if not any(_is_trained_on(box) for box in boxes):
+        raise data_fault(place, "DS091", "PaddleDetection leaves out all %d" % len(boxes))
     return {"images": len(record["images"]), "boxes": len(record["annotations"])}
+
+
+def _is_trained_on(box: Dict[str, Any]) -> bool:
+    if box.get("ignore") or box["iscrowd"]:
+        return False
+    return bool(box["bbox"][2] > 0 and box["bbox"][3] > 0)
 
 
 def boxes_without_area(record: Dict[str, Any]) -> List[str]:

@@ -1,5 +1,6 @@
 """The `data` stage: find the mounted archives, unpack them, and see that they are the job's set."""
 
+import codecs
 import glob
 import hashlib
 import os
@@ -30,6 +31,14 @@ from jobgen.runtime.voc import coco_text, convert_voc_split
 PLATFORM_FILES = 10000 - 2500
 PLATFORM_BYTES = 15 * 2**30
 SMOKE_EVAL_IMAGES = 4
+# PaddleDetection fetches a data set of its own where a file lacks in a folder of one of these
+# names, written in capitals or not (ppdet/utils/download.py: get_dataset_path).
+DOWNLOADED_NAMES = frozenset(
+    (
+        *("coco", "coco_ce", "culane", "fruit", "roadsign_coco", "roadsign_voc"),
+        *("spine_coco", "voc", "wider_face"),
+    )
+)
 
 
 def find_source(home: str, source: Dict[str, Any]) -> str:
@@ -217,28 +226,32 @@ def prepare_data(
             "Correct dataset.root in job.yaml, and build again.",
             cause="data",
         )
+    root = renamed_root(root, made_folder(folder, name))
     place: Dict[str, Any] = {"dataset_dir": root, "sha256": {}}
     counts = {}
     for split in ("train", "eval"):
         files = dataset[split]
         path, record = _annotations(root, folder, dataset, name, split)
+        used_path = path
         counts[split] = check_coco(path, record, dataset["classes"])
         _note_flat(split, boxes_without_area(record), "dropped by PaddleDetection")
         check_images(os.path.join(root, *files["images"].split("/")), path, record)
         used = counts[split]["images"]
+        if dataset["format"] == "coco":
+            used_path = _as_pycocotools_reads(path, folder, name, split)
         place["sha256"][split] = file_sha256(path)
         made = bool(smoke_images) or dataset["format"] != "coco"
         expect = (dataset.get("expect") or {}).get(split)
         compare_with_expect(split, counts[split], place["sha256"][split], expect)
         if smoke_images:
             wanted = smoke_images if split == "train" else SMOKE_EVAL_IMAGES
-            path, used = _smoke_file(folder, name, split, record, wanted)
+            used_path, used = _smoke_file(folder, name, split, record, wanted)
         if split == "train":
             place["train_images"] = used
         place[split] = {
             "image_dir": files["images"],
             # Absolute where it was made here: `..` from a linked root leads elsewhere.
-            "anno_path": path if made else files["annotations"],
+            "anno_path": used_path if made or used_path != path else files["annotations"],
         }
     outcome().data["dataset"] = dict(place, counts=counts)
     summary(
@@ -252,6 +265,18 @@ def prepare_data(
         )
     )
     return place
+
+
+def renamed_root(root: str, made: str) -> str:
+    """The set's folder, under another name where PaddleDetection would download that of its own."""
+    if os.path.basename(root).lower() not in DOWNLOADED_NAMES:
+        return root
+    os.makedirs(made, exist_ok=True)
+    link = os.path.join(made, "set")
+    if os.path.islink(link):
+        os.remove(link)
+    os.symlink(os.path.realpath(root), link)
+    return link
 
 
 def _annotations(
@@ -269,6 +294,22 @@ def _annotations(
     os.makedirs(os.path.dirname(path), exist_ok=True)
     write_text_atomically(path, coco_text(record))
     return path, record
+
+
+def _as_pycocotools_reads(path: str, folder: str, name: str, split: str) -> str:
+    """The file itself, or a copy of ours without the byte-order mark that only we read past."""
+    with open(path, "rb") as stream:
+        data = stream.read()
+    if not data.startswith(codecs.BOM_UTF8):
+        return path
+    copy = os.path.join(made_folder(folder, name), "coco", split + ".json")
+    os.makedirs(os.path.dirname(copy), exist_ok=True)
+    write_text_atomically(copy, data[len(codecs.BOM_UTF8) :].decode("utf-8"))
+    note(
+        "%s begins with a byte-order mark, which pycocotools can't read: a copy without it is "
+        "used" % os.path.basename(path)
+    )
+    return copy
 
 
 def _note_flat(split: str, flat: List[str], fate: str) -> None:

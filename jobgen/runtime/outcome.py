@@ -314,8 +314,8 @@ def begin(folder: str, time_limit: float = 0.0, **facts: Any) -> Outcome:
     return _current[0]
 
 
-# The lock's file of each folder that this process records in; open until the process ends.
-_held: Dict[str, Any] = {}
+# The open lock of each folder that this process records in; the system closes it at the end.
+_held: Dict[str, int] = {}
 
 
 def hold_folder(folder: str) -> None:
@@ -329,13 +329,12 @@ def hold_folder(folder: str) -> None:
     if place in _held:
         return
     os.makedirs(place, exist_ok=True)
-    stream = open(os.path.join(place, ".lock"), "a+")  # noqa: SIM115
+    lock = os.open(os.path.join(place, ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        stream.seek(0)
-        owner = stream.read().strip()
-        stream.close()
+        owner = os.read(lock, 20).decode("ascii", "replace").strip()
+        os.close(lock)
         raise StageError(
             "another run of this job is at work in %s (process %s)" % (folder, owner),
             "Wait for its end, or stop it; or give this one another home: HOME_DIR.",
@@ -343,12 +342,11 @@ def hold_folder(folder: str) -> None:
         )
     except OSError:
         # A file system without locks.
-        stream.close()
+        os.close(lock)
         return
-    stream.truncate(0)
-    stream.write("%d\n" % os.getpid())
-    stream.flush()
-    _held[place] = stream
+    os.ftruncate(lock, 0)
+    os.write(lock, b"%d\n" % os.getpid())
+    _held[place] = lock
 
 
 def _close_between_stages() -> None:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 from jobgen.check.facts import DataFacts
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, names_hit, whole_set
-from jobgen.runtime.dataset import PLATFORM_BYTES, PLATFORM_FILES
-from jobgen.spec import DOWNLOADED_NAMES
+from jobgen.runtime.dataset import DOWNLOADED_NAMES, PLATFORM_BYTES, PLATFORM_FILES
 
 NESTED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z")
 ANEW = "Make the archive again from the plain folder, with zip or tar."
@@ -118,12 +117,13 @@ def platform_limits(facts: DataFacts) -> Iterator[Hit]:
 
 @whole_set(
     "DS094",
-    ERROR,
+    NOTE,
     "folder that makes PaddleDetection download a data set",
-    why="It knows this name, and fetches its own set of 18 GB where something is missing.",
-    remedy="Rename the top folder, such as ships_coco; dataset convert does so.",
+    why="It knows this name, in capitals too, and fetches its own set where something is missing.",
+    remedy="Nothing: a job of jobgen's trains on it under another name. In a notebook by hand: "
+    "jobgen dataset convert SRC DST.zip renames it.",
 )
 def downloaded_name(facts: DataFacts) -> Iterator[Hit]:
     root = posixpath.basename(facts.data.layout.root) if facts.data else ""
-    if root in DOWNLOADED_NAMES:
+    if root.lower() in DOWNLOADED_NAMES:
         yield Hit(1, (root,))

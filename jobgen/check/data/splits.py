@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from jobgen.check.facts import DataFacts, images_hit
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, whole_set
@@ -70,8 +71,7 @@ def smaller_than_batch(facts: DataFacts) -> Iterator[Hit]:
     step = facts.plan.numbers()["batch_size"] * train.gpus
     for split in facts.splits:
         if split.name == TRAIN and len(split):
-            usable = split.solid & (split.crowd <= 0) & (split.image_of >= 0)
-            images = len(np.unique(split.image_of[usable]))
+            images = len(np.unique(split.image_of[split.trained]))
             if images < step:
                 yield Hit(1, (), split.place, f"{images} images, {step} a step")
 
@@ -83,8 +83,32 @@ def smaller_than_batch(facts: DataFacts) -> Iterator[Hit]:
     remedy="Annotate its images, or exchange them for others of the set.",
 )
 def no_boxes(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    if split.images and not len(split) and not split.troubles:
+    if not split.images or split.troubles:
+        return
+    if not len(split):
         yield Hit(1, (), split.place, f"{split.images:,} images")
+    elif (left_out(split) | ~split.solid).all():
+        yield Hit(1, (), split.place, f"PaddleDetection leaves out all {len(split):,}")
+
+
+def left_out(split: Split) -> npt.NDArray[np.bool_]:
+    """The boxes that are marked as none to train on, bool (M,)."""
+    return np.asarray((split.crowd > 0) | split.ignored)
+
+
+@each_split(
+    "DS017",
+    WARNING,
+    "annotation that training leaves out",
+    why="PaddleDetection drops one with ignore: 1, and trains on none with iscrowd: 1, silently.",
+    remedy="If they are objects like the others, set ignore and iscrowd to 0 in the file.",
+)
+def not_trained_on(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    crowd, ignored = int((split.crowd > 0).sum()), int(split.ignored.sum())
+    if crowd or ignored:
+        detail = f"{crowd:,} with iscrowd 1, {ignored:,} with ignore 1; {split.trained.sum():,} of "
+        gone = int(left_out(split).sum())
+        yield Hit(gone, (), split.place, detail + f"{len(split):,} boxes are left")
 
 
 @whole_set(

@@ -12,7 +12,7 @@ from jobgen import __version__
 from jobgen.build import find_secret
 from jobgen.bundle import NOTEBOOK
 from jobgen.catalog import platform
-from jobgen.check.rules import ERROR, NOTE, Hit, job, names_hit
+from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
 from jobgen.files import sha256
 from jobgen.notebook import PARAMETERS_TAG, cell_tags
@@ -220,3 +220,15 @@ def cells_moved(facts: JobFacts) -> Iterator[Hit]:
     stages = [tag for tag in tags if tag.startswith("stage:")]
     if not stages or len(set(stages)) != len(stages):
         yield Hit(1, (), "", f"the stages are {', '.join(stages) or 'none'}")
+
+
+@job(
+    "BU013",
+    WARNING,
+    "bundle whose plan can't be made again",
+    why="What depends on it is not checked: values, memory, hours, the data against the job.",
+    remedy="Build it again with this jobgen, then check the job.yaml.",
+)
+def no_plan(facts: JobFacts) -> Iterator[Hit]:
+    if facts.no_plan:
+        yield Hit(1, (), facts.place, facts.no_plan.splitlines()[0])

@@ -11,8 +11,9 @@ from jobgen.catalog.picodet import models, trainer_keys
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job
 from jobgen.check.upload import JobFacts
 from jobgen.ppconfig import dotted, flat
+from jobgen.runtime.dataset import DOWNLOADED_NAMES
 from jobgen.runtime.rules import BASE_LR_PER_IMAGE
-from jobgen.spec import DOWNLOADED_NAMES, nearest
+from jobgen.spec import nearest
 from jobgen.yamlio import YamlPath
 
 # Only with an exponent: plain digits may well be a folder's name.
@@ -226,7 +227,7 @@ def downloaded_folder(facts: JobFacts) -> Iterator[Hit]:
     for split in ("TrainDataset", "EvalDataset"):
         folder = facts.value(split, "dataset_dir")
         # A slash at the end makes the base name empty, and the download does not begin.
-        if isinstance(folder, str) and posixpath.basename(folder) in DOWNLOADED_NAMES:
+        if isinstance(folder, str) and posixpath.basename(folder).lower() in DOWNLOADED_NAMES:
             yield from facts.hit((split, "dataset_dir"), folder)
 
 

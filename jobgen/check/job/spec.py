@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from jobgen.catalog import platform
@@ -9,6 +10,9 @@ from jobgen.check.rules import ERROR, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
 
 SEE = "docs/job.md says what may stand in job.yaml."
+
+# The size decides the shape of every weight; the input size none.
+MODEL_SIZE = re.compile(r"picodet_(xs|s|m|l)(?=_|\b)")
 
 
 def _told(facts: JobFacts, code: str) -> Iterator[Hit]:
@@ -73,6 +77,23 @@ def wrong_parameter(facts: JobFacts) -> Iterator[Hit]:
 )
 def stale_template(facts: JobFacts) -> Iterator[Hit]:
     return names_hit(facts.stale)
+
+
+@job(
+    "PL008",
+    WARNING,
+    "weights of another model",
+    why="What does not fit is left out without a word: training begins nearly from scratch.",
+    remedy="Give the weights of model.config, or set model.pretrained: coco.",
+)
+def weights_of_another(facts: JobFacts) -> Iterator[Hit]:
+    if facts.plan is None:
+        return
+    named = MODEL_SIZE.search(facts.plan.pretrained.rpartition("/")[2])
+    own = MODEL_SIZE.search(facts.plan.model.name)
+    if named and own and named[1] != own[1]:
+        detail = f"{named[0]} for {facts.plan.model.name}"
+        yield Hit(1, (), facts.place, detail)
 
 
 @job(
