@@ -106,6 +106,11 @@ def flat() -> Coco:
     return first_box(Coco(), area=0)
 
 
+@case("DS017")
+def left_out_of_training() -> Coco:
+    return first_box(Coco(), ignore=1)
+
+
 @case("DS020")
 def one_id_twice() -> Coco:
     return first_box(Coco(), id=2)

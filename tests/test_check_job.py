@@ -29,6 +29,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "SP003": ("train:\n  epochs", "export: {format: json}\ntrain:\n  epochs"),
     "SP004": ("train:\n  epochs", "parameters: {speed: 3}\ntrain:\n  epochs"),
     "PL007": ("epochs: 40", "epochs: 40"),
+    "PL008": ("lcnet\n", "lcnet\n  pretrained: https://h/picodet_l_640_coco_lcnet.pdparams\n"),
     "PL001": ("  expect:\n    train: {images: 160, boxes: 300}\n    eval: {images: 48, boxes: 90}\n", ""),
     "PL002": ("epochs: 40", "epochs: 40\n  gpus: 8"),
     "PL003": ("epochs: 40", "epochs: 40\n  batch_size: 161"),
@@ -97,7 +98,7 @@ BY_HAND: dict[str, Callable[[Path], object]] = {
     "BU006": notebook(lambda n: n["cells"].append({**cell("x = 1"), "outputs": [{"output_type": "stream", "name": "stdout", "text": "1"}]})),
     "BU007": notebook(lambda n: n["cells"].append(cell("!python tools/train.py"))),
     "BU009": change(DATA, "metric: COCO", "metric: COCO\n# token: 'abcdefgh12345678'"),
-    "BU010": lambda folder: (folder / DATA).write_bytes((folder / DATA).read_bytes() + b"#" * 60_000_000),
+    "BU010": lambda folder: (folder / "weights.bin").write_bytes(b"#" * 60_000_000),
     "HM001": run("cp a.yml /home/aistudio//configs/datasets/"),
     "HM002": run(f"git clone -b develop https://x.org/P.git\npython tools/eval.py -o weights=output/{MODEL[:-4]}/model_final.pdparams"),
     "HM003": run("git clone https://gitee.com/paddlepaddle/PaddleDetection.git"),
@@ -119,6 +120,7 @@ BUILT: dict[str, Callable[[Path], object]] = {
     "BU005": lambda folder: (folder / DATA).unlink(),
     "BU008": notebook(lambda n: n["cells"].append(cell("try:\n    pass\nexcept* ValueError:\n    pass"))),
     "BU011": notebook(lambda n: n["metadata"]["jobgen"].update(version="0.0.1")),
+    "BU013": notebook(lambda n: n["metadata"]["jobgen"]["spec"].update(environment="paddle9")),
     "BU012": notebook(lambda n: n["cells"].append({**cell("x = 1"), "metadata": {"tags": ["parameters"]}})),
     "CF022": change(MODEL, '"steps": 40', '"steps": 300'),
     "CF025": change(DATA, "num_classes: 1", "num_classes: 80"),
@@ -202,6 +204,7 @@ def test_one_fault_of_a_bundle(code: str, jobgen: Callable[..., Answer], upload:
         "BU008",
         "BU011",
         "BU012",
+        "BU013",
     ):  # the notebook is not among the files whose hash it holds
         assert "BU002" not in found(jobgen("check", upload, "--json"))
     answer = jobgen("check", upload, "--json")

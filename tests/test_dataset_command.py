@@ -234,7 +234,7 @@ def test_a_label_that_no_font_writes_is_a_number(
         record["categories"][1]["name"] = "\U0010fffd"
     path = write_zip(tmp_path / "ships.zip", made.all_files())
     answer = jobgen("dataset", "preview", path, "-o", tmp_path / "sheet.png")
-    assert "  1 = \U0010fffd" in answer.out
+    assert "  1 = \\U0010fffd" in answer.out
     assert "--font FILE" in answer.err
     refused = jobgen("dataset", "preview", path, "-o", tmp_path / "b.png", "--font", path)
     assert refused.code == 4
@@ -347,7 +347,7 @@ def test_hints_can_be_pasted(jobgen: Callable[..., Answer], tmp_path: Path) -> N
     del made.train["annotations"][0]["area"]
     path = write_zip(folder / "my set.zip", made.all_files())
     answer = jobgen("check", path)
-    assert f'Fix: jobgen dataset convert "{path}" DST.zip --fix DS014' in answer.out
+    assert f"Fix: jobgen dataset convert '{path}' DST.zip --fix DS014" in answer.out
     (line,) = [line for line in answer.out.splitlines() if "Fix:" in line]
     words = shlex.split(
         line.partition("Fix: jobgen ")[2].replace("DST.zip", str(tmp_path / "d.zip"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,6 @@ FAULTS = [
         "  root: ships\n",
         "  root: /ships\n",
         "job.yaml:6: dataset.root: give a path inside the data set, with / and without .., got '/ships'",
-    ),
-    (
-        "  root: ships\n",
-        "  root: a/coco\n",
-        "job.yaml:3: dataset: PaddleDetection would download its own data set for a root named a/coco",
     ),
     (
         "  root: ships\n",
@@ -259,3 +255,23 @@ def test_a_whole_number_is_nothing_else(key: str, value: str) -> None:
         text += "  epochs: 40\n"
     with pytest.raises(SpecError):
         spec_from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("imagnet", "did you mean imagenet?"),
+        ("cocoa", "did you mean coco?"),
+        ("weights/x", "a path of weights ends in .pdparams"),
+        ("weights/x.pth", "a path of weights ends in .pdparams"),
+    ],
+)
+def test_a_word_for_weights_that_is_none(value: str, said: str) -> None:
+    text = edit("lcnet\n", f"lcnet\n  pretrained: {value}\n")
+    with pytest.raises(SpecError, match=re.escape(said)):
+        spec_from_text(text)
+
+
+def test_weights_by_word_path_and_address() -> None:
+    for value in ("COCO", "imagenet", "none", "w/x.pdparams", "https://h/x.pdparams"):
+        spec_from_text(edit("lcnet\n", f"lcnet\n  pretrained: {value}\n"))

@@ -291,16 +291,16 @@ def test_ejected_edited_and_the_pack_moved_on(
     assert answer.out == f"{place}\n"
     assert place.read_text("utf-8").startswith("{# From the pack paddledetection 1: ")
     assert built(folder).files == before.files
-    place.write_text(place.read_text("utf-8").replace("* 60", "* 30"), encoding="utf-8")
+    place.write_text(place.read_text("utf-8").replace("fresh=SMOKE", "fresh=True"), encoding="utf-8")
     theirs = project / "templates" / "paddledetection" / TRAIN
     theirs.write_text(theirs.read_text("utf-8") + "# cured\n", encoding="utf-8")
     (change,) = changes(load_job_pack(named, folder))
     assert isinstance(change, Change)
-    assert "+PATIENCE = STALL_MINUTES * 30" in change.ours
+    assert "+    claim_save_dir(SAVE_DIR, IDENTITY, fresh=True)" in change.ours
     assert "+# cured" in change.theirs
     said = jobgen("templates", "diff", folder / "job.yaml").out
     assert "changed in the pack since it was ejected:" in said
-    assert "+    PATIENCE = STALL_MINUTES * 30" in said
+    assert "+        claim_save_dir(SAVE_DIR, IDENTITY, fresh=True)" in said
     answer = jobgen("check", folder / "job.yaml", "--json")
     assert [f["code"] for f in answer.json["findings"]] == ["PL007"]
     assert answer.code == 0
@@ -781,3 +781,55 @@ def test_a_linked_folder_of_templates_is_refused(folder: Path, tmp_path: Path) -
     (pack / "runtime").symlink_to(tmp_path / "far", target_is_directory=True)
     with pytest.raises(TemplateError, match="is a link to"):
         load_pack(pack)
+
+
+def test_a_block_that_no_layer_below_has_is_refused(folder: Path) -> None:
+    with pytest.raises(TemplateError) as caught:
+        changed(folder, **{TRAIN: BLOCK + "{% block befor %}\nnote('x')\n{% endblock %}\n"})
+    assert "70_train.py.j2:2: no layer below has a block befor" in caught.value.message
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("Did you mean before?")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("70_train", "note(NOTHERE)", "the cell train uses NOTHERE in line 2"),
+        ("20_data", "FEW = 0", "the cell configure uses PLACE"),
+        ("10_prepare", "notify('x')", "the cell prepare uses notify"),
+    ],
+)
+def test_a_name_that_nothing_defines_is_refused(
+    folder: Path, name: str, text: str, said: str
+) -> None:
+    """After hours of training it would be the end of a stage."""
+    head = f'{{% extends "base/notebook/{name}.py.j2" %}}\n'
+    own = head + "{% block body %}\n" + text + "\n{% endblock %}\n"
+    with pytest.raises(TemplateError, match=said):
+        changed(folder, **{f"notebook/{name}.py.j2": own})
+
+
+def test_the_body_of_training_may_be_ones_own(folder: Path) -> None:
+    """What later stages share is set before them."""
+    more = "stages: [evaluate, infer, export]\n"
+    own = (
+        BLOCK
+        + "{% block body %}\ntrain(CLONE, RUN_CONFIG, SAVE_DIR, VALUES, USED_DEVICE, GPUS, AMP)\n{% endblock %}\n"
+    )
+    changed(folder, more, **{TRAIN: own})
+
+
+def test_an_upload_of_another_pack_is_checked_without_it(
+    folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundle carries what of its pack the plan needs."""
+    monkeypatch.chdir(folder)
+    assert jobgen("templates", "new", "far", "--extends", "sar", "--folder", "packs/far").code == 0
+    job = folder / "job.yaml"
+    text = job.read_text("utf-8") + "template: packs/far\nparameters: {few_boxes: 5}\n"
+    job.write_text(text.replace("epochs: 40", "epochs: 40\n  batch_size: 120"), encoding="utf-8")
+    assert jobgen("build", job, "--no-check").code == 0
+    shutil.rmtree(folder / "packs")
+    answer = jobgen("check", folder / "upload")
+    assert "PL005" in answer.out
+    assert "BU013" not in answer.out

@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 import pytest
 
-from jobgen.runtime.dataset import file_sha256, prepare_data, remove_unpacked
+from jobgen.runtime.dataset import DOWNLOADED_NAMES, file_sha256, prepare_data, remove_unpacked
 from jobgen.runtime.outcome import Outcome, StageError
 from tests.runtime.conftest import events
 
@@ -39,6 +39,8 @@ class Mount:
         self.train, self.val = coco(3), coco(2)
         self.images = ["0.jpg", "1.jpg", "2.jpg"]
         self.folder = "data7"
+        self.root = "s"
+        self.before = ""
         self.job: Dict[str, Any] = {
             "sources": [{"id": 7, "archive": "s.zip", "folder": None, "into": ""}],
             "root": "s",
@@ -53,10 +55,10 @@ class Mount:
         folder = self.home / "data" / self.folder
         folder.mkdir(parents=True)
         with zipfile.ZipFile(str(folder / "s.zip"), "w") as archive:
-            archive.writestr("s/train.json", json.dumps(self.train))
-            archive.writestr("s/val.json", json.dumps(self.val))
+            archive.writestr(self.root + "/train.json", self.before + json.dumps(self.train))
+            archive.writestr(self.root + "/val.json", self.before + json.dumps(self.val))
             for name in self.images:
-                archive.writestr("s/img/" + name, b"jpeg")
+                archive.writestr(self.root + "/img/" + name, b"jpeg")
 
     def prepare(self, few: int = 0) -> dict:
         self.mount()
@@ -331,3 +333,32 @@ def test_a_mounted_folder_is_not_taken_for_jobgens_own_marks(mount: Mount, into:
     mount.job["sources"] = [{"id": 7, "archive": None, "folder": name, "into": into}]
     with pytest.raises(StageError, match="the name of jobgen's own marks"):
         prepare_data(str(mount.home), mount.job, "ships")
+
+
+def test_a_byte_order_mark_is_taken_out_for_pycocotools(mount: Mount, run: Outcome) -> None:
+    """We read past it, and PaddleDetection dies of it at the first evaluation: in a smoke run and
+    in the job itself it gets a file without."""
+    mount.before = "\ufeff"
+    mount.mount()
+    for few in (0, 1):
+        place = prepare_data(str(mount.home), mount.job, "ships", few)
+        path = os.path.join(place["dataset_dir"], place["eval"]["anno_path"])
+        json.loads(Path(path).read_text(encoding="utf-8"))
+    assert any("byte-order mark" in note["text"] for note in run.data["notes"])
+
+
+@pytest.mark.parametrize("name", ["coco", "COCO", "Voc"])
+def test_a_root_that_paddledetection_would_download(mount: Mount, name: str) -> None:
+    """It is trained on under another name."""
+    mount.root = mount.job["root"] = name
+    place = mount.prepare()
+    assert os.path.basename(place["dataset_dir"]).lower() not in DOWNLOADED_NAMES
+    assert os.path.isfile(os.path.join(place["dataset_dir"], place["train"]["anno_path"]))
+
+
+@pytest.mark.parametrize("mark", [{"ignore": 1}, {"iscrowd": 1}])
+def test_boxes_that_are_all_left_out_are_none(mount: Mount, mark: dict) -> None:
+    for box in mount.train["annotations"]:
+        box.update(mark)
+    with pytest.raises(StageError, match="PaddleDetection leaves out all"):
+        mount.prepare()

@@ -143,7 +143,11 @@ def test_missing_weights_stop_or_start_from_scratch(tmp_path: Path, run: Outcome
         pretrained_weights("w/x.pdparams", str(tmp_path), str(tmp_path), "stop")
     assert pretrained_weights("w/x.pdparams", str(tmp_path), str(tmp_path), "scratch") == ""
     assert run.data["adjustments"][0]["what"] == "pretrain_weights"
-    assert pretrained_weights("w/x.pdparams", str(tmp_path), "", "stop", smoke=True) == ""
+    # A smoke run forgives only an address that does not answer.
+    with pytest.raises(StageError, match="are not there"):
+        pretrained_weights("w/x.pdparams", str(tmp_path), str(tmp_path), "stop", smoke=True)
+    silent = "http://127.0.0.1:9/x.pdparams"
+    assert pretrained_weights(silent, str(tmp_path), str(tmp_path), "stop", smoke=True) == ""
     assert "the job itself stops here" in run.data["notes"][0]["text"]
     assert pretrained_weights("", str(tmp_path), str(tmp_path), "stop") == ""
     (tmp_path / "w").mkdir()

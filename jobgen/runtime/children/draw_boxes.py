@@ -71,7 +71,13 @@ def choose_font(names, size):
         except (OSError, ValueError):
             continue
         first = first or font
-    return first or ImageFont.load_default(), False
+    own = ImageFont.load_default()
+    try:
+        if all(shows(own, name) for name in names):
+            return own, True
+    except ValueError:  # Pillow's older one knows Latin letters only
+        pass
+    return first or own, False
 
 
 def draw_half(image, scale, rows, labels, font):
