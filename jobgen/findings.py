@@ -75,11 +75,11 @@ class Findings:
 
     def text(self) -> str:
         """All of them; what one code means and needs is said once."""
-        told: set[str] = set()
+        told: set[tuple[str, str]] = set()
         lines = []
         for finding in self._all:
-            lines.append(finding.text(explain=finding.code not in told))
-            told.add(finding.code)
+            lines.append(finding.text(explain=(finding.code, finding.hint) not in told))
+            told.add((finding.code, finding.hint))
         return "\n".join(lines)
 
     def summary(self) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import stat
 import unicodedata
 import zipfile
@@ -15,6 +17,7 @@ import pytest
 from jobgen.check.rules import rules
 from jobgen.check.table import rules_page
 from jobgen.datasets.fix import FIXES
+from jobgen.datasets.look import look
 from jobgen.runtime.faults import FAULTS
 from tests.conftest import JOB, ROOT, Answer, real_data
 from tests.sets import HEIGHT, WIDTH, Coco, Plain, coco_split, picture, voc, write_zip, yolo
@@ -342,11 +345,51 @@ def in_both_lists() -> Plain:
 
 
 @case("DS076")
-def empty_list() -> Plain:
+def nothing_in_any_split() -> Coco:
+    """One of them alone is no split at all: see below."""
+    made = Coco(files={})
+    for record in (made.train, made.val):
+        record["images"] = record["annotations"] = []
+    return made
+
+
+@case("DS047")
+def two_corners() -> Coco:
+    made = Coco()
+    for record in (made.train, made.val):
+        for box in record["annotations"]:
+            box["bbox"] = [box["bbox"][0], box["bbox"][1], 60, 44]
+    return made
+
+
+@case("DS062")
+def images_elsewhere() -> Coco:
+    made = Coco()
+    made.files = {name.replace("images/", "pictures/more/"): d for name, d in made.files.items()}
+    for record in (made.train, made.val):
+        for image in record["images"]:
+            image["file_name"] = "x/" + image["file_name"]
+    return made
+
+
+@case("DS078")
+def annotated_and_in_no_list() -> Plain:
     made = voc()
-    made.files["ImageSets/Main/val.txt"] = b"\n"
-    for n in (5, 6):
-        del made.files[f"JPEGImages/{n:04d}.jpg"]
+    made.files["Annotations/backup/0001.xml"] = made.files["Annotations/0001.xml"]
+    return made
+
+
+@case("DS079")
+def third_split_without_boxes() -> Coco:
+    made = Coco()
+    made.files["test.json"] = json.dumps({**made.val, "annotations": []}).encode()
+    return made
+
+
+@case("DS084")
+def val_named_and_not_there() -> Plain:
+    made = yolo()
+    made.change("data.yaml", "val: images/val", "val: ../valid/images")
     return made
 
 
@@ -481,7 +524,7 @@ SOUND_JOB = (
     .replace("images: 48, boxes: 90", "images: 2, boxes: 4")
 )
 # What two faults can't help sharing.
-BESIDE = {"DS080": {"DS097"}, "DS081": {"DS097"}, "DS083": {"DS097"}}
+BESIDE = {"DS084": {"DS097"}, "DS080": {"DS097"}, "DS081": {"DS097"}, "DS083": {"DS097"}}
 
 
 def found(answer: Answer) -> set[str]:
@@ -724,3 +767,233 @@ def test_boxes_of_an_image_in_no_list_stop_a_conversion(
     assert answer.code == 4
     assert "annotation of an image that is not listed (DS023): 1" in answer.err
     assert not (tmp_path / "t.zip").exists()
+
+
+HINTED = re.compile(r"jobgen dataset (?:convert|split) [^;,]*?DST\.zip(?: --to \w+| --fix \w+)*")
+
+
+@pytest.mark.parametrize("code", sorted(CASES))
+def test_what_a_hint_says_works_as_it_is_printed(
+    code: str, jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    """Pasted, the command runs, what it was for is gone, and no image or box is lost that the
+    hint does not speak of."""
+    path = write_zip(tmp_path / "a set (1).zip", CASES[code]().all_files())
+    (finding,) = [f for f in jobgen("check", path, "--deep", "--json").json["findings"]
+                  if f["code"] == code][:1]  # fmt: skip
+    commands = HINTED.findall(finding["hint"])
+    assert commands or finding["hint"].strip(), finding
+    for number, command in enumerate(commands):
+        target = tmp_path / f"{number}.zip"
+        words = shlex.split(command.replace("DST.zip", shlex.quote(str(target))))
+        assert jobgen(*words[1:]).code == 0, command
+        left = {f["code"] for f in jobgen("check", target, "--json").json["findings"]}
+        assert code not in left, command
+
+
+def test_a_hint_names_the_set_that_was_picked(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    one, other = first_box(Coco(root="one"), area=None), first_box(Coco(root="two"), area=None)
+    path = write_zip(tmp_path / "s.zip", {**one.all_files(), **other.all_files()})
+    answer = jobgen("check", path)
+    assert "holds 2 data sets" in answer.err
+    assert "4 images, 8 boxes; 2 images, 4 boxes" in answer.err
+    (finding,) = jobgen("check", path, "--pick", "2", "--json").json["findings"]
+    command = HINTED.findall(finding["hint"])[0]
+    assert "--pick 2" in command
+    target = str(tmp_path / "d.zip")
+    assert jobgen(*shlex.split(command.replace("DST.zip", target))[1:]).code == 0
+    assert jobgen("check", target).out.startswith("nothing found")
+
+
+def test_an_empty_val_is_no_val(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    made = voc()
+    made.files["ImageSets/Main/val.txt"] = b"\n"
+    path = write_zip(tmp_path / "s.zip", made.all_files())
+    answer = jobgen("check", path)
+    assert "val.txt has nothing in it" in answer.out
+    refused = jobgen("init", "ships", "--archive", path)
+    assert "and val.txt has nothing in it" in refused.err
+    command = refused.err.partition("Split it first: jobgen ")[2].splitlines()[0]
+    assert jobgen(*shlex.split(command.replace("s-new.zip", str(tmp_path / "n.zip")))).code == 0
+    assert jobgen("check", tmp_path / "n.zip").code == 0
+
+
+def test_images_without_a_box_are_dealt_to_both_halves(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = Coco(val=None)
+    images = [{**made.train["images"][0], "id": n, "file_name": f"{n}.jpg"} for n in range(1, 31)]
+    box = made.train["annotations"][0]
+    made.train["images"] = images
+    made.train["annotations"] = [{**box, "id": n, "image_id": n} for n in range(1, 21)]
+    made.files = {f"images/{n}.jpg": picture(n) for n in range(1, 31)}
+    path = write_zip(tmp_path / "s.zip", made.all_files())
+    assert jobgen("dataset", "split", path, tmp_path / "d.zip").code == 0
+    val = look(tmp_path / "d.zip").splits["eval"]
+    assert val.images == 6
+    assert int((val.boxes_per_image == 0).sum()) == 2
+
+
+def test_of_two_images_with_one_stem_the_named_one_is_taken(tmp_path: Path) -> None:
+    made = voc()
+    made.files["JPEGImages/0001.png"] = picture(1, size=(640, 480))
+    found = look(write_zip(tmp_path / "s.zip", made.all_files()))
+    assert "0001.jpg" in found.splits["train"].image_names
+    assert not found.splits["train"].troubles
+    made.change("Annotations/0001.xml", "<filename>0001.jpg</filename>", "")
+    found = look(write_zip(tmp_path / "t.zip", made.all_files()))
+    assert [t.code for t in found.splits["train"].troubles] == ["DS052"]
+    assert not [t for t in found.splits["eval"].troubles if t.code == "DS052"]
+
+
+def test_a_folder_of_images_for_each_split(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    made = voc()
+    for n in (5, 6):
+        data = made.files.pop(f"JPEGImages/{n:04d}.jpg")
+        made.files[f"JPEGImages-val/{n:04d}.jpg"] = data
+    path = write_zip(tmp_path / "s.zip", made.all_files())
+    assert jobgen("check", path).out.startswith("nothing found")
+    assert jobgen("init", "ships", "--archive", path).code == 0
+
+
+def test_lists_as_paddlex_and_paddlelabel_write_them(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = voc()
+    for split, numbers in (("train", range(1, 5)), ("val", (5, 6))):
+        del made.files[f"ImageSets/Main/{split}.txt"]
+        rows = [f"JPEGImages/a {n}.jpg Annotations/a {n}.xml" for n in numbers]
+        made.files[f"{split}_list.txt"] = "\n".join(rows).encode()
+    for n in range(1, 7):
+        made.files[f"JPEGImages/a {n}.jpg"] = made.files.pop(f"JPEGImages/{n:04d}.jpg")
+        text = made.files.pop(f"Annotations/{n:04d}.xml").replace(b"%04d.jpg" % n, b"a %d.jpg" % n)
+        made.files[f"Annotations/a {n}.xml"] = text
+    made.files["labels.txt"] = b"ship\nboat\n"
+    path = write_zip(tmp_path / "s.zip", made.all_files())
+    assert jobgen("check", path).out.startswith("nothing found")
+    found = look(path)
+    assert found.classes == ["ship", "boat"]
+    assert {name: split.images for name, split in found.splits.items()} == {"train": 4, "eval": 2}
+
+
+def test_a_file_without_its_annotations_is_no_other_set(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = Coco()
+    del made.train["annotations"]
+    path = write_zip(tmp_path / "s.zip", made.all_files())
+    answer = jobgen("check", path)
+    assert "train.json: missing value    it has no list annotations" in answer.out
+    assert "export the file again" in answer.out
+    assert jobgen("dataset", "split", path, tmp_path / "d.zip").code == 4
+
+
+@pytest.mark.parametrize(
+    "polygon", [[[1, 1, 30, 1, 30, 20]], [[1, 1, 30, 1, 30, 20], [5, 5, 9, 9, 9, 5]]]
+)
+@pytest.mark.parametrize("box", [None, []])
+def test_a_polygon_gives_its_box(
+    jobgen: Callable[..., Answer], tmp_path: Path, polygon: object, box: object
+) -> None:
+    made = Coco()
+    row = made.train["annotations"][0]
+    row["segmentation"] = polygon
+    if box is None:
+        del row["bbox"]
+    else:
+        row["bbox"] = box
+    path = write_zip(tmp_path / "s.zip", made.all_files())
+    assert found(jobgen("check", path, "--json")) == {"DS012"}
+    assert jobgen("dataset", "convert", path, tmp_path / "d.zip", "--fix", "DS012").code == 0
+    fixed = look(tmp_path / "d.zip").splits["train"]
+    assert fixed.boxes[0].tolist() == [1, 1, 29, 19]
+
+
+def test_sizes_the_wrong_way_round_cost_no_box(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    """A box is judged by the image that it was drawn on."""
+    made = Coco()
+    for image in made.train["images"]:
+        image["width"], image["height"] = HEIGHT, WIDTH
+    for box in made.train["annotations"]:
+        box["bbox"] = [50, 4, 12, 12]
+    path = write_zip(tmp_path / "s.zip", made.all_files())
+    assert not found(jobgen("check", path, "--json")) & {"DS042", "DS043"}
+    for code in ("DS042", "DS043"):
+        target = tmp_path / f"{code}.zip"
+        assert jobgen("dataset", "convert", path, target, "--fix", code).code == 0
+        assert len(look(target).splits["train"]) == 8
+
+
+def test_all_repairs_at_once_leave_out_little(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = Coco()
+    for box in made.train["annotations"][:4]:
+        box["bbox"] = [500, 500, 10, 10]
+    path = write_zip(tmp_path / "s.zip", made.all_files())
+    answer = jobgen("dataset", "convert", path, tmp_path / "d.zip", "--fix", "all")
+    assert "DS043  train.json: left alone, it would leave out 50% of it" in answer.out
+    assert len(look(tmp_path / "d.zip").splits["train"]) == 8
+    answer = jobgen("dataset", "convert", path, tmp_path / "e.zip", "--fix", "DS043")
+    assert len(look(tmp_path / "e.zip").splits["train"]) == 4
+
+
+def test_what_is_no_image_is_named_where_the_image_is_missing(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = voc()
+    made.files["JPEGImages/0001.dcm"] = b"\0" * 128 + b"DICM"
+    del made.files["JPEGImages/0001.jpg"]
+    answer = jobgen("check", write_zip(tmp_path / "s.zip", made.all_files()))
+    assert "0001.jpg (there is 0001.dcm)" in answer.out
+
+
+def test_names_that_info_zip_wrote_are_plain(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    files = {name.replace("0001", "船1"): data for name, data in Coco().all_files().items()}
+    text = files["ships/train.json"].replace(b"0001.jpg", "船1.jpg".encode())
+    files["ships/train.json"] = text
+    path = write_zip(tmp_path / "s.zip", files)
+    raw = bytearray(path.read_bytes())
+    name = "ships/images/船1.jpg".encode()
+    place = 0
+    while (place := raw.find(name, place)) >= 0:
+        # The flag of UTF-8 lies before the name, here and in the directory.
+        for head, at in ((b"PK\3\4", 7), (b"PK\1\2", 9)):
+            start = raw.rfind(head, max(0, place - 50), place)
+            if start >= 0:
+                raw[start + at] &= ~8
+        place += 1
+    path.write_bytes(bytes(raw))
+    assert "DS007" not in jobgen("check", path).out
+
+
+def test_labelme_is_named(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    page = json.dumps({"shapes": [], "imagePath": "1.jpg", "imageData": None}).encode()
+    files = {f"s/{n}.json": page for n in range(3)}
+    files["s/1.jpg"] = picture(1)
+    answer = jobgen("check", write_zip(tmp_path / "s.zip", files))
+    assert "no data set that jobgen knows: 3 LabelMe JSON, 1 images" in answer.out
+
+
+def test_a_folder_with_a_notebook_is_still_a_data_set(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    for name, data in Coco().all_files().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "ships" / "look.ipynb").write_text('{"cells": [], "metadata": {}}')
+    answer = jobgen("check", tmp_path / "ships", "--json")
+    assert answer.json["checked"] == ["data set"]
+
+
+def test_a_hidden_folder_hides_no_data_set(tmp_path: Path) -> None:
+    made = voc()
+    for name in ("misc", "modules", "vcs"):
+        made.files[f".idea/{name}.xml"] = b"<project version='4'></project>"
+    made.files["0tool/a.xml"] = made.files["0tool/b.xml"] = b"<project></project>"
+    found = look(write_zip(tmp_path / "s.zip", made.all_files()))
+    assert {name: split.images for name, split in found.splits.items()} == {"train": 4, "eval": 2}

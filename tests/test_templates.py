@@ -291,7 +291,9 @@ def test_ejected_edited_and_the_pack_moved_on(
     assert answer.out == f"{place}\n"
     assert place.read_text("utf-8").startswith("{# From the pack paddledetection 1: ")
     assert built(folder).files == before.files
-    place.write_text(place.read_text("utf-8").replace("fresh=SMOKE", "fresh=True"), encoding="utf-8")
+    place.write_text(
+        place.read_text("utf-8").replace("fresh=SMOKE", "fresh=True"), encoding="utf-8"
+    )
     theirs = project / "templates" / "paddledetection" / TRAIN
     theirs.write_text(theirs.read_text("utf-8") + "# cured\n", encoding="utf-8")
     (change,) = changes(load_job_pack(named, folder))

@@ -40,7 +40,8 @@ def check_dataset(
     with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
         found = in_order(run_rules(chosen, facts, facts.splits, "set", "split"))
     # A command for one source: that of several stays to be filled in.
-    source = shown(paths[0]) if len(paths) == 1 else "SRC"
+    source = facts.files.given if len(paths) == 1 and facts.data else shown(paths[0])
+    source = source if len(paths) == 1 else "SRC"
     return Findings(replace(f, hint=f.hint.replace("SRC", source)) for f in found)
 
 

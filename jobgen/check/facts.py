@@ -6,7 +6,7 @@ import hashlib
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,10 +14,16 @@ import numpy.typing as npt
 
 from jobgen.check.rules import SHOWN, Hit, names_hit
 from jobgen.datasets.contents import Contents, LoneFile, Progress, silent
-from jobgen.datasets.headers import Header, is_image, open_raster, read_headers
+from jobgen.datasets.fix import FIXES, LEFT_OUT, corners_meant, true_sizes
+from jobgen.datasets.headers import Header, is_image, known_headers, open_raster
 from jobgen.datasets.record import DataSet, Split
 from jobgen.errors import DatasetError
 from jobgen.plan import Plan
+
+BEYOND_REPAIR = (
+    "Correct it in the tool that wrote the file, and export the file again: nobody but its maker "
+    "knows what was meant."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +67,7 @@ class DataFacts:
     @cached_property
     def headers(self) -> dict[str, Header | str]:
         """The header of each named image, or what is wrong with it."""
-        return read_headers(self.files, self.named, self.progress) if self.has_images else {}
+        return known_headers(self.files, self.named, self.progress) if self.has_images else {}
 
     def sound_headers(self, split: Split) -> Iterator[tuple[int, Header]]:
         """(row, header) of a split's images that have one."""
@@ -71,6 +77,23 @@ class DataFacts:
             header = self.headers.get(path)
             if isinstance(header, Header):
                 yield row, header
+
+    def true_sizes(self, split: Split) -> Split:
+        """The split with the sizes that its images really have."""
+        if self.data is None or not self.has_images:
+            return split
+        if split.name not in self._true:
+            self._true[split.name] = true_sizes(self.data, split)
+        return self._true[split.name]
+
+    def corners(self, split: Split) -> bool:
+        """Whether a COCO split's boxes are two corners each."""
+        coco = self.data is not None and self.data.layout.format == "coco"
+        return coco and corners_meant(self.true_sizes(split))
+
+    @cached_property
+    def _true(self) -> dict[str, Split]:
+        return {}
 
     @cached_property
     def undecodable(self) -> dict[str, str]:
@@ -153,5 +176,9 @@ def told(split: Split, code: str) -> Iterator[Hit]:
     """What the reader of a split told under this code."""
     found = [t for t in split.troubles if t.code == code]
     same = all(t.place == split.place for t in found)
-    texts = [t.detail if same else f"{t.place}: {t.detail}" for t in found]
-    yield from names_hit(texts, split.place)
+    # What a reader had to leave out no repair can bring back.
+    beyond = [t for t in found if t.lost and code in FIXES and code not in LEFT_OUT]
+    for part, remedy in (([t for t in found if t not in beyond], ""), (beyond, BEYOND_REPAIR)):
+        texts = [t.detail if same else f"{t.place}: {t.detail}" for t in part]
+        for hit in names_hit(texts, split.place):
+            yield replace(hit, remedy=remedy)

@@ -23,7 +23,8 @@ ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 class Hit:
     """Something that a rule found: how often, the first few places, and the file it is in.
 
-    `rows` are the images of the split that it is about, where it is about images or boxes.
+    `rows` are the images of the split that it is about, where it is about images or boxes;
+    `remedy` is what to do where the rule's own is of no use.
     """
 
     count: int
@@ -31,6 +32,7 @@ class Hit:
     place: str = ""
     detail: str = ""
     rows: Sequence[int] = ()
+    remedy: str = ""
 
 
 Scope = Literal["set", "split", "job", "machine"]
@@ -166,7 +168,14 @@ def finding(rule: Rule, hit: Hit) -> Finding:
     message = f"{title}: {hit.detail}" if hit.detail else title
     examples = tuple(hit.examples[:EXAMPLES])
     return Finding(
-        rule.code, rule.severity, message, hit.place, rule.remedy, rule.why, hit.count, examples
+        rule.code,
+        rule.severity,
+        message,
+        hit.place,
+        hit.remedy or rule.remedy,
+        rule.why,
+        hit.count,
+        examples,
     )
 
 

@@ -125,8 +125,24 @@ def _check(
 def _is_job(target: Path) -> bool:
     """A job.yaml, or an upload folder; anything else is a data set."""
     if target.is_dir():
-        return any(target.glob("*.ipynb"))
+        return any(target.glob("*.ipynb")) and not _is_data_set(target)
     return target.suffix.lower() in (".yaml", ".yml")
+
+
+def _is_data_set(folder: Path) -> bool:
+    """A folder with a data set in it and no YAML of a training, whatever notebook lies there."""
+    from jobgen.datasets.contents import open_contents
+    from jobgen.datasets.look import candidates
+    from jobgen.errors import DatasetError
+
+    signs = (b"TrainDataset", b"architecture", b"_BASE_", b"TrainReader", b"Arch:")
+    for path in (*folder.glob("*.yml"), *folder.glob("*.yaml")):
+        if any(sign in path.read_bytes()[: 1 << 20] for sign in signs):
+            return False
+    try:
+        return bool(candidates(open_contents(folder)))
+    except DatasetError:
+        return False
 
 
 def _as_data(finding: Finding) -> dict[str, object]:

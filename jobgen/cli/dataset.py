@@ -202,7 +202,9 @@ def convert(
     console.json_output = json_output
     progress = console.progress()
     wanted = [code for value in codes for code in value.upper().split(",")]
-    wanted = list(FIXES) if "ALL" in wanted else wanted
+    # Asked for all at once, a repair that would leave much out is not made.
+    cautious = "ALL" in wanted
+    wanted = list(FIXES) if cautious else wanted
     unknown = [code for code in wanted if code not in FIXES]
     if unknown:
         raise click.UsageError(
@@ -211,7 +213,7 @@ def convert(
     data = look(source, pick, progress)
     own = data.layout.format
     chosen = to or ("coco" if own == "yolo" else own)
-    done = convert_set(data, target, chosen, wanted, progress)
+    done = convert_set(data, target, chosen, wanted, progress, cautious)
     console.result(target=str(target), format=chosen, **asdict(done))
     for line in [*done.repairs, *done.notes]:
         console.data(line)

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from jobgen.datasets.contents import Contents, Progress, silent
-from jobgen.datasets.found import below, group_splits, job_word, split_word
+from jobgen.datasets.found import below, filled, group_splits, job_word, split_word
 from jobgen.datasets.headers import is_image
 from jobgen.datasets.loose import Loose, link, loose_columns
 from jobgen.datasets.record import (
@@ -69,7 +69,9 @@ def layouts(files: Contents) -> list[Layout]:
     names = [name for name in files.names if _is_annotation_file(files, name)]
     # Captions have no categories: where others have, they are no candidates.
     boxed = [name for name in names if _may_have_boxes(read_file(files, name))]
-    for group in group_splits(boxed or names):
+    empty = [name for name in boxed if not read_file(files, name).values["image_names"]
+             and not read_file(files, name).troubles]  # fmt: skip
+    for group in group_splits(filled(files, boxed, empty) if boxed else names):
         folders = {
             split: _image_folder(files, split, name, read_file(files, name).values["image_names"])
             for split, name in group.items()
@@ -162,7 +164,7 @@ def _box_values(split: Split, row: int, item: dict[str, Any]) -> dict[str, Any]:
         found["image_id"] = int(split.image_ids[split.image_of[row]])
     if split.class_of[row] != UNKNOWN:
         found["category_id"] = int(split.class_ids[split.class_of[row]])
-    if item["bbox"] != box:
+    if item.get("bbox") != box:
         found["bbox"] = box
     area = float(split.area[row])
     if item.get("area") != area and not math.isnan(area):
@@ -185,7 +187,8 @@ def _is_annotation_file(files: Contents, name: str) -> bool:
     except DatasetError as error:
         files.memo[name] = _no_columns(own, error.message)
         return meant
-    if not all(key in data for key in (b'"images"', b'"annotations"')):
+    keys = [key for key in (b'"images"', b'"annotations"') if key in data]
+    if len(keys) < 2 and not (meant and keys and b'"file_name"' in data):
         return meant and not _is_json(data)
     files.memo[name] = read_columns(own, data, files.progress)
     return True

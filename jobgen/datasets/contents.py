@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import tarfile
@@ -257,14 +258,24 @@ class _Archive(Contents):
         return data
 
 
+def _is_odd(name: str, entry: zipfile.ZipInfo) -> bool:
+    """Whether unzip on Linux would write another name: not for what Info-ZIP wrote there, whose
+    names are UTF-8 without saying so."""
+    if name == entry.filename.rstrip("/"):
+        return False
+    made_on_unix = 3
+    with contextlib.suppress(UnicodeError):
+        raw = entry.filename.rstrip("/").encode("cp437")
+        return entry.create_system != made_on_unix or raw.decode("utf-8") != name
+    return True
+
+
 class Zip(_Archive):
     """A zip file. A head is read past zipfile, which costs more than the image's header."""
 
     def __init__(self, path: Path, archive: Any, members: Sequence[Any]) -> None:
         super().__init__(path, archive, members)
-        self.odd_names = [
-            m.name for m in members if not m.fault and m.name != m.key.filename.rstrip("/")
-        ]
+        self.odd_names = [m.name for m in members if not m.fault and _is_odd(m.name, m.key)]
 
     def _stream(self) -> IO[bytes]:
         stream: IO[bytes] = self._archive.fp

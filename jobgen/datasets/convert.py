@@ -36,16 +36,22 @@ class Converted:
 
 
 def convert(
-    data: DataSet, target: Path, to: str, codes: Iterable[str] = (), progress: Progress = silent
+    data: DataSet,
+    target: Path,
+    to: str,
+    codes: Iterable[str] = (),
+    progress: Progress = silent,
+    cautious: bool = False,
 ) -> Converted:
-    """Write `target`, a zip of the set in the format `to`, repaired by `codes`.
+    """Write `target`, a zip of the set in the format `to`, repaired by `codes`; `cautious` as in
+    fix().
 
     Raises DatasetError where the set can't be written as it is, naming the repairs.
     """
     check_target(target)
     before = counts(data)
     codes = list(codes)
-    data, repairs = fix(data, codes)
+    data, repairs = fix(data, codes, cautious)
     refuse_broken(data, codes)
     anew = not to == data.layout.format == "coco"
     if anew:

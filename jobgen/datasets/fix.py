@@ -5,6 +5,7 @@ They work on the record in memory: the set itself is never changed.
 
 from __future__ import annotations
 
+import posixpath
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -12,17 +13,25 @@ from dataclasses import replace
 import numpy as np
 
 from jobgen.datasets.contents import Contents
-from jobgen.datasets.headers import Header, read_headers
+from jobgen.datasets.headers import Header, is_image, known_headers
 from jobgen.datasets.record import UNKNOWN, DataSet, Floats, Ints, Mask, Split, Trouble
 
 # VOC counts pixels from 1, and rounding moves an edge by less than one: neither is a fault.
 TOLERANCE = 1.0
+# When boxes are taken for two corners: of so many boxes, nearly all fit as corners, and a fifth
+# or more reach out of their image as corner and size.
+FEWEST_CORNERS = 4
+ALL_BUT_FEW = 0.99
+MANY_BEYOND = 0.2
+# A repair that leaves out a larger share is made only where it is asked for by its code.
+FEW = 0.05
 # The repaired split, how many things were changed, and what was done to them.
 Repair = tuple[Split, int, str]
 
 
-def fix(data: DataSet, codes: Iterable[str]) -> tuple[DataSet, list[str]]:
-    """Repair what `codes` name, in the order of this file; the lines say what was done."""
+def fix(data: DataSet, codes: Iterable[str], cautious: bool = False) -> tuple[DataSet, list[str]]:
+    """Repair what `codes` name, in the order of this file; the lines say what was done. A
+    `cautious` one leaves a split alone of which more than FEW would be left out."""
     wanted = set(codes)
     done = []
     for code, repair in FIXES.items():
@@ -31,6 +40,14 @@ def fix(data: DataSet, codes: Iterable[str]) -> tuple[DataSet, list[str]]:
             for name, split in data.splits.items():
                 with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
                     fixed[name], count, what = repair(data, split)
+                lost = _share_lost(split, fixed[name]) if cautious else 0.0
+                if lost > FEW:
+                    done.append(
+                        f"{code}  {split.place}: left alone, it would leave out {lost:.0%} of it; "
+                        f"look at what is wrong first, or ask for it by name: --fix {code}"
+                    )
+                    fixed[name] = split
+                    continue
                 if count:
                     done.append(f"{code}  {split.place}: {count} {what}")
                 left = _remaining(fixed[name].troubles, code)
@@ -38,6 +55,12 @@ def fix(data: DataSet, codes: Iterable[str]) -> tuple[DataSet, list[str]]:
             first = next(iter(fixed.values()))
             data = replace(data, splits=fixed, classes=list(first.class_names))
     return data, done
+
+
+def _share_lost(before: Split, after: Split) -> float:
+    """The larger share of images and boxes that are gone."""
+    pairs = ((before.images, after.images), (len(before), len(after)))
+    return max((1 - new / old for old, new in pairs if old), default=0.0)
 
 
 def _remaining(troubles: list[Trouble], code: str) -> list[Trouble]:
@@ -53,7 +76,9 @@ def stated_sizes(data: DataSet, split: Split) -> Repair:
     """Missing sizes, from the images themselves."""
     missing = np.flatnonzero((split.widths <= 0) | (split.heights <= 0))
     widths, heights, count = _real_sizes(data, split, missing.tolist())
-    return replace(split, widths=widths, heights=heights), count, "sizes taken from the images"
+    rings = sum(t.code == "DS012" and not t.lost and "polygon" in t.detail for t in split.troubles)
+    what = "sizes taken from the images" if count or not rings else "boxes made of their polygons"
+    return replace(split, widths=widths, heights=heights), count + rings, what
 
 
 def real_sizes(data: DataSet, split: Split) -> Repair:
@@ -77,7 +102,7 @@ def real_sizes(data: DataSet, split: Split) -> Repair:
 def _real_sizes(data: DataSet, split: Split, rows: list[int]) -> tuple[Ints, Ints, int]:
     widths, heights = split.widths.copy(), split.heights.copy()
     there = [row for row in rows if split.path(row) in data.contents.sizes]
-    headers = read_headers(data.contents, (split.path(row) for row in there))
+    headers = known_headers(data.contents, (split.path(row) for row in there))
     count = 0
     for row in there:
         header = headers[split.path(row)]
@@ -85,6 +110,12 @@ def _real_sizes(data: DataSet, split: Split, rows: list[int]) -> tuple[Ints, Int
             widths[row], heights[row] = header.shown
             count += 1
     return widths, heights, count
+
+
+def true_sizes(data: DataSet, split: Split) -> Split:
+    """The split with the sizes that its images really have, where they state another."""
+    widths, heights, count = _real_sizes(data, split, list(range(split.images)))
+    return replace(split, widths=widths, heights=heights) if count else split
 
 
 def with_info(data: DataSet, split: Split) -> Repair:
@@ -122,13 +153,51 @@ def meant_path(files: Contents, split: Split, row: int) -> str | None:
     return None
 
 
+def elsewhere(files: Contents, split: Split) -> dict[int, str]:
+    """Missing images that lie in another folder under the same name, {row: path}; nothing where
+    that explains less than half of those that are missing."""
+    gone = [row for row, path in enumerate(split.paths)
+            if path not in files.sizes and meant_path(files, split, row) is None]  # fmt: skip
+    if not gone:
+        return {}
+    places: dict[str, list[str]] = files.memo.setdefault(" by own name", {})
+    if not places:
+        for name in filter(is_image, files.names):
+            places.setdefault(name.rpartition("/")[2], []).append(name)
+    found = {}
+    for row in gone:
+        there = places.get(split.image_names[row].rpartition("/")[2], [])
+        if len(there) == 1:
+            found[row] = there[0]
+    return found if 2 * len(found) >= len(gone) else {}
+
+
+def where_they_are(data: DataSet, split: Split) -> Repair:
+    """File names with the folder in which the images really lie."""
+    found = elsewhere(data.contents, split)
+    if not found:
+        return split, 0, ""
+    paths = [found.get(row, path) for row, path in enumerate(split.paths)]
+    folder = posixpath.commonpath([posixpath.dirname(path) for path in paths] or [split.folder])
+    names = [posixpath.relpath(path, folder or ".") for path in paths]
+    files = {**split.files, "images": posixpath.relpath(folder or ".", data.layout.root or ".")}
+    fixed = replace(split, folder=folder, image_names=names, files=files)
+    # The paths that were worked out before are those of the old names.
+    fixed.__dict__.pop("paths", None)
+    return fixed, len(found), "names given the folder in which the images lie"
+
+
 def folded(name: str) -> str:
     """What names have in common that some system takes for one."""
     return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold()
 
 
 def without_missing(data: DataSet, split: Split) -> Repair:
-    keep = np.array([path in data.contents.sizes for path in split.paths], bool)
+    explained = elsewhere(data.contents, split)
+    keep = np.array(
+        [path in data.contents.sizes or row in explained for row, path in enumerate(split.paths)],
+        bool,
+    )
     return split.take_images(keep), int((~keep).sum()), "missing images left out, with their boxes"
 
 
@@ -179,6 +248,25 @@ def same_classes(data: DataSet, split: Split) -> Repair:
     return fixed, int(names != split.class_names), "list of categories made that of all splits"
 
 
+def used_classes(data: DataSet, split: Split) -> Repair:
+    """The categories without those that have a box in no split."""
+    names = [name for other in data for name in other.class_names]
+    used = {other.class_names[row] for other in data for row in np.unique(other.class_of)
+            if row != UNKNOWN}  # fmt: skip
+    if data.layout.format != "coco" or not used or used >= set(names):
+        return split, 0, ""
+    keep = [row for row, name in enumerate(split.class_names) if name in used]
+    rows = np.full(len(split.class_names) + 1, UNKNOWN)
+    rows[keep] = np.arange(len(keep))
+    fixed = replace(
+        split,
+        class_names=[split.class_names[row] for row in keep],
+        class_ids=split.class_ids[keep],
+        class_of=rows[split.class_of],
+    )
+    return fixed, len(split.class_names) - len(keep), "classes without a box in any split left out"
+
+
 def straight_corners(data: DataSet, split: Split) -> Repair:
     """Corners that were swapped, put right."""
     boxes = split.boxes.copy()
@@ -190,12 +278,15 @@ def straight_corners(data: DataSet, split: Split) -> Repair:
 
 def inside(data: DataSet, split: Split) -> Repair:
     """Boxes that reach outside, cut at the image's edge; see DS043 for those wholly outside."""
-    width, height, _ = image_sizes(split)
+    if corners_meant(split):
+        return split, 0, ""
+    real = true_sizes(data, split)
+    width, height, _ = image_sizes(real)
     left, top, right, bottom = edges(split.boxes)
     low, high = np.zeros(len(split)), np.stack([width, height], axis=1)
     corner = np.stack([np.maximum(left, low), np.maximum(top, low)], axis=1)
     far = np.minimum(np.stack([right, bottom], axis=1), high)
-    changed = beyond_the_edge(split) > 0
+    changed = beyond_the_edge(real) > 0
     boxes = np.where(changed[:, None], np.concatenate([corner, far - corner], axis=1), split.boxes)
     area = np.where(changed, boxes[:, 2] * boxes[:, 3], split.area)
     fixed = replace(split, boxes=boxes, area=area)
@@ -203,8 +294,35 @@ def inside(data: DataSet, split: Split) -> Repair:
 
 
 def not_outside(data: DataSet, split: Split) -> Repair:
-    gone = outside(split)
+    if corners_meant(split):
+        return split, 0, ""
+    gone = outside(true_sizes(data, split))
     return split.take_boxes(~gone), int(gone.sum()), "boxes outside their image left out"
+
+
+def corners_meant(split: Split) -> bool:
+    """Whether `bbox` holds two corners (x1 y1 x2 y2) where COCO has corner and size: read so all
+    boxes lie in their images, read as COCO many reach far out."""
+    width, height, known = image_sizes(split)
+    good = known & split.solid
+    if good.sum() < FEWEST_CORNERS:
+        return False
+    x, y, third, fourth = split.boxes[good].T
+    wide, tall = width[good], height[good]
+    ordered = (third > x) & (fourth > y)
+    within = ordered & (third <= wide + TOLERANCE) & (fourth <= tall + TOLERANCE)
+    beyond = (x + third > wide + TOLERANCE) | (y + fourth > tall + TOLERANCE)
+    return bool(within.mean() >= ALL_BUT_FEW and beyond.mean() >= MANY_BEYOND)
+
+
+def corners_to_sizes(data: DataSet, split: Split) -> Repair:
+    """Boxes written as two corners, as corner and size."""
+    if data.layout.format != "coco" or not corners_meant(split):
+        return split, 0, ""
+    boxes = split.boxes.copy()
+    boxes[:, 2:] -= boxes[:, :2]
+    area = np.where(np.isnan(split.area), split.area, boxes[:, 2] * boxes[:, 3])
+    return replace(split, boxes=boxes, area=area), len(split), "boxes made of their two corners"
 
 
 def with_area(data: DataSet, split: Split) -> Repair:
@@ -322,6 +440,7 @@ FIXES: dict[str, Callable[[DataSet, Split], Repair]] = {
     "DS012": stated_sizes,
     "DS013": with_info,
     "DS054": nearest_names,
+    "DS062": where_they_are,
     "DS050": without_missing,
     "DS057": real_sizes,
     "DS070": written_anew("DS070", "<filename> written as the image's own"),
@@ -333,7 +452,9 @@ FIXES: dict[str, Callable[[DataSet, Split], Repair]] = {
     "DS023": known_images,
     "DS030": known_classes,
     "DS031": same_classes,
+    "DS032": used_classes,
     "DS045": finite,
+    "DS047": corners_to_sizes,
     "DS041": straight_corners,
     "DS042": inside,
     "DS043": not_outside,

@@ -6,12 +6,13 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 
+from jobgen.datasets.contents import Contents
 from jobgen.datasets.record import EVAL, TRAIN
 
 # A split's name in job.yaml, and the words that files and folders have for it.
 SPLIT_WORDS = {
     TRAIN: ("train", "training"),
-    EVAL: ("val", "valid", "validation", "eval", "dev"),
+    EVAL: ("val", "valid", "validation", "validate", "eval", "dev"),
     "test": ("test", "testing"),
 }
 WHOLE = "all"
@@ -67,6 +68,21 @@ def group_splits(
             group = groups.setdefault(f"\0{name}", {})
         group[split or WHOLE] = name
     return [_with_eval(group) for group in groups.values()]
+
+
+# In the memo of a source: the files of splits that have nothing in them.
+EMPTY = " empty splits"
+
+
+def filled(files: Contents, names: list[str], empty: list[str]) -> list[str]:
+    """Of the files of splits those with something in them; the others are remembered, to be told.
+    Some of them must be: a set of nothing else stays as it is."""
+    left = [name for name in names if name not in empty]
+    if not left:
+        return names
+    known = files.memo.setdefault(EMPTY, [])
+    known += [name for name in empty if name not in known]
+    return left
 
 
 def _with_eval(group: dict[str, str]) -> dict[str, str]:

@@ -118,6 +118,16 @@ def read_headers(
     return found
 
 
+def known_headers(
+    files: Contents, names: Iterable[str], progress: Progress = silent
+) -> dict[str, Header | str]:
+    """As read_headers(), each image of a source read once however often it is asked for."""
+    wanted = list(names)
+    memo: dict[str, Header | str] = files.memo.setdefault(" headers", {})
+    memo.update(read_headers(files, [name for name in wanted if name not in memo], progress))
+    return {name: memo[name] for name in wanted}
+
+
 def read_header(files: Contents, name: str) -> Header | str:
     """One image's header, or what is wrong with it."""
     size = files.sizes[name]

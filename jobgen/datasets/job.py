@@ -10,6 +10,7 @@ import numpy as np
 
 from jobgen.datasets.coco import record_of
 from jobgen.datasets.contents import LoneFile
+from jobgen.datasets.found import EMPTY
 from jobgen.datasets.look import need_sound
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Split
 from jobgen.datasets.sources import ARCHIVES
@@ -46,8 +47,10 @@ def need_trainable(data: DataSet, path: Path) -> None:
         )
     if data.train is None or data.eval is None:
         there = ", ".join(split.place for split in data)
+        empty = ", ".join(name.rpartition("/")[2] for name in data.contents.memo.get(EMPTY, ()))
+        also = f", and {empty} has nothing in it" if empty else ""
         raise DatasetError(
-            f"{data.contents.name} has no train and val split; there is {there}",
+            f"{data.contents.name} has no train and val split; there is {there}{also}",
             f"Split it first: jobgen dataset split {shown(path)} {shown(new)}",
         )
     if any("list" not in split.files for split in data) and data.layout.format == "voc":

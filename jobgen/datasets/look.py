@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from jobgen.runtime.faults import FAULTS
 
 # A format is a file with layouts(files), read(files, layout) and write(data).
 LAYOUTS = " layouts"
+SHOWN = 8
 FORMATS: dict[str, ModuleType] = {"coco": coco, "voc": voc, "yolo": yolo}
 
 
@@ -30,7 +32,7 @@ def candidates(files: Contents) -> list[Layout]:
 def choose(files: Contents, pick: int | None = None) -> Layout:
     """The one candidate, or the one that `pick` numbers from 1. Raises DatasetError."""
     found = candidates(files)
-    listed = "\n".join(f"  {number}  {layout.title}" for number, layout in enumerate(found, 1))
+    listed = "\n".join(_listed(files, found)) if len(found) > 1 else ""
     if not found:
         raise DatasetError(
             f"{files.name} holds no data set that jobgen knows",
@@ -39,6 +41,9 @@ def choose(files: Contents, pick: int | None = None) -> Layout:
     if pick is not None:
         if not 1 <= pick <= len(found):
             raise DatasetError(f"--pick {pick}: {files.name} holds {len(found)}:\n{listed}")
+        # Every command that is printed from here on names the same one.
+        if len(found) > 1 and "--pick" not in files.given:
+            files.given += f" --pick {pick}"
         return found[pick - 1]
     if len(found) > 1:
         raise DatasetError(
@@ -48,10 +53,39 @@ def choose(files: Contents, pick: int | None = None) -> Layout:
     return found[0]
 
 
+def _listed(files: Contents, found: list[Layout]) -> Iterator[str]:
+    """A line for each candidate, with its counts; of very many the first ones."""
+    for number, layout in enumerate(found[:SHOWN], 1):
+        try:
+            splits = FORMATS[layout.format].read(files, layout).splits.values()
+            counts = "; ".join(f"{s.images:,} images, {len(s):,} boxes" for s in splits)
+        except DatasetError as error:
+            counts = error.message
+        yield f"  {number}  {layout.title}: {counts}"
+    if len(found) > SHOWN:
+        yield f"  ... and {len(found) - SHOWN:,} more, such as {found[-1].title}"
+
+
 def read_layout(files: Contents, layout: Layout) -> DataSet:
     """The data set at a layout, its faults told and not raised."""
     data: DataSet = FORMATS[layout.format].read(files, layout)
-    return data
+    return _without_useless_test(data)
+
+
+def _without_useless_test(data: DataSet) -> DataSet:
+    """A test split of which nothing can be used stands in nobody's way."""
+    test = data.splits.get("test")
+    if test is None or data.train is None or data.eval is None:
+        return data
+    there = sum(path in data.contents.sizes for path in test.paths)
+    if test.images and not there:
+        why = f"none of its {test.images:,} images is there"
+    elif not len(test):
+        why = f"none of its {test.images or 'listed'} images has a box"
+    else:
+        return data
+    splits = {name: split for name, split in data.splits.items() if name != "test"}
+    return replace(data, splits=splits, set_aside=[f"{test.place}: {why}"])
 
 
 def look(path: Path, pick: int | None = None, progress: Progress = silent) -> DataSet:

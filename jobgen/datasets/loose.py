@@ -162,9 +162,11 @@ class Loose:
 
     def box(self, item: dict[str, Any], what: str) -> list[float] | None:
         value = item.get("bbox")
-        if value is None:
-            self.tell("DS012", f"{what} has no bbox")
-            return None
+        if value is None or value == []:
+            around = _around(item.get("segmentation"))
+            told = f"{what} has no bbox" + (", but a polygon" if around else "")
+            self.tell("DS012", told, lost=around is None)
+            return around
         numbers = [_as_number(v) for v in value] if isinstance(value, list) else []
         taken = [float(v) for v in numbers if v is not None]
         if len(taken) != 4 or len(numbers) != 4:
@@ -173,6 +175,23 @@ class Loose:
         if any(isinstance(v, (bool, str)) for v in value):
             self.tell("DS011", f"{what} has the bbox {_short(value)}", lost=False)
         return taken
+
+
+def _around(segmentation: Any) -> list[float] | None:
+    """The box around COCO's polygons, lists of x and y in turn; None where there are none."""
+    rings = (
+        [r for r in segmentation if isinstance(r, list) and len(r) >= 6]
+        if isinstance(segmentation, list)
+        else []
+    )
+    try:
+        xs = [float(x) for ring in rings for x in ring[0::2]]
+        ys = [float(y) for ring in rings for y in ring[1::2]]
+    except (TypeError, ValueError):
+        return None
+    if not xs or not all(map(math.isfinite, (*xs, *ys))):
+        return None
+    return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
 
 
 def _as_number(value: Any) -> float | int | None:

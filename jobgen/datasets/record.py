@@ -198,6 +198,8 @@ class DataSet:
     classes: list[str]
     splits: dict[str, Split]
     troubles: list[Trouble] = field(default_factory=list)
+    # Test splits that can't be used, and why: no job needs one.
+    set_aside: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Split]:
         return iter(self.splits.values())

@@ -22,7 +22,7 @@ from jobgen.datasets.contents import Contents, Progress, silent
 from jobgen.datasets.found import stem_of
 from jobgen.datasets.look import need_sound
 from jobgen.datasets.package import Entry, check_target, write_zip
-from jobgen.datasets.record import EVAL, TRAIN, DataSet, Mask, Split
+from jobgen.datasets.record import EVAL, TRAIN, UNKNOWN, DataSet, Mask, Split
 from jobgen.errors import DatasetError
 from jobgen.runtime.voc import coco_text
 from jobgen.yamlio import dump_block
@@ -73,6 +73,10 @@ def halve(whole: Split, keys: Sequence[str], share: float, seed: int) -> Halves:
     for image, label in zip(whole.image_of.tolist(), whole.class_of.tolist(), strict=True):
         if image >= 0 and label >= 0:
             labels[image][label] += 1
+    # Images without a box are dealt out like a class of their own.
+    for image, counted in enumerate(labels):
+        if not counted:
+            labels[image] = Counter({UNKNOWN: 1})
     in_val = deal(labels, keys, share, seed)
     sizes = Counter(keys)
     held = sum(count for count in sizes.values() if count > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import posixpath
 import re
@@ -10,16 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
-from jobgen.datasets.contents import Contents
-from jobgen.datasets.found import WHOLE, below, group_splits, split_word, stem_of
+from jobgen.datasets.contents import Contents, decoded
+from jobgen.datasets.found import WHOLE, below, filled, group_splits, split_word, stem_of
 from jobgen.datasets.record import TRAIN, DataSet, Layout, Split, Trouble, box_columns, integers
 from jobgen.errors import DatasetError
 from jobgen.runtime.voc import IMAGE_ENDINGS, LARGEST_SIDE, parse_xml, read_split_list
 
 LISTS = "/ImageSets/Main/"
 # PaddleDetection's own lists: `./images/a.jpg ./annotations/a.xml`.
-PAIR = re.compile(rb"^\S+\.(jpe?g|png|bmp|tiff?|webp)[ \t]+\S+\.xml", re.IGNORECASE)
-WHOLE_SPLITS = re.compile(r"^(train|val|valid|eval|test)$", re.IGNORECASE)
+PAIR = re.compile(rb"^.+\.(jpe?g|png|bmp|tiff?|webp)[ \t]+.+\.xml", re.IGNORECASE)
+# PaddleX and PaddleLabel write train_list.txt.
+WHOLE_SPLITS = re.compile(r"^(train|val|valid|eval|test)(_list)?$", re.IGNORECASE)
+CLASS_LISTS = ("labels.txt", "label_list.txt")
 # CVAT's own XML begins with <annotations>.
 PAGE = re.compile(rb"<annotation[\s>]")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -44,7 +47,8 @@ def _listed(files: Contents, root: str, names: list[str]) -> Layout | None:
     if annotations is None:
         return None
     whole = [name for name in names if WHOLE_SPLITS.match(stem_of(name))]
-    if not any(stem_of(name).lower() == TRAIN for name in whole):
+    whole = filled(files, whole, [name for name in whole if not files.read(name).strip()])
+    if not any(split_word(stem_of(name))[0] == TRAIN for name in whole):
         # trainval with test is train and eval; beside train it is the two together.
         whole += [name for name in names if stem_of(name).lower() == "trainval"]
     stems = {stem_of(n) for n in files.names if posixpath.dirname(n) == annotations}
@@ -52,10 +56,16 @@ def _listed(files: Contents, root: str, names: list[str]) -> Layout | None:
     paths = {"images": below(root, images), "annotations": below(root, annotations)}
     groups = group_splits(whole, {"trainval": TRAIN})
     group = max(groups, key=len) if groups else {WHOLE: ""}
-    splits = {
-        split: {**paths, "list": below(root, name)} if name else paths
-        for split, name in group.items()
-    }
+    splits = {}
+    for split, name in group.items():
+        own = paths
+        if name:
+            pages = dict.fromkeys(stems, "")
+            listed = set(read_split_list(decoded(files.read(name)), pages)) & stems
+            # Some sets have a folder of images for each split.
+            place = _image_folder(files, root, annotations, listed, split) if listed else images
+            own = {**paths, "images": below(root, place), "list": below(root, name)}
+        splits[split] = own
     return Layout("voc", root, splits)
 
 
@@ -81,10 +91,15 @@ def _unlisted(files: Contents) -> list[Layout]:
 def _xml_files(files: Contents) -> list[str]:
     if " xml" not in files.memo:
         files.memo[" xml"] = [n for n in files.names if n.lower().endswith(".xml")]
-        # Other tools keep XML of their own beside the images.
-        sample = files.memo[" xml"][:3]
-        if sample and not any(PAGE.search(files.head(name, 2048)) for name in sample):
-            files.memo[" xml"] = []
+        # Other tools keep XML of their own; three of a folder tell what all of it is.
+        folders: dict[str, list[str]] = {}
+        for name in files.memo[" xml"]:
+            folders.setdefault(posixpath.dirname(name), []).append(name)
+        pages = {
+            folder for folder, names in folders.items()
+            if any(PAGE.search(files.head(name, 2048)) for name in names[:3])
+        }  # fmt: skip
+        files.memo[" xml"] = [n for n in files.memo[" xml"] if posixpath.dirname(n) in pages]
     found: list[str] = files.memo[" xml"]
     return found
 
@@ -102,7 +117,9 @@ def _is_below(name: str, root: str) -> bool:
     return not root or name.startswith(f"{root}/")
 
 
-def _image_folder(files: Contents, root: str, annotations: str, stems: set[str]) -> str:
+def _image_folder(
+    files: Contents, root: str, annotations: str, stems: set[str], of: str = ""
+) -> str:
     """The folder whose images have most of the stems: JPEGImages first, then that of the XML
     files, then the one nearest to it."""
     counts: Counter[str] = Counter()
@@ -114,7 +131,7 @@ def _image_folder(files: Contents, root: str, annotations: str, stems: set[str])
         ):
             counts[posixpath.dirname(name)] += 1
     usual = (posixpath.join(root, "JPEGImages"), annotations)
-    split = split_word(annotations)[0]
+    split = of or split_word(annotations)[0]
 
     def rank(folder: str) -> tuple[float, ...]:
         near = len(posixpath.commonprefix([folder, annotations]))
@@ -136,8 +153,21 @@ def read(files: Contents, layout: Layout) -> DataSet:
     for reader in readers.values():
         reader.read()
     classes = sorted({label for reader in readers.values() for label in reader.labels})
+    classes = _listed_classes(files, layout.root, classes)
     splits = {name: reader.split(name, classes) for name, reader in readers.items()}
     return DataSet(files, layout, classes, splits)
+
+
+def _listed_classes(files: Contents, root: str, found: list[str]) -> list[str]:
+    """The classes in the order of a list that names them all, else as they are."""
+    for own in CLASS_LISTS:
+        name = posixpath.join(root, own)
+        if name in files.sizes:
+            lines = [line.strip() for line in decoded(files.read(name)).splitlines()]
+            named = list(dict.fromkeys(filter(None, lines)))
+            if set(found) <= set(named):
+                return [label for label in named if label in found]
+    return found
 
 
 @dataclass
@@ -174,9 +204,11 @@ class _Reader:
                 continue
             row = len(self.image_names)
             # An image that is nowhere keeps its usual name, for the rule that looks for it.
-            self.image_names.append(images.get(stem, f"{stem}.jpg"))
+            self.image_names.append(images.get(stem, [f"{stem}.jpg"])[0])
             self.sources.append(place)
             self.sizes.append(self.annotation(place, row))
+            if len(images.get(stem, ())) > 1:
+                self.choose_image(row, images[stem], place)
 
     @property
     def place(self) -> str:
@@ -206,16 +238,23 @@ class _Reader:
             self.tell("DS074", self.place, stem)
         return list(counts)
 
-    def images_by_stem(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+    def choose_image(self, row: int, names: list[str], place: str) -> None:
+        """Of several images with the stem of an XML file the one that it names."""
+        with contextlib.suppress(ValueError, LookupError, DatasetError):
+            root = parse_xml(self.files.read(place))
+            wanted = (root.findtext("filename") or "").strip().replace("\\", "/")
+            if posixpath.basename(wanted) in names:
+                self.image_names[row] = posixpath.basename(wanted)
+                return
+        self.tell("DS052", self.folder("images"), " and ".join(names[:3]))
+
+    def images_by_stem(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
         folder = self.folder("images")
         for name in self.files.names:
             if posixpath.dirname(name) != folder or not name.lower().endswith(IMAGE_ENDINGS):
                 continue
-            stem, own = stem_of(name), posixpath.basename(name)
-            if stem in found:
-                self.tell("DS052", folder, f"{found[stem]} and {own}")
-            found.setdefault(stem, own)
+            found.setdefault(stem_of(name), []).append(posixpath.basename(name))
         return found
 
     def annotation(self, place: str, row: int) -> tuple[int, int]:

@@ -46,6 +46,8 @@ def layouts(files: Contents) -> list[Layout]:
 
 # In the memo of a source: why its YAML files can't be read.
 YAML_FAULTS = " yaml faults"
+# And what they name that is not there.
+YAML_SPLITS = " yaml splits"
 
 
 def _yaml_files(files: Contents) -> list[str]:
@@ -67,16 +69,36 @@ def _by_yaml(files: Contents, name: str) -> list[Layout]:
     record = _read_yaml(files, name)
     top = posixpath.dirname(name)
     splits: dict[str, dict[str, str]] = {}
+    missing: dict[str, str] = {}
     for split, key in ((TRAIN, "train"), (EVAL, "val"), ("test", "test")):
         value = record.get(key)
         place = _existing(files, top, record.get("path"), value) if isinstance(value, str) else None
         if place is not None:
             splits[split] = _paths(files, top, place)
+        elif isinstance(value, str):
+            missing[split] = value
     if not splits:
         return []
+    told = files.memo.setdefault(YAML_SPLITS, [])
+    for split, value in missing.items():
+        there = _image_folders(files, top, split)
+        text = f"{split if split != EVAL else 'val'}: {value} is not there"
+        if len(there) == 1 and split != "test":
+            splits[split] = _paths(files, top, there[0])
+            text += f"; {there[0]} is taken for it"
+        elif split == EVAL and "test" in splits:
+            text += "; the test split is taken for it"
+        told.append(Trouble("DS084", posixpath.basename(name), text))
     if EVAL not in splits and "test" in splits:
         splits[EVAL] = splits.pop("test")
     return [Layout("yolo", top, splits)]
+
+
+def _image_folders(files: Contents, top: str, split: str) -> list[str]:
+    """The folders with images below `top` that are named as a split."""
+    folders = {posixpath.dirname(name) for name in files.names if is_image(name)}
+    inside = [folder for folder in folders if not top or folder.startswith(f"{top}/")]
+    return sorted(folder for folder in inside if split_word(below(top, folder))[0] == split)
 
 
 def _paths(files: Contents, top: str, place: str) -> dict[str, str]:
@@ -188,6 +210,7 @@ def read(files: Contents, layout: Layout) -> DataSet:
     if not names:
         names = [f"class{number}" for number in range(highest + 1)]
     splits = {name: reader.split(name, names) for name, reader in readers.items()}
+    troubles = [*troubles, *dict.fromkeys(files.memo.get(YAML_SPLITS, ()))]
     return DataSet(files, layout, names, splits, troubles)
 
 

@@ -25,6 +25,8 @@ RESULT = "result.json"
 WEIGHTS = ".pdparams"
 # The best first; `best_model/model` is how develop also saves it.
 NAMES = ("best_model.pdparams", "best_model/model.pdparams", "model_final.pdparams")
+# Paddle issue 55438.
+AGAIN = "Download it again: AI Studio's downloads may stop half-way and look complete."
 MODEL_NAME = re.compile(r"picodet_(xs|s|m|l)_(\d{3})_")
 
 
@@ -83,7 +85,7 @@ def unpack_output(path: Path, goal: Path, wanted: Any = None) -> None:
     try:
         unpack(str(path), str(goal), str(goal / ".jobgen" / "unpacked.json"), only=wanted)
     except StageError as error:
-        raise RunError(error.message, error.remedy or "Download it again.") from error
+        raise RunError(error.message, AGAIN) from error
 
 
 def no_result(path: Path) -> RunError:
@@ -98,7 +100,7 @@ def need_result(path: Path) -> None:
     try:
         archive, members = list_archive(str(path))
     except StageError as error:
-        raise RunError(error.message, error.remedy or "Download it again.") from error
+        raise RunError(error.message, AGAIN) from error
     with archive:
         if not any(PurePosixPath(member.name).name == RESULT for member in members):
             raise no_result(path)

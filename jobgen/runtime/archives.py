@@ -22,10 +22,10 @@ from jobgen.runtime.outcome import StageError, read_json_object, write_text_atom
 
 # The folder of jobgen's own marks below datasets/; an archive can't fill it.
 KEPT_APART = ".jobgen"
-# What systems and Jupyter leave behind, wherever it lies.
+# What systems and programs leave behind, wherever it lies; hidden folders (.git, .idea, Jupyter's,
+# jobgen's own marks) with all that is in them.
 LITTER = re.compile(
-    r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini|\.ipynb_checkpoints|%s)(/|$)|(^|/)\._[^/]*$"
-    % re.escape(KEPT_APART)
+    r"(^|/)(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini)(/|$)|(^|/)\._[^/]*$|(^|/)\.[^./][^/]*/"
 )
 # What people upload instead of a zip, by its first bytes.
 FOREIGN = ((b"Rar!\x1a\x07", "rar"), (b"7z\xbc\xaf\x27\x1c", "7z"))

@@ -147,7 +147,7 @@ class Guard:
                 "nothing was heard for %s, and neither processor nor disk were used: it hangs"
                 % duration_text(now - self._heard),
                 "Run the same job again: training goes on from its last whole checkpoint. If it "
-                "hangs again, set WORKERS = 0; jobgen check looks for images that can't be read.",
+                "hangs again, set WORKERS = 0; jobgen check --deep names images it can't read.",
                 cause="stall",
             )
 

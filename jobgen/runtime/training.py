@@ -14,6 +14,7 @@ from jobgen.runtime.checkpoints import (
     keep_best_before_resume,
     newest_checkpoint,
 )
+from jobgen.runtime.coco import read_coco
 from jobgen.runtime.cures import ReaderCures, halve_batch
 from jobgen.runtime.guard import job_guard
 from jobgen.runtime.machine import Nodes
@@ -32,10 +33,12 @@ from jobgen.runtime.processes import (
     child_environment,
     child_script,
     exit_text,
+    json_from_child,
     last_words,
     python_command,
     run_logged,
 )
+from jobgen.runtime.trained import annotation_path, exchange_files, image_path
 from jobgen.runtime.trainwatch import TrainWatch, best_text
 
 ALONE = Nodes()
@@ -169,7 +172,10 @@ def train(
                 write_text_atomically(os.path.join(save_dir, HALVED_FILE), "1\n")
                 values = halve_batch(run_config, values, error.message)
                 continue
-            if error.cause != "reader" or not cures.next(run_config, error.message):
+            if error.cause != "reader":
+                raise
+            if not cures.next(run_config, error.message):
+                error.remedy = what_the_reader_stopped_at()
                 raise
 
 
@@ -248,6 +254,29 @@ def _attempt(
     write_text_atomically(os.path.join(save_dir, "finished"), "%d\n" % epochs)
     done = count_text(epochs - first_epoch, "epoch")
     summary("%s in %s%s" % (done, duration_text(finished.seconds), best_text(best)))
+
+
+def what_the_reader_stopped_at() -> str:
+    """What to do once no cure is left: most often an image can't be decoded, and is named."""
+    place = outcome().data.get("dataset") or {}
+    try:
+        record = read_coco(annotation_path(place, "train"))
+        paths = [image_path(place, "train", image["file_name"]) for image in record["images"]]
+        request, _ = exchange_files("decode", paths)
+        argv = python_command(child_script("decode_images.py"), request)
+        found = json_from_child(argv, "train", "decoding the images", timeout=1800, quiet=True)
+    except (StageError, LookupError, OSError):
+        return "See the log; jobgen check --deep on the data names images that can't be read."
+    names = [os.path.basename(path) for path in found["unread"]]
+    if not names:
+        return (
+            "All %d training images can be decoded, so it is not they: see the log."
+            % found["looked_at"]
+        )
+    return "OpenCV can't decode %s%s: take it out of the set, or save it again." % (
+        ", ".join(names[:5]),
+        ", ..." if len(names) > 5 else "",
+    )
 
 
 def put_aside_from(save_dir: str, epoch: int) -> None:

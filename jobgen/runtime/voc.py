@@ -25,6 +25,7 @@ class VocBox(NamedTuple):
     ymax: float
 
 
+PAIR_OF_NAMES = re.compile(r"(.+\.(?:jpe?g|png|bmp|tiff?|webp))[ \t]+.+\.xml$", re.IGNORECASE)
 # In pixels; no format of images knows a longer one.
 LARGEST_SIDE = 2**31 - 1
 
@@ -109,7 +110,10 @@ def read_split_list(text: str, known: Iterable[str] = ()) -> List[str]:
     for line in text.lstrip("\ufeff").splitlines():
         line = line.strip()
         cells = line.split()
-        if line in there:
+        pair = PAIR_OF_NAMES.match(line)
+        if pair:  # either name may have spaces
+            stems.append(os.path.splitext(pair.group(1).replace("\\", "/").rsplit("/", 1)[-1])[0])
+        elif line in there:
             stems.append(line)
         elif cells and not (len(cells) == 2 and cells[1] == "-1"):
             name = cells[0].replace("\\", "/").rsplit("/", 1)[-1]

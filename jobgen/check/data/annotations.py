@@ -34,8 +34,8 @@ def wrong_type(facts: DataFacts, split: Split) -> Iterator[Hit]:
 @each_split(
     "DS012",
     ERROR,
-    why="PaddleDetection stops with a KeyError when it reads the set.",
-    remedy="Add it; image sizes can be had from the images: " + repair("DS012"),
+    why="PaddleDetection stops with a KeyError when it reads the set, or leaves the box out.",
+    remedy="Sizes can be had from the images, boxes from their polygons: " + repair("DS012"),
 )
 def missing_value(facts: DataFacts, split: Split) -> Iterator[Hit]:
     yield from told(split, "DS012")
@@ -228,3 +228,16 @@ def nameless_classes(facts: DataFacts) -> Iterator[Hit]:
     for trouble in facts.data.troubles if facts.data else ():
         if trouble.code == "DS083":
             yield Hit(1, (trouble.detail,), trouble.place)
+
+
+@whole_set(
+    "DS084",
+    WARNING,
+    "split that data.yaml names and that is not there",
+    why="Another folder is taken for it, or none: the set is not what its maker meant.",
+    remedy="Correct the path in data.yaml, relative to its own folder.",
+)
+def named_split_missing(facts: DataFacts) -> Iterator[Hit]:
+    for trouble in facts.data.troubles if facts.data else ():
+        if trouble.code == "DS084":
+            yield Hit(1, (), trouble.place, trouble.detail)

@@ -104,10 +104,10 @@ def litter(facts: DataFacts) -> Iterator[Hit]:
 
 @whole_set(
     "DS009",
-    WARNING,
+    NOTE,
     "more than a background task may leave behind",
     why="A task that leaves 10,000 files or 20 GB behind fails at its very end.",
-    remedy="Run the job with CLEANUP = True, which removes the unpacked data at the end.",
+    remedy='Nothing: CLEANUP = "auto", the default, removes the unpacked data before the end.',
 )
 def platform_limits(facts: DataFacts) -> Iterator[Hit]:
     files, size = len(facts.files.names), sum(facts.files.sizes.values())

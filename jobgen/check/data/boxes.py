@@ -46,13 +46,13 @@ def inverted_corners(facts: DataFacts, split: Split) -> Iterator[Hit]:
 @each_split(
     "DS042",
     WARNING,
-    "box that reaches outside its image",
+    "box that reaches over a pixel outside its image",
     why="PaddleDetection does not cut it: the model learns edges that no image shows.",
     remedy=repair("DS042") + " cuts it at the edge",
 )
 def over_the_edge(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    by = beyond_the_edge(split)
-    if by.any():
+    by = beyond_the_edge(facts.true_sizes(split))
+    if by.any() and not facts.corners(split):
         yield from boxes_hit(split, by > 0, f"by up to {by.max():.4g} px")
 
 
@@ -64,7 +64,21 @@ def over_the_edge(facts: DataFacts, split: Split) -> Iterator[Hit]:
     remedy="It may belong to another image; " + repair("DS043") + " leaves it out",
 )
 def nowhere(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return boxes_hit(split, outside(split))
+    if not facts.corners(split):
+        yield from boxes_hit(split, outside(facts.true_sizes(split)))
+
+
+@each_split(
+    "DS047",
+    ERROR,
+    "boxes that are written as two corners",
+    why="COCO has x, y, width and height: every box would be far too large.",
+    remedy=repair("DS047"),
+)
+def two_corners(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    if facts.corners(split):
+        detail = "as x1 y1 x2 y2 all lie in their images, as x y width height many do not"
+        yield Hit(len(split), [split.box_place(0)], split.place, detail)
 
 
 @each_split(

@@ -59,7 +59,8 @@ def _listed(split: Split) -> str:
     WARNING,
     "class without a box to train on",
     why="The model has an output for it that never learns, and its AP is 0.",
-    remedy="Add examples, or take the class off the list.",
+    remedy="Add examples, or take the class out; one without a box in any split: "
+    + repair("DS032"),
 )
 def untrained_class(facts: DataFacts) -> Iterator[Hit]:
     for split in facts.splits[:1]:

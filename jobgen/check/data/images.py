@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 
 from jobgen.check.facts import DataFacts, images_hit, told
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, repair, whole_set
-from jobgen.datasets.fix import folded, meant_path
-from jobgen.datasets.headers import ENDINGS
+from jobgen.datasets.fix import elsewhere, folded, meant_path
+from jobgen.datasets.found import job_word
+from jobgen.datasets.headers import ENDINGS, is_image
 from jobgen.datasets.record import Split
 
 UNUSUAL = ("CMYK", "palette", "unknown")
@@ -26,8 +27,42 @@ TURNED_BY_HALF = (2, 3, 4)
 def missing_image(facts: DataFacts, split: Split) -> Iterator[Hit]:
     if facts.has_images:
         gone = [row for row, path in enumerate(split.paths) if path not in facts.files.sizes]
-        lacking = [row for row in gone if meant_path(facts.files, split, row) is None]
-        yield from images_hit(split, lacking, f"of {split.images:,}" if len(lacking) > 1 else "")
+        there = elsewhere(facts.files, split)
+        lacking = [row for row in gone
+                   if meant_path(facts.files, split, row) is None and row not in there]  # fmt: skip
+        stems = _other_files(facts) if lacking else {}
+        said = {row: f" (there is {posixpath.basename(stems[stem])})" for row in lacking
+                if (stem := _stem(split.paths[row])) in stems}  # fmt: skip
+        detail = f"of {split.images:,}" if len(lacking) > 1 else ""
+        if lacking and len(lacking) == split.images:
+            detail = f"all {split.images:,}; no image of the set has one of their names"
+        yield from images_hit(split, lacking, detail, said)
+
+
+def _other_files(facts: DataFacts) -> dict[str, str]:
+    """What has an image's name and is none that is read, such as DICOM, by its stem."""
+    texts = (".xml", ".txt", ".json", ".yaml", ".yml", ".csv")
+    return {_stem(name): name for name in facts.files.names
+            if not is_image(name) and not name.lower().endswith(texts)}  # fmt: skip
+
+
+def _stem(path: str) -> str:
+    return posixpath.splitext(posixpath.basename(path))[0]
+
+
+@each_split(
+    "DS062",
+    ERROR,
+    "image in another folder than its annotations say",
+    why="PaddleDetection looks in one folder only, and trains on what it finds there.",
+    remedy=repair("DS062") + ", or write that folder as images: in job.yaml",
+)
+def another_folder(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    if facts.has_images:
+        found = elsewhere(facts.files, split)
+        folders = Counter(posixpath.dirname(path) or "the top folder" for path in found.values())
+        detail = ", ".join(f"{count:,} in {name}" for name, count in folders.most_common(3))
+        yield from images_hit(split, found, detail)
 
 
 @whole_set(
@@ -67,8 +102,8 @@ def name_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
 @whole_set(
     "DS053",
     WARNING,
-    "same image in train and val",
-    why="Val measures what was trained on: the mAP is too good to be true.",
+    "same image in two splits",
+    why="One measures what the other trained on: the mAP is too good to be true.",
     remedy="Take one of the two out: train's, if val is to stay comparable.",
 )
 def leak(facts: DataFacts) -> Iterator[Hit]:
@@ -77,7 +112,12 @@ def leak(facts: DataFacts) -> Iterator[Hit]:
         for path in split.paths:
             places.setdefault(path, split.name)
     shared = [g for g in facts.same_bytes if len({places[path] for path in g}) > 1]
-    pairs = [" = ".join(posixpath.basename(path) for path in group[:2]) for group in shared]
+    pairs = []
+    for group in shared:
+        first = group[0]
+        other = next(path for path in group if places[path] != places[first])
+        pairs.append(" = ".join(f"{posixpath.basename(path)} ({job_word(places[path])})"
+                                for path in (first, other)))  # fmt: skip
     return names_hit(pairs)
 
 

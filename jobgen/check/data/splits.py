@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,8 +11,12 @@ import numpy.typing as npt
 
 from jobgen.check.facts import DataFacts, images_hit
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, whole_set
+from jobgen.datasets.contents import Contents
+from jobgen.datasets.found import EMPTY
+from jobgen.datasets.headers import is_image
 from jobgen.datasets.job import expected
 from jobgen.datasets.record import EVAL, TRAIN, Split
+from jobgen.errors import DatasetError
 
 
 @each_split(
@@ -116,12 +121,30 @@ def not_trained_on(facts: DataFacts, split: Split) -> Iterator[Hit]:
     ERROR,
     "no data set that jobgen knows",
     why="The data stage would find no annotations.",
-    remedy="It reads COCO (JSON), Pascal VOC (XML) and YOLO (txt); from LabelMe or CVAT "
-    "export one of these.",
+    remedy="It reads COCO (JSON), Pascal VOC (XML) and YOLO (txt). From CVAT export one of these; "
+    "of LabelMe's JSON PaddleDetection's tools/x2coco.py --dataset_type labelme makes COCO.",
 )
 def no_data_set(facts: DataFacts) -> Iterator[Hit]:
     if facts.data is None and not facts.refused:
-        yield Hit(1, facts.files.names[:5], facts.files.name)
+        yield Hit(1, facts.files.names[:5], facts.files.name, seen_instead(facts.files))
+
+
+def seen_instead(files: Contents) -> str:
+    """What lies there in place of a data set, in words: `12 LabelMe JSON, 3 images`."""
+    texts = [name for name in files.names if name.lower().endswith(".json")]
+    labelme = sum(b'"shapes"' in head and (b'"imagePath"' in head or b'"imageData"' in head)
+                  for head in (_start(files, name) for name in texts[:2000]))  # fmt: skip
+    counts = {"LabelMe JSON": labelme, "other JSON": len(texts) - labelme,
+              "XML": sum(name.lower().endswith(".xml") for name in files.names),
+              "images": sum(map(is_image, files.names))}  # fmt: skip
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+
+
+def _start(files: Contents, name: str) -> bytes:
+    try:
+        return files.read(name) if files.sizes[name] < 1 << 20 else files.head(name, 1 << 16)
+    except DatasetError:
+        return b""
 
 
 @whole_set(
@@ -134,7 +157,40 @@ def no_data_set(facts: DataFacts) -> Iterator[Hit]:
 def unsplit(facts: DataFacts) -> Iterator[Hit]:
     there = {split.name for split in facts.splits}
     if facts.data is not None and facts.has_images and not {TRAIN, EVAL} <= there:
-        yield Hit(1, [split.place for split in facts.splits])
+        empty = ", ".join(name.rpartition("/")[2] for name in facts.files.memo.get(EMPTY, ()))
+        detail = f"{empty} has nothing in it" if empty else ""
+        yield Hit(1, [split.place for split in facts.splits], "", detail)
+
+
+@whole_set(
+    "DS079",
+    NOTE,
+    "test split that is left out",
+    why="No job uses a test split; one without annotations is usual.",
+    remedy="Nothing.",
+)
+def unused_test(facts: DataFacts) -> Iterator[Hit]:
+    if facts.data is not None:
+        yield from names_hit(facts.data.set_aside)
+
+
+@whole_set(
+    "DS078",
+    NOTE,
+    "annotation file that no split uses",
+    why="Its image is neither trained on nor measured, though somebody has annotated it.",
+    remedy="Add its name to a list of the set, or leave it: it does no harm.",
+)
+def unused_pages(facts: DataFacts) -> Iterator[Hit]:
+    if facts.data is None or facts.data.layout.format != "voc":
+        return
+    used = {place for split in facts.splits for place in split.sources or ()}
+    root = f"{facts.data.layout.root}/" if facts.data.layout.root else ""
+    unused = [n for n in facts.files.memo.get(" xml", ()) if n.startswith(root) and n not in used]
+    by_folder = Counter(name.rpartition("/")[0] for name in unused)
+    detail = ", ".join(f"{count:,} in {folder}" for folder, count in by_folder.most_common(3))
+    if unused:
+        yield Hit(len(unused), [name.rpartition("/")[2] for name in unused[:5]], "", detail)
 
 
 @whole_set(
