@@ -807,7 +807,10 @@ def test_a_hint_names_the_set_that_was_picked(
     assert jobgen("check", target).out.startswith("nothing found")
 
 
-def test_an_empty_val_is_no_val(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+def test_an_empty_val_is_no_val(
+    jobgen: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     made = voc()
     made.files["ImageSets/Main/val.txt"] = b"\n"
     path = write_zip(tmp_path / "s.zip", made.all_files())
@@ -848,7 +851,10 @@ def test_of_two_images_with_one_stem_the_named_one_is_taken(tmp_path: Path) -> N
     assert not [t for t in found.splits["eval"].troubles if t.code == "DS052"]
 
 
-def test_a_folder_of_images_for_each_split(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+def test_a_folder_of_images_for_each_split(
+    jobgen: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     made = voc()
     for n in (5, 6):
         data = made.files.pop(f"JPEGImages/{n:04d}.jpg")

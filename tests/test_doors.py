@@ -89,8 +89,13 @@ def plain_zip(names: dict[str, bytes]) -> bytes:
     ],
 )
 def test_an_odd_zip(
-    jobgen: Callable[..., Answer], tmp_path: Path, zipped: bytes, command: str
+    jobgen: Callable[..., Answer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    zipped: bytes,
+    command: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "odd.zip"
     path.write_bytes(zipped)
     calls = {

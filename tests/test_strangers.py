@@ -173,8 +173,9 @@ def test_control_characters_are_written_out(text: str, seen: str) -> None:
 
 @pytest.mark.parametrize("command", ["inspect", "check", "collect", "report", "init"])
 def test_no_escape_sequence_reaches_the_terminal(
-    jobgen: Callable[..., Answer], tmp_path: Path, command: str
+    jobgen: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     evil = "\x1b]0;owned\x07\x1b[2Jship"
     result = {
         "schema": 1, "stages": [], "status": f"failed{evil}", "name": evil, "artefacts": [],
@@ -191,7 +192,7 @@ def test_no_escape_sequence_reaches_the_terminal(
     calls = {
         "inspect": ("dataset", "inspect", path), "check": ("check", path),
         "collect": ("collect", folder), "report": ("report", folder),
-        "init": ("init", "ships", "--archive", path, "-o", tmp_path / "b"),
+        "init": ("init", "ships", "--archive", path),
     }  # fmt: skip
     answer = jobgen(*calls[command])
     assert "\x1b" not in answer.out + answer.err

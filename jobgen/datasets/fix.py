@@ -23,8 +23,10 @@ TOLERANCE = 1.0
 FEWEST_CORNERS = 4
 ALL_BUT_FEW = 0.99
 MANY_BEYOND = 0.2
-# A repair that leaves out a larger share is made only where it is asked for by its code.
+# A repair that leaves out a larger share, and more than so many, is made only where it is asked
+# for by its code.
 FEW = 0.05
+FEW_THINGS = 3
 # The repaired split, how many things were changed, and what was done to them.
 Repair = tuple[Split, int, str]
 
@@ -60,7 +62,8 @@ def fix(data: DataSet, codes: Iterable[str], cautious: bool = False) -> tuple[Da
 def _share_lost(before: Split, after: Split) -> float:
     """The larger share of images and boxes that are gone."""
     pairs = ((before.images, after.images), (len(before), len(after)))
-    return max((1 - new / old for old, new in pairs if old), default=0.0)
+    shares = (1 - new / old for old, new in pairs if old - new > FEW_THINGS)
+    return max(shares, default=0.0)
 
 
 def _remaining(troubles: list[Trouble], code: str) -> list[Trouble]:
