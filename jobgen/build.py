@@ -28,12 +28,19 @@ SECRET = re.compile(
     r"(?i)(?:token|secret|passw(?:or)?d|api_?key|access_?key)[\"']?\s*[:=]\s*[\"'][^\"'\s]{8,}"
     r"|(?-i:\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,})|-----BEGIN [A-Z ]*PRIVATE KEY"
     r"|://[^/\s:@]+:[^/\s@]+@"
+    # As cells have them: `%env TOKEN=...`, `export KEY=...`, os.environ['TOKEN'] = '...'.
+    r"|(?:%env|%set_env|export|set)\s+\w*(?:token|secret|passw(?:or)?d|_key)\w*[\s=]+[\"']?"
+    r"(?!\$|\{|<|your|x{3})[^\s\"'$]{8,}"
+    r"|\[[\"']\w*(?:token|secret|passw(?:or)?d|_key)\w*[\"']\]\s*=\s*[\"'](?!<|your|x{3})[^\"'\s]{8,}"
+    r"|(?:--token|-t)[\s=]+[\"']?(?!<|your|x{3})[0-9a-f]{32,}"
+    r"|\blogin\([^)\n]*[\"'](?!https?:|<|your)(?=[^\"'\s]*\d)[^\"'\s/.]{16,}[\"']"
 )
 
 
 # What each alternative of SECRET has in it, in lower case: only around these is it tried.
 SECRET_SIGNS = (
     *("token", "secret", "passw", "apikey", "api_key", "accesskey", "access_key"),
+    *("_key", "login(", "-t "),
     *("akia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "-----begin", "://"),
 )
 SECRET_WINDOW = 400

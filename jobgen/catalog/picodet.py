@@ -137,9 +137,10 @@ def _data() -> Values:
 @cache
 def trainer_keys(newer: bool = False) -> frozenset[str]:
     """The top-level keys that PaddleDetection reads beside those of its configs: in every known
-    revision, or with `newer` in any."""
+    revision, or with `newer` in any, also in configs of other families."""
     table = load_file(catalog_file("classes.yml")).value
-    return frozenset(table["trainer"] + (table["trainer_newer"] if newer else []))
+    beside = table["trainer_newer"] + table["elsewhere"] if newer else []
+    return frozenset(table["trainer"] + beside)
 
 
 @cache

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,16 +14,20 @@ from jobgen.build import render
 from jobgen.bundle import NOTEBOOK, TOLERATED
 from jobgen.catalog.picodet import layer_texts
 from jobgen.check.rules import Hit
+from jobgen.check.steps import Step, Steps, steps_of
+from jobgen.check.taskfiles import TaskFiles, Training
 from jobgen.errors import BundleError, JobgenError, SpecError
 from jobgen.findings import Findings
 from jobgen.notebook import cell_source, parse_notebook
 from jobgen.plan import Plan, carried, make_plan
-from jobgen.ppconfig import Resolved, resolve
+from jobgen.ppconfig import Origin, Resolved, resolve
 from jobgen.spec import load_spec, parse_spec
 from jobgen.templates import load_job_pack, stale_files
 from jobgen.yamlio import Tagged, YamlError, YamlPath, load
 
 YAML_ENDINGS = (".yml", ".yaml")
+# Longer files are data, not configs or scripts.
+TEXT_BYTES = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,10 @@ class JobFacts:
     # Classes and training images in the data of an upload made by hand, where it was given.
     classes: int | None = None
     train_images: int | None = None
+    # The files in each archive that was given, by the archive's name.
+    archives: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # Which of the trainings of a notebook made by hand the config is that of.
+    which: int = 0
     # Images a second of a measured run on a GPU, over all its cards.
     images_per_second: float | None = None
     # Rendered just now: `render` has compiled every cell and looked for secrets itself.
@@ -82,6 +91,38 @@ class JobFacts:
         return [cell_source(cell) for cell in cells if cell.get("cell_type") == "code"]
 
     @cached_property
+    def task(self) -> tuple[Steps, TaskFiles]:
+        """The steps of a notebook made by hand, and the task's disk after them."""
+        by_hand = self.notebook is not None and not self.metadata
+        name = NOTEBOOK if NOTEBOOK in self.files else (self.notebooks or [""])[0]
+        texts = {
+            name: data.decode("utf-8", "replace")
+            for name, data in self.files.items()
+            if len(data) <= TEXT_BYTES and not name.endswith(".ipynb")
+        }
+        steps = steps_of(self.code if by_hand else [], self.files, name)
+        disk = TaskFiles(texts, self.archives)
+        disk.follow(steps)
+        return steps, disk
+
+    @property
+    def steps(self) -> list[Step]:
+        """The commands of a notebook made by hand."""
+        return self.task[0].steps
+
+    @cached_property
+    def trainings(self) -> list[Training]:
+        """The trainings of a notebook made by hand, one for each config."""
+        found = {training.config: training for training in self.task[1].trainings[::-1]
+                 if training.trains}  # fmt: skip
+        return list(found.values())[::-1]
+
+    @property
+    def training(self) -> Training | None:
+        """The training that the config is that of, in a notebook made by hand."""
+        return self.trainings[self.which] if self.which < len(self.trainings) else None
+
+    @cached_property
     def yamls(self) -> dict[str, Any]:
         """The YAML files that can be read, as plain data."""
         found = {}
@@ -112,22 +153,33 @@ class JobFacts:
 
     @cached_property
     def model_file(self) -> str | None:
-        """The YAML of the model: the one that names bases."""
+        """The YAML of the model: the one that is trained, or that names bases."""
+        if self.training is not None:
+            return posixpath.basename(self.training.config)
         return self.model_files[0] if len(self.model_files) == 1 else None
 
     @cached_property
     def config(self) -> Resolved | None:
-        """What training reads: the upload's YAML files over the catalogue's bases."""
+        """What training reads: the upload's YAML files over the catalogue's bases.
+
+        None where the catalogue does not have the model's family."""
+        found = self.partial
+        # The catalogue has the bases of PicoDet alone.
+        known = self.plan is not None or (found and found.config.get("architecture") == "PicoDet")
+        return found if known else None
+
+    @cached_property
+    def partial(self) -> Resolved | None:
+        """What is known of the config; of another family than PicoDet its bases are missing."""
+        if self.training is not None:
+            return _trained(self.training)
         if self.model_file is None:
             return None
         texts = {f"configs/{path}": text for path, text in layer_texts().items()}
         for name in self.yamls:
             folder = "picodet" if name == self.model_file else "datasets"
             texts[f"configs/{folder}/{name}"] = self.files[name].decode()
-        found = resolve(Path(f"configs/picodet/{self.model_file}"), texts)
-        # The catalogue has the bases of PicoDet alone.
-        known = self.plan is not None or found.config.get("architecture") == "PicoDet"
-        return found if known else None
+        return resolve(Path(f"configs/picodet/{self.model_file}"), texts)
 
     def items(self, *path: str | int) -> list[Any]:
         """A list of the config; empty where there is none."""
@@ -136,7 +188,15 @@ class JobFacts:
 
     def value(self, *path: str | int) -> Any:
         """A value of the config; None where there is none."""
-        found: Any = self.config.config if self.config else None
+        return self._inside(self.config, path)
+
+    def known(self, *path: str | int) -> Any:
+        """A value of what is known of the config, of any family; None where there is none."""
+        return self._inside(self.partial, path)
+
+    @staticmethod
+    def _inside(config: Resolved | None, path: tuple[str | int, ...]) -> Any:
+        found: Any = config.config if config else None
         for key in path:
             found = found.value if isinstance(found, Tagged) else found
             try:
@@ -147,7 +207,7 @@ class JobFacts:
 
     def line(self, *path: str | int) -> str:
         """Where a value was set: `file:line`."""
-        origin = self.config.origin(path) if self.config else None
+        origin = self.partial.origin(path) if self.partial else None
         return f"{Path(origin.file).name}:{origin.line}" if origin else ""
 
     def hit(self, path: YamlPath, detail: str) -> Iterator[Hit]:
@@ -165,6 +225,45 @@ class JobFacts:
             if isinstance(values, dict):
                 found[str(name or values.get("name"))] = values
         return found
+
+
+def _trained(training: Training) -> Resolved | None:
+    """The config of a training as far as its files are known, with the options it is given."""
+    start = f"{training.clone}/"
+    texts = {path.removeprefix(start): text for path, text in training.texts.items()
+             if path.startswith(start)}  # fmt: skip
+    outside = not training.config.startswith(start)
+    config = posixpath.basename(training.config) if outside else training.config[len(start) :]
+    if outside and training.config in training.texts:
+        texts[config] = training.texts[training.config]
+    try:
+        found = resolve(Path(config), texts)
+    except (OSError, YamlError):
+        return None
+    for option in training.options:
+        name, equal, text = option.partition("=")
+        if equal and "{" not in option:
+            _set(found, tuple(name.split(".")), text, training.step.place)
+    return found
+
+
+def _set(found: Resolved, path: tuple[str, ...], text: str, place: str) -> None:
+    """Replace a value by what -o gives."""
+    try:
+        value = load(f"x: {text}", "-o", "yaml11", lenient=True).value["x"]
+    except (YamlError, KeyError, TypeError):
+        return
+    into: Any = found.config
+    for key in path[:-1]:
+        into = into.value if isinstance(into, Tagged) else into
+        if not isinstance(into, dict) or not isinstance(into.setdefault(key, {}), (dict, Tagged)):
+            return
+        into = into[key]
+    into = into.value if isinstance(into, Tagged) else into
+    if isinstance(into, dict):
+        into[path[-1]] = value
+        file, _, line = place.rpartition(":")
+        found.origins[path] = Origin(file, int(line))
 
 
 def facts_of(target: Path) -> JobFacts:

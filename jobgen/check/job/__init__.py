@@ -17,6 +17,9 @@ from jobgen.files import shown
 from jobgen.findings import Findings
 from jobgen.plan import Plan
 
+# The rules that look at one config, and at the data it names.
+CONFIG_CODES = ("CF", "HM016")
+
 
 def check_job(
     target: Path,
@@ -72,7 +75,14 @@ def check_rendered(job: Path, plan: Plan, bundle: Bundle) -> Findings:
 
 def job_findings(facts: JobFacts, chosen: Sequence[Rule], target: str = "JOB") -> Findings:
     """What the rules find in the facts of a job."""
-    found = in_order(run_rules(chosen, facts, (), "job"))
+    found = run_rules(chosen, facts, (), "job")
+    for which in range(1, len(facts.trainings)):
+        other = replace(facts, which=which)
+        configs = [rule for rule in chosen if rule.code.startswith(CONFIG_CODES)]
+        for finding in run_rules(configs, other, (), "job"):
+            if finding not in found:
+                found.add(finding)
+    found = in_order(found)
     return Findings(replace(f, hint=f.hint.replace("JOB", target)) for f in found)
 
 
@@ -82,6 +92,7 @@ def _with_data(facts: JobFacts, archives: Sequence[Path]) -> JobFacts:
     from jobgen.datasets.sources import open_sources
 
     try:
+        names = {path.name: frozenset(open_sources([path]).names) for path in archives}
         files = open_sources(archives)
         found = candidates(files) if facts.plan is None else []
         data = read_layout(files, found[0]) if len(found) == 1 else None
@@ -93,4 +104,5 @@ def _with_data(facts: JobFacts, archives: Sequence[Path]) -> JobFacts:
         data_bytes=sum(files.sizes.values()),
         classes=len(data.classes) if data else None,
         train_images=data.train.images if data and data.train else None,
+        archives=names if facts.plan is None else {},
     )

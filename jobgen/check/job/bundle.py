@@ -13,6 +13,7 @@ from jobgen.build import find_secret
 from jobgen.bundle import NOTEBOOK
 from jobgen.catalog import platform
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job, names_hit
+from jobgen.check.steps import Step
 from jobgen.check.upload import JobFacts
 from jobgen.files import sha256
 from jobgen.notebook import PARAMETERS_TAG, cell_tags
@@ -130,13 +131,34 @@ def is_python(source: str) -> bool:
     remedy="jobgen's notebooks check every step; or subprocess.run([...], check=True).",
 )
 def shell_step(facts: JobFacts) -> Iterator[Hit]:
-    found = [line for source in facts.code for line in unchecked_lines(source)]
-    yield from names_hit([line if len(line) <= 50 else line[:47] + "..." for line in found])
+    following = [*facts.code[1:], ""]
+    found = [(f"cell {number}", line)
+             for number, (source, after) in enumerate(zip(facts.code, following, strict=False), 1)
+             for line in unchecked_lines(source, after)]  # fmt: skip
+    told = {line for _, line in found}
+    found += [(step.place, step.command) for step in facts.steps if unseen(step, told)]
+    short = [line if len(line) <= 50 else line[:47] + "..." for _, line in found]
+    yield from names_hit(short, found[0][0] if found else "")
 
 
-def unchecked_lines(source: str) -> list[str]:
-    """The `!` lines and os.system calls of a cell that matter, and whose exit nobody looks at."""
-    if source.lstrip().startswith("%%") or "_exit_code" in source:
+# Steps whose failure makes a training of something else, or of nothing.
+WEIGHTY = re.compile(
+    r"^(?:python\S*\s+\S+\.py|git\s+clone|unzip|tar|cp|mv|pip\S*\s+install|bash\s|sh\s|wget|7z)"
+)
+
+
+def unseen(step: Step, told: set[str]) -> bool:
+    """Whether nobody notices that a step fails, beside the lines that are told already."""
+    if step.seen or not WEIGHTY.match(step.command):
+        return False
+    return not any(step.words[0] in line and step.words[-1] in line for line in told)
+
+
+def unchecked_lines(source: str, following: str = "") -> list[str]:
+    """The `!` lines and os.system calls of a cell that matter, and whose exit nobody looks at:
+    neither the cell itself nor the first line of the `following` one."""
+    looks = "_exit_code" in source or "_exit_code" in following.lstrip().partition("\n")[0]
+    if source.lstrip().startswith("%%") or looks:
         return []
     lines = [line.strip() for line in source.replace("\\\n", " ").splitlines()]
     shell = [] if is_python(source) else [line for line in lines if SHELL.match(line)]

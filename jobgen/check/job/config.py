@@ -31,7 +31,7 @@ LR_FACTOR = 2.0
 )
 def not_looked_at(facts: JobFacts) -> Iterator[Hit]:
     if facts.files and facts.plan is None and facts.config is None:
-        names = facts.model_files
+        names = [facts.model_file] if facts.training and facts.model_file else facts.model_files
         yield Hit(1, names, "", "" if names else "no YAML has _BASE_")
 
 
@@ -45,7 +45,7 @@ def not_looked_at(facts: JobFacts) -> Iterator[Hit]:
 def unscaled_rate(facts: JobFacts) -> Iterator[Hit]:
     rate, batch = facts.value("LearningRate", "base_lr"), facts.value("TrainReader", "batch_size")
     # What the notebook gives with -o replaces the YAML's.
-    given = any("LearningRate.base_lr=" in source for source in facts.code)
+    given = facts.training is None and any("LearningRate.base_lr=" in c for c in facts.code)
     numbers = isinstance(rate, (int, float)) and isinstance(batch, int) and not given
     if numbers and batch > 0 and rate > 0:
         gpus = facts.plan.spec.train.gpus if facts.plan else cards_by_hand(facts)
@@ -154,7 +154,7 @@ def one_evaluation(facts: JobFacts) -> Iterator[Hit]:
     remedy="Set num_classes to the number of classes of the data set.",
 )
 def class_count(facts: JobFacts) -> Iterator[Hit]:
-    count = facts.value("num_classes")
+    count = facts.value("num_classes") if facts.plan else facts.known("num_classes")
     wanted = len(facts.plan.spec.dataset.classes) if facts.plan else facts.classes
     if count is not None and wanted is not None and count != wanted:
         whose = "the job" if facts.plan else "the data"
@@ -277,6 +277,52 @@ def not_json(facts: JobFacts) -> Iterator[Hit]:
         kind = facts.value(split, "name") or getattr(facts.value(split), "tag", "")
         if kind == "COCODataSet" and isinstance(name, str) and not name.endswith(".json"):
             yield from facts.hit((split, "anno_path"), name)
+
+
+@job(
+    "CF037",
+    ERROR,
+    "metric VOC without map_type",
+    why="The trainer reads map_type as it starts, and stops with an AttributeError.",
+    remedy="Write `map_type: integral` beside metric.",
+)
+def no_map_type(facts: JobFacts) -> Iterator[Hit]:
+    if facts.known("metric") == "VOC" and facts.known("map_type") is None:
+        yield from facts.hit(("metric",), "map_type is not set")
+
+
+def kind_of(facts: JobFacts, split: str) -> str:
+    """The class of a split's data set, as COCODataSet."""
+    found = facts.partial.config.get(split) if facts.partial else None
+    return str(facts.known(split, "name") or getattr(found, "tag", "")).lstrip("!")
+
+
+@job(
+    "CF038",
+    ERROR,
+    "training set that loads no boxes",
+    why="Without data_fields only the pictures are read: training stops, or learns that there is "
+    "nothing.",
+    remedy="Write data_fields: ['image', 'gt_bbox', 'gt_class', 'is_crowd'] in TrainDataset.",
+)
+def no_boxes_loaded(facts: JobFacts) -> Iterator[Hit]:
+    fields = facts.known("TrainDataset", "data_fields")
+    kind = kind_of(facts, "TrainDataset")
+    if kind in ("COCODataSet", "VOCDataSet") and "gt_bbox" not in (fields or ()):
+        yield from facts.hit(("TrainDataset",), f"data_fields is {fields or 'not set'}")
+
+
+@job(
+    "CF039",
+    ERROR,
+    "VOC set without a list of its classes",
+    why="PaddleDetection then takes the 20 classes of Pascal VOC, and stops at any other name.",
+    remedy="Write label_list: label_list.txt, a file with one class a line.",
+)
+def no_label_list(facts: JobFacts) -> Iterator[Hit]:
+    for split in ("TrainDataset", "EvalDataset"):
+        if kind_of(facts, split) == "VOCDataSet" and not facts.known(split, "label_list"):
+            yield from facts.hit((split,), f"{split} has no label_list")
 
 
 @job(

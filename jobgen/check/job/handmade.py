@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import itertools
 import posixpath
 import re
-import shlex
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from jobgen.catalog import environments
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
-from jobgen.plan import HOME
 from jobgen.yamlio import load
 
 WEIGHTS = re.compile(r"weights=(?P<path>[^\s'\"]+)")
@@ -35,70 +30,12 @@ PADDLE_OF = {
     "release/2.7.1": "2.6 and 3.0",
     "develop": "2.6 and 3.0",
 }
-# What a checkout of PaddleDetection has at its top.
-CLONE_FOLDERS = ("configs", "dataset", "deploy", "ppdet", "tools")
-SHELL_CELLS = ("%%bash", "%%sh")
-HERE_DOCUMENT = re.compile(r"<<-?\s*['\"]?(\w+)")
-CALLS = ("run", "call", "check_call", "check_output", "Popen", "system", "getoutput")
 
 
 def commands(facts: JobFacts) -> Iterator[list[str]]:
-    """The words of every command in the notebook's cells: `!` lines, %%bash cells, and what is
-    given as plain text to subprocess or os.system. Comments and here-documents are left out."""
-    for source in facts.code:
-        joined = source.replace("\\\n", " ")
-        lines = joined.splitlines()
-        whole = bool(lines) and lines[0].startswith(SHELL_CELLS)
-        end = ""
-        for line in lines:
-            text = line.strip()
-            if end:
-                end = "" if text == end else end
-                continue
-            here = HERE_DOCUMENT.search(text)
-            end = here.group(1) if here and whole else ""
-            if (whole or text.startswith("!")) and not text.startswith("#"):
-                yield from _parts(text.lstrip("! "))
-        if not whole:
-            yield from _called(source)
-
-
-def _parts(text: str) -> Iterator[list[str]]:
-    """The commands of a line: `a && b; c | d` has four."""
-    lexer = shlex.shlex(text, posix=True, punctuation_chars="&;|")
-    lexer.whitespace_split = True
-    words: list[str] = []
-    try:
-        for word in lexer:
-            if set(word) <= set("&;|"):
-                if words:
-                    yield words
-                words = []
-            else:
-                words.append(word)
-    except ValueError:
-        return
-    if words:
-        yield words
-
-
-def _called(source: str) -> Iterator[list[str]]:
-    """What a cell's Python hands to subprocess or os.system as text, or as a list of texts."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
-            continue
-        first = node.args[0]
-        if node.func.attr not in CALLS:
-            continue
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            yield from _parts(first.value)
-        elif isinstance(first, ast.List):
-            words = [item.value for item in first.elts if isinstance(item, ast.Constant)]
-            yield [str(word) for word in words]
+    """The words of every command in the notebook's cells and in the scripts they start."""
+    for step in facts.steps:
+        yield list(step.words)
 
 
 def plain_code(facts: JobFacts) -> str:
@@ -119,21 +56,9 @@ def by_hand(facts: JobFacts) -> bool:
     remedy="Copy into the clone: PaddleDetection/configs/...",
 )
 def copy_nowhere(facts: JobFacts) -> Iterator[Hit]:
-    if by_hand(facts):
-        made = {word for words in commands(facts) if words[0] == "mkdir" for word in words[1:]}
-        targets = [words[-1] for words in commands(facts)
-                   if words[0] in ("cp", "mv") and len(words) > 2]  # fmt: skip
-        yield from names_hit([target for target in targets if not _is_there(target, made)])
-
-
-def _is_there(target: str, made: set[str]) -> bool:
-    """False for one of PaddleDetection's own folders where no clone is: below the home itself."""
-    path = PurePosixPath(posixpath.normpath(target))
-    folders = {str(folder) for folder in (path, *path.parents)}
-    if folders & {posixpath.normpath(folder) for folder in made if not folder.startswith("-")}:
-        return True
-    inside = path.relative_to(HOME).parts if path.is_relative_to(HOME) else ()
-    return not inside or inside[0] not in CLONE_FOLDERS
+    for kind, step, target in facts.task[1].missing:
+        if kind == "target":
+            yield Hit(1, (target,), step.place)
 
 
 @job(
@@ -188,16 +113,25 @@ def unpinned_clone(facts: JobFacts) -> Iterator[Hit]:
 
 @job(
     "HM004",
-    WARNING,
+    NOTE,
     "known defect of PaddleDetection that nothing fixes",
     why="On one card a batch without a positive sample divides by zero: the loss becomes NaN.",
     remedy="jobgen's notebooks apply the fix; jobgen environments shows it.",
 )
 def unfixed_defect(facts: JobFacts) -> Iterator[Hit]:
-    if by_hand(facts) and any(words[:2] == ["git", "clone"] for words in commands(facts)):
-        fixes = {fix["id"]: fix for env in environments().values() for fix in env.revision.fixes}
-        text = "\n".join(facts.code)
-        yield from names_hit([name for name, fix in fixes.items() if fix["new"] not in text])
+    branch = _branch(facts) if by_hand(facts) else None
+    revisions = [env.revision for env in environments().values()]
+    known = [r for r in revisions if branch and branch.lstrip("v") in r.name]
+    # Whoever writes over the file has fixed it, or has made it something else.
+    touched = {word.rpartition("/")[2] for step in facts.steps for word in step.words
+               if step.words[0] in ("sed", "cp", "mv", "patch", "%%writefile")}  # fmt: skip
+    text = "\n".join(facts.code)
+    exports = any(step.tool.endswith("export_model.py") for step in facts.steps)
+    fixes = {fix["id"]: fix for revision in known or revisions for fix in revision.fixes}
+    for name, fix in fixes.items() if branch is not None else ():
+        fixed = fix["new"] in text or fix["file"].rpartition("/")[2] in touched
+        if not fixed and (exports or name != "static-export"):
+            yield Hit(1, (name,), "", fix["why"])
 
 
 @job(
@@ -296,7 +230,8 @@ def list_option(facts: JobFacts) -> Iterator[Hit]:
 )
 def false_flag(facts: JobFacts) -> Iterator[Hit]:
     if by_hand(facts):
-        yield from names_hit(FALSE_FLAG.findall(plain_code(facts)))
+        scripts = "\n".join(step.command for step in facts.steps if step.script)
+        yield from names_hit(FALSE_FLAG.findall(f"{plain_code(facts)}\n{scripts}"))
 
 
 @job(
@@ -316,19 +251,19 @@ def hidden_status(facts: JobFacts) -> Iterator[Hit]:
 @job(
     "HM012",
     ERROR,
-    "checkpoint that can't be gone on from",
+    "checkpoint that can't be resumed from",
     why="-r takes a path without ending, or .pdparams or .pdopt; any other dot in the name is "
     "taken for an ending, and training stops with an AssertionError.",
     remedy="Give the path without its ending, as in: -r output/picodet/9",
 )
 def unknown_checkpoint(facts: JobFacts) -> Iterator[Hit]:
-    for words in commands(facts) if by_hand(facts) else ():
-        if not any(word.endswith("tools/train.py") for word in words):
+    for step in facts.steps:
+        if not step.tool.endswith("tools/train.py"):
             continue
-        for flag, path in itertools.pairwise(words):
+        for path in step.options("-r", "--resume"):
             ending = path.rpartition("/")[2].partition(".")[2]
-            if flag in ("-r", "--resume") and ending not in ("", "pdparams", "pdopt"):
-                yield Hit(1, (path,))
+            if ending not in ("", "pdparams", "pdopt"):
+                yield Hit(1, (path,), step.place)
 
 
 @job(
