@@ -25,7 +25,7 @@ from jobgen.run.strays import strays
 from tests.whole import heed_interrupt
 
 JOBGEN = [sys.executable, "-m", "jobgen"]
-# Who is struck, by what, and what may be said of it afterwards. A fault that comes too late
+# Who is struck (a word of its command; empty for any), by what, and what may be said of it afterwards. A fault that comes too late
 # finds a run that has ended well.
 FAULTS = {
     "nothing": ("", 0, {"ok-smoke"}),
@@ -36,6 +36,11 @@ FAULTS = {
     "jobgen SIGKILL": ("jobgen", signal.SIGKILL, {"interrupted", "ok-smoke"}),
     "jobgen SIGTERM": ("jobgen", signal.SIGTERM, {"interrupted", "ok-smoke"}),
     "jobgen SIGINT": ("jobgen", signal.SIGINT, {"interrupted", "ok-smoke"}),
+    "jobgen SIGHUP": ("jobgen", signal.SIGHUP, {"interrupted", "ok-smoke"}),
+    "git SIGKILL": ("git", signal.SIGKILL, {"failed", "ok-smoke"}),
+    "git SIGTERM": ("git", signal.SIGTERM, {"failed", "ok-smoke"}),
+    "any child SIGKILL": ("", signal.SIGKILL, {"failed", "interrupted", "ok-smoke"}),
+    "any child SIGTERM": ("", signal.SIGTERM, {"failed", "interrupted", "ok-smoke"}),
 }
 EXIT = {"ok-smoke": {0}, "failed": {7}, "interrupted": {130, 7, -signal.SIGKILL}}
 
@@ -60,13 +65,17 @@ def one_run(upload: Path, runs: Path, fault: str, delay: float) -> tuple[str, st
     argv = [*JOBGEN, "run", str(upload), "--archive", str(upload.parent / "ships.zip"), "--smoke"]
     argv += ["--device", "cpu", "--yes", "--no-check", "--new", "--runs", str(runs)]
     before = set(runs.glob("*"))
-    nothing = subprocess.DEVNULL
-    process = subprocess.Popen(argv, stdout=nothing, stderr=nothing, preexec_fn=heed_interrupt)
-    struck, deadline = not who, time.monotonic() + delay
+    said = runs.parent / "said.txt"
+    with said.open("wb") as stream:
+        process = subprocess.Popen(argv, stdout=stream, stderr=stream, preexec_fn=heed_interrupt)
+    struck, deadline = not number, time.monotonic() + delay
     while process.poll() is None:
         if not struck and time.monotonic() > deadline:
             struck = strike(process, runs, who, number)
-        time.sleep(0.1)
+        time.sleep(0.02 if who == "git" else 0.1)
+    text = said.read_text("utf-8", "replace")
+    if "Traceback" in text:
+        return "?", text[text.index("Traceback") :][-300:]
     new = set(runs.glob("*")) - before
     if not new:
         return "not begun", "" if process.returncode else "it ended 0 without a run"
