@@ -44,6 +44,7 @@ SECRET_SIGNS = (
     *("akia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "-----begin", "://"),
 )
 SECRET_WINDOW = 400
+SECRET_LEAD = 40
 
 
 def find_secret(text: str) -> re.Match[str] | None:
@@ -54,7 +55,7 @@ def find_secret(text: str) -> re.Match[str] | None:
     for sign in SECRET_SIGNS:
         place = lower.find(sign)
         while place >= 0:
-            found = SECRET.search(text, max(0, place - 8), place + SECRET_WINDOW)
+            found = SECRET.search(text, max(0, place - SECRET_LEAD), place + SECRET_WINDOW)
             if found:
                 return found
             place = lower.find(sign, place + SECRET_WINDOW // 2)

@@ -78,6 +78,21 @@ def run(code: str) -> Callable[[Path], None]:
     return notebook(lambda n: n.update(cells=[cell(f"%%bash\n{code}")]))
 
 
+CLONE = "set -e\ngit clone -b release/2.6 https://gitee.com/paddlepaddle/PaddleDetection.git"
+HOME_FILES = "/home/aistudio"
+CONFIGS = "/home/aistudio/PaddleDetection/configs"
+COPY = f"cp {HOME_FILES}/{MODEL} {CONFIGS}/picodet/\ncp {HOME_FILES}/{DATA} {CONFIGS}/datasets/"
+TRAIN = f"{COPY}\ncd PaddleDetection\npython tools/train.py -c configs/picodet/{MODEL}"
+
+
+def both(*edits: Callable[[Path], object]) -> Callable[[Path], object]:
+    def apply(folder: Path) -> None:
+        for edit in edits:
+            edit(folder)
+
+    return apply
+
+
 # An upload made by hand (the built files, their notebook without jobgen's mark), edited.
 BY_HAND: dict[str, Callable[[Path], object]] = {
     "CF005": change(MODEL, "_BASE_:", "_BASE:"),
@@ -100,7 +115,7 @@ BY_HAND: dict[str, Callable[[Path], object]] = {
     "BU009": change(DATA, "metric: COCO", "metric: COCO\n# token: 'abcdefgh12345678'"),
     "BU010": lambda folder: (folder / "weights.bin").write_bytes(b"#" * 60_000_000),
     "HM001": run("cp a.yml /home/aistudio//configs/datasets/"),
-    "HM002": run(f"git clone -b develop https://x.org/P.git\npython tools/eval.py -o weights=output/{MODEL[:-4]}/model_final.pdparams"),
+    "HM002": run(f"set -e\ngit clone -b develop https://x.org/P.git\npython tools/eval.py -o weights=output/{MODEL[:-4]}/model_final.pdparams"),
     "HM003": run("git clone https://gitee.com/paddlepaddle/PaddleDetection.git"),
     "HM004": run("git clone -b v2.6.0 https://gitee.com/paddlepaddle/PaddleDetection.git"),
     "HM008": run("python tools/eval.py -c a.yml -o PicoHeadV2.nms.keep_top_k=9 PicoHeadV2.nms.nms_eta=1"),
@@ -110,6 +125,21 @@ BY_HAND: dict[str, Callable[[Path], object]] = {
     "HM010": run("python tools/train.py -c a.yml --use_vdl=False"),
     "HM011": run("python tools/train.py -c a.yml | tee log.txt"),
     "HM007": run("git clone -b release/2.7 https://gitee.com/paddlepaddle/PaddleDetection.git"),
+    "CF037": change(DATA, "metric: COCO", "metric: VOC"),
+    "CF038": change(DATA, "data_fields", "fields_of_data"),
+    "CF039": change(DATA, "name: COCODataSet", "name: VOCDataSet"),
+    "HM014": run(f"{CLONE}\npython tools/train.py"),
+    "HM015": run(f"{CLONE}\ncd PaddleDetection\npython tools/train.py -c configs/picodet/{MODEL}"),
+    "HM016": both(
+        run(f"{CLONE}\nunzip -q data/data1/ships.zip -d Ships\n{TRAIN}"),
+        change(DATA, "/home/aistudio/datasets/ships/", "/home/aistudio/ships"),
+    ),
+    "HM017": run(f"{CLONE}\ncd PaddleDetection\npython tools/train.py -r output/ships/50"),
+    "HM018": run(f"{CLONE}\ncd PaddleDetection\nunzip -q data/data1/ships.zip -d ../dataset"),
+    "HM019": run("pip install paddlepaddle-gpu==2.5.2"),
+    "HM020": notebook(lambda n: n["cells"].append(cell("epochs = input('epochs? ')"))),
+    "HM021": run("ffmpeg -i film.mp4 frames/"),
+    "HM022": notebook(lambda n: n["cells"].append(cell("from ultralytics import YOLO\nYOLO('yolov8n.pt').train(data='a.yaml')"))),
     "HM005": run("python tools/eval.py -c a.yml -o epoch=1 -o use_gpu=true"),
     "HM006": run("python tools/eval.py -c a.yml -o LearningRate.base_lr=1e-3"),
 }  # fmt: skip
@@ -130,6 +160,9 @@ BESIDE: dict[str, Codes] = {
     "PL002": {"PL003"},
     "CF011": {"CF013"},
     "HM002": {"HM004", "HM007"},
+    **{f"HM0{number}": {"HM004", "HM007"} for number in range(14, 19)},
+    "CF037": {"CF032"},
+    "CF038": {"CF032"},
     "HM003": {"HM004"},
     "HM004": {"HM007"},
     "HM007": {"HM004"},
@@ -216,10 +249,23 @@ def test_the_tutorials_upload(jobgen: Callable[..., Answer]) -> None:
     answer = jobgen("check", ROOT / "tests" / "data" / "tutorial", "--json")
     assert answer.code == 1
     assert found(answer) == {
-        *("BU007", "HM001", "HM002", "HM003", "HM004", "HM005", "HM013", "CF020", "CF021", "CF023"),
+        *(
+            "BU007",
+            "HM001",
+            "HM015",
+            "HM002",
+            "HM003",
+            "HM004",
+            "HM005",
+            "HM013",
+            "CF020",
+            "CF021",
+            "CF023",
+        ),
     }
     by_code = {f["code"]: f for f in answer.json["findings"]}
     assert by_code["HM001"]["examples"] == ["/home/aistudio//configs/datasets/"]
+    assert "nothing copies coco_detection_ships.yml to" in by_code["HM015"]["message"]
     assert by_code["CF020"]["place"] == "picodet_l_640_ships_lcnet.yml:36"
     assert by_code["BU007"]["count"] == 8
 
@@ -380,7 +426,7 @@ def test_what_is_no_fault_of_a_notebook_made_by_hand(
     [
         ("!python tools/train.py \\\n  -c x \\\n  -o epoch=1e1 -o use_gpu=true", {"BU007", "HM005", "HM006"}),
         ("import os\nos.system('python tools/train.py')", {"BU007"}),
-        ("import subprocess as s\ns.run('python t.py -o a.0.b=1', shell=True)", {"HM009"}),
+        ("import subprocess as s\ns.run('python t.py -o a.0.b=1', shell=True)", {"HM009", "BU007", "HM021"}),
         ("%%bash\npython tools/eval.py -o LearningRate.base_lr=1.5e3", {"HM006"}),
     ],
 )  # fmt: skip

@@ -50,6 +50,7 @@ CLONE_TOPS = frozenset(
         ".travis.yml",
     ]
 )
+CLONE_ONLY = ("configs", "ppdet", "tools", "deploy")
 # Mounted, kept from one start to the next, or made by the platform.
 OPEN_IN_HOME = ("data", "work", "external-libraries", "datasets", "models", ".cache", ".ipython")
 # Commands that make no files of interest.
@@ -97,6 +98,7 @@ QUIET = frozenset(
         "ulimit",
         "clear",
         "trap",
+        *("tee", "sort", "uniq", "awk", "xargs", "cut", "tr", "wait", "touch"),
     ]
 )
 UNPACKERS = frozenset(("unzip", "tar", "7z", "7za", "unrar", "bsdtar"))
@@ -156,11 +158,21 @@ class TaskFiles:
         clone = self.clone_of(path)
         if not self.unsure and any(_below(path, folder) for folder in self.whole):
             return False
-        if self.unsure or path in self.open or any(_below(path, folder) for folder in self.open):
+        if self.unsure or self.is_open(path):
             return None
         if clone is not None:
             return None if path[len(clone) + 1 :].partition("/")[0] in CLONE_TOPS else False
         return False if _below(path, HOME) and not path.startswith(f"{HOME}/.") else None
+
+    def is_open(self, path: str) -> bool:
+        """Whether anything may be at a path. What is unpacked into the home makes no folder there
+        that only PaddleDetection has, and nothing in its clone."""
+        inside = {path, *_parents(path)}
+        own = any(_below(path, f"{HOME}/{name}") for name in CLONE_ONLY)
+        clone = self.clone_of(path)
+        if own or clone:
+            inside -= {HOME, *_parents(clone or HOME)}
+        return bool(self.open & inside)
 
     def clone_of(self, path: str) -> str | None:
         """The clone of PaddleDetection that a path is in."""
@@ -208,8 +220,14 @@ class TaskFiles:
         elif name in ("bash", "sh") and any(posixpath.basename(w) in self.uploads for w in words):
             return  # its own steps follow
         elif name not in QUIET and "=" not in name and not name.startswith("{"):
-            self.unsure = True
+            self.anywhere_near(step)
             self.not_followed.append(step.place)
+
+    def anywhere_near(self, step: Step) -> None:
+        """A program that is not known: it may make any file in its folder or at a path it is
+        given."""
+        named = {step.path(word.rpartition("=")[2]) for word in step.words[1:] if "/" in word}
+        self.open |= {step.folder, *named}
 
     def git(self, step: Step, words: list[str]) -> None:
         if words[:1] != ["clone"]:
@@ -316,7 +334,9 @@ class TaskFiles:
         if self.has(path) is False:
             self.missing.append(("script", step, step.tool))
         if not known:
-            self.unsure = True
+            if posixpath.basename(path) == "setup.py":
+                return
+            self.anywhere_near(step)
             if posixpath.basename(path) not in self.uploads:
                 self.not_followed.append(step.place)
             return
@@ -367,7 +387,7 @@ class TaskFiles:
         named = {posixpath.basename(known) for known in self.texts if known.endswith(YAML_ENDINGS)
                  and self.clone_of(known) is None}  # fmt: skip
         return path not in self.texts and path not in self.there and not self.unsure and (
-            name in named and not any(_below(path, folder) for folder in self.open)
+            name in named and not self.is_open(path)
         )  # fmt: skip
 
 

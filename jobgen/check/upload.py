@@ -112,9 +112,9 @@ class JobFacts:
 
     @cached_property
     def trainings(self) -> list[Training]:
-        """The trainings of a notebook made by hand, one for each config."""
+        """The trainings of a notebook made by hand, one for each config that is known."""
         found = {training.config: training for training in self.task[1].trainings[::-1]
-                 if training.trains}  # fmt: skip
+                 if training.trains and training.config in training.texts}  # fmt: skip
         return list(found.values())[::-1]
 
     @property

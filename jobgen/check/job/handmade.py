@@ -131,7 +131,7 @@ def unfixed_defect(facts: JobFacts) -> Iterator[Hit]:
     for name, fix in fixes.items() if branch is not None else ():
         fixed = fix["new"] in text or fix["file"].rpartition("/")[2] in touched
         if not fixed and (exports or name != "static-export"):
-            yield Hit(1, (name,), "", fix["why"])
+            yield Hit(1, (name,))
 
 
 @job(
