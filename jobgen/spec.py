@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from jobgen.catalog.picodet import full_name
 from jobgen.errors import SpecError
 from jobgen.findings import Finding, Findings, Severity
 from jobgen.runtime.archives import KEPT_APART
@@ -162,7 +163,7 @@ class Dataset(_Part):
 
 
 class ModelChoice(_Part):
-    config: str
+    config: Annotated[str, AfterValidator(full_name)]
     pretrained: Annotated[str, AfterValidator(_pretrained)] = "coco"
     pretrained_missing: Literal["stop", "scratch"] = "stop"
     # ATSS takes the 9 nearest cells of each level: the smallest size of multi-scale training
@@ -261,6 +262,18 @@ def faults(findings: Findings) -> SpecError:
     return SpecError(count + "\n".join(lines), findings=findings.errors)
 
 
+# What other tools call a key.
+OTHER_NAMES = {
+    **dict.fromkeys(("lr", "learning_rate", "lr0"), "base_lr"),
+    **dict.fromkeys(("batch", "bs", "batchsize"), "batch_size"),
+    **dict.fromkeys(("imgsz", "img_size", "image_size"), "input_size"),
+    **dict.fromkeys(("epoch", "num_epochs", "max_epochs"), "epochs"),
+    **dict.fromkeys(("weights", "pretrain_weights"), "pretrained"),
+    **dict.fromkeys(("names", "labels"), "classes"),
+    "env": "environment",
+}
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """`; did you mean X?`, or what there is."""
     close = difflib.get_close_matches(word, known, 1)
@@ -279,13 +292,17 @@ def _finding(document: Document, fault: Any) -> Finding:
     if kind == "extra_forbidden":
         model = _model_at(path[:-1])
         known = sorted(model.model_fields) if model else []
-        message = f"unknown key {path[-1]}{nearest(str(path[-1]), known)}"
+        other = OTHER_NAMES.get(str(path[-1]), "")
+        where = f"; did you mean {other}?" if other in known else nearest(str(path[-1]), known)
+        message = f"unknown key {path[-1]}{where}"
     elif kind == "missing":
         message = "this key is missing"
     elif "input" in fault and not isinstance(fault["input"], dict):
         own = kind == "value_error"
         message = message if own else message[0].lower() + message[1:]
         message = f"{message}, got {fault['input']!r}"
+        if re.fullmatch(r"[-+]?\d+(\.\d+)?", str(fault["input"])) and "_type" in kind:
+            message += ": take the quotes away" if isinstance(fault["input"], str) else ""
     dotted = ".".join(str(part) for part in path)
     place = f"{document.source}:{document.line(path)}"
     return Finding("SP001", Severity.ERROR, f"{dotted}: {message}" if dotted else message, place)

@@ -72,6 +72,10 @@ class Document:
         return self.lines.get(parts, 1)
 
 
+# Of a Chinese keyboard, and what YAML wants in its place.
+FULL_WIDTH = {"：": ":", "，": ",", "［": "[", "］": "]", "【": "[", "】": "]", "“": '"', "”": '"'}
+
+
 def load(text: str, source: str, dialect: Dialect = "yaml12", lenient: bool = False) -> Document:
     """Read one document. Raises YamlError with the line.
 
@@ -100,7 +104,8 @@ def load(text: str, source: str, dialect: Dialect = "yaml12", lenient: bool = Fa
         problem = error.problem or error.context or "no YAML"
         if "nesting depth" in problem:  # PyYAML 6.0.4 has a bound of its own
             problem = TOO_DEEP
-        raise YamlError(source, mark.line + 1 if mark else 1, problem) from error
+        line = mark.line + 1 if mark else 1
+        raise YamlError(source, line, problem + _full_width(text, line)) from error
     except yaml.YAMLError as error:
         raise YamlError(source, 1, str(error).replace("\n", " ")) from error
     finally:
@@ -120,6 +125,15 @@ def _check_depth(text: str, source: str) -> None:
                 raise YamlError(source, line, TOO_DEEP)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+
+
+def _full_width(text: str, line: int) -> str:
+    """Names punctuation of a Chinese keyboard near a fault: YAML takes it for letters."""
+    near = text.splitlines()[max(0, line - 3) : line + 1]
+    found = sorted({letter for part in near for letter in part.partition(" #")[0]
+                    if letter in FULL_WIDTH})  # fmt: skip
+    pairs = ", ".join(f"{letter} by {FULL_WIDTH[letter]}" for letter in found)
+    return f"; full-width punctuation is near: replace {pairs}" if found else ""
 
 
 def load_file(path: Path, dialect: Dialect = "yaml12", lenient: bool = False) -> Document:

@@ -25,7 +25,7 @@ TRAIN_CELL = "notebook/70_train.py.j2"
 # What job.yaml says otherwise: the old text, the new one.
 JOBS: dict[str, tuple[str, str]] = {
     "SP001": ("epochs: 40", "epochs: many"),
-    "SP002": ("picodet_xs_320_coco_lcnet", "picodet_xs_320"),
+    "SP002": ("picodet_xs_320_coco_lcnet", "picodet_xs_300"),
     "SP003": ("train:\n  epochs", "export: {format: json}\ntrain:\n  epochs"),
     "SP004": ("train:\n  epochs", "parameters: {speed: 3}\ntrain:\n  epochs"),
     "PL007": ("epochs: 40", "epochs: 40"),

@@ -90,7 +90,7 @@ def test_the_next_run_resumes_and_ends_ok(folder: Path) -> None:
     assert "going on with" in said
     assert result["resumed_from_epoch"] >= 1
     assert result["attempts"][0]["stage"] == "train"
-    assert result["metrics"]["best"]["mAP50"] >= 0.10
+    assert result["metrics"]["best"]["mAP50"] >= 0.50
     assert result["metrics"]["loss"]["last"] < result["metrics"]["loss"]["first"]
     weights = {item["path"]: item for item in result["artefacts"]}["weights/best_model.pdparams"]
     assert weights["bytes"] > 1_000_000
@@ -101,7 +101,7 @@ def test_the_next_run_resumes_and_ends_ok(folder: Path) -> None:
     rows = (output / "metrics.csv").read_text(encoding="utf-8").splitlines()
     epochs = [int(row.split(",")[0]) for row in rows[1:]]
     assert epochs == sorted(epochs)
-    assert set(epochs) == set(range(16))
+    assert set(epochs) == set(range(12))
     assert not events(output, "unpacked")[-1]["done"]
 
 

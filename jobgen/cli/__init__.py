@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import Any
 
@@ -42,6 +43,9 @@ class LazyCommands(Boundary):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
+            close = difflib.get_close_matches(cmd_name, COMMANDS, 1)
+            if close:
+                ctx.fail(f"No such command {cmd_name!r}. Did you mean: jobgen {close[0]}")
             return None
         found: click.Command = importlib.import_module(f"jobgen.cli.{cmd_name}").command
         return found
@@ -56,7 +60,7 @@ class LazyCommands(Boundary):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: jobgen demo",
 )
-@click.version_option(__version__, prog_name="jobgen")
+@click.version_option(__version__, "-V", "--version", prog_name="jobgen")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def main(ctx: click.Context, debug: bool) -> None:

@@ -10,6 +10,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+from jobgen.cli.target import job_of
 
 if TYPE_CHECKING:
     from jobgen.bundle import Bundle
@@ -47,6 +48,7 @@ def command(
     from jobgen.settings import is_home
 
     console.json_output = json_output
+    job = job_of(job)
     plan, bundle, pack = render_job(job)
     folder = output or job.parent / "upload"
     if not (check or no_check):

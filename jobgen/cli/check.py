@@ -10,6 +10,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+from jobgen.cli.target import checked_of
 
 if TYPE_CHECKING:
     from jobgen.check.rules import Rule
@@ -57,6 +58,7 @@ def command(
 
     console.json_output = json_output
     try:
+        target = checked_of(target) if target else None
         alone = target and _is_job(target) and not archives and not (machine or list_rules)
         family = JOB if alone else None
         chosen = chosen_rules(_codes(select), _codes(ignore), family)

@@ -9,6 +9,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+from jobgen.cli.target import job_of
 
 if TYPE_CHECKING:
     from jobgen.bundle import Bundle
@@ -37,6 +38,7 @@ Examples:
 def command(console: Console, job: Path, full: bool, other: Path | None, json_output: bool) -> None:
     """Show every value of JOB (a job.yaml) with its origin and the rule behind it."""
     console.json_output = json_output
+    job = job_of(job)
     if other is not None:
         _differences(console, job, other)
     elif full:

@@ -9,6 +9,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+from jobgen.cli.target import upload_of
 
 EXAMPLES = """\b
 Examples:
@@ -99,6 +100,7 @@ def command(
     from jobgen.settings import load_settings
 
     console.json_output = json_output
+    upload = upload_of(upload)
     bundle = read_bundle(upload)
     settings = load_settings(mirror=mirror, paddle_index=paddle_index)
     allow(console, bundle, settings.cache, yes)

@@ -8,7 +8,9 @@ Row = tuple[str, Sequence[str]]
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows in columns as wide as their widest cell; the first row is the head."""
+    """The rows in columns as wide as their widest cell; no text for no rows."""
+    if not rows:
+        return ""
     columns = [[name, *cells] for name, cells in rows]
     widths = [max(len(row[place]) for row in columns) for place in range(len(columns[0]))]
     lines = ("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in columns)

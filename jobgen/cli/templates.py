@@ -111,9 +111,10 @@ def show(console: Console, pack: str, json_output: bool) -> None:
     if found.augment:
         console.data(f"augment: {found.augment}")
     console.data("\nparameters" if parameters else "\nno parameters")
-    console.data(
-        table([(row["name"], [f"{row['default']!r}", str(row["help"])]) for row in parameters])
-    )
+    if parameters:
+        console.data(
+            table([(row["name"], [f"{row['default']!r}", str(row["help"])]) for row in parameters])
+        )
     console.data("\nstages")
     words = {True: "optional", False: ""}
     console.data(table([(row["name"], [words[row["optional"]]]) for row in stages]))

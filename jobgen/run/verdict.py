@@ -11,7 +11,7 @@ from typing import Any
 from jobgen.files import write_atomically
 from jobgen.run.kernel import STOPPED
 from jobgen.run.workspace import Workspace
-from jobgen.runtime.outcome import process_identity
+from jobgen.runtime.outcome import LITTLE, finds_little, process_identity
 from jobgen.runtime.report import read_run, report_page
 
 GOOD = ("ok", "ok-smoke")
@@ -38,6 +38,8 @@ class Verdict:
         trend = metrics.get("loss")
         if trend:
             found[0] += f", loss {trend['first']:.3f} -> {trend['last']:.3f}"
+        if self.status == "ok" and finds_little(self.result):
+            found.append(LITTLE)
         found += after_lines(metrics, workspace.output)
         failure = self.result.get("failure")
         if failure:

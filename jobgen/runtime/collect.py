@@ -7,15 +7,21 @@ from typing import Any, Dict, List, Optional
 
 from jobgen.runtime.checkpoints import best_weights, find_weights
 from jobgen.runtime.dataset import file_sha256, remove_unpacked
-from jobgen.runtime.outcome import StageError, note, outcome, summary
+from jobgen.runtime.outcome import (
+    FINDS_MAP50,
+    LITTLE,
+    StageError,
+    finds_little,
+    note,
+    outcome,
+    summary,
+)
 from jobgen.runtime.source import cloned_here
 from jobgen.runtime.trainwatch import read_metrics
 from jobgen.runtime.weightsfile import TORN, weights_fault
 
 # Below it a detector has found nothing worth the name; see result statuses in docs/result.md.
 UNTRAINED_MAP50 = 0.01
-# From here on a model finds things, whatever its loss did: it may have begun with good weights.
-FINDS_MAP50 = 0.3
 # What a background task may leave behind (AI Studio's help pages, 2024; catalogue: platform.yml).
 FILES_LEFT = 10000
 # The folder that each stage after training leaves.
@@ -256,6 +262,8 @@ def collect(save_dir: str, config_files: List[str], smoke: bool) -> str:
             "Look at the learning rate, the number of epochs and the boxes; the weights are kept.",
             cause="untrained",
         )
+    if status == "ok" and finds_little(run.data):
+        note(LITTLE)
     total = sum(item["bytes"] for item in run.data["artefacts"])
     summary("%d files, %.1f MB, in %s" % (len(run.data["artefacts"]), total / 1e6, run.folder))
     return status

@@ -6,7 +6,14 @@ import shutil
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from jobgen.runtime.coco import read_coco
-from jobgen.runtime.outcome import StageError, note, outcome, summary, write_text_atomically
+from jobgen.runtime.outcome import (
+    StageError,
+    finds_little,
+    note,
+    outcome,
+    summary,
+    write_text_atomically,
+)
 from jobgen.runtime.processes import child_script, python_command
 from jobgen.runtime.trained import (
     annotation_path,
@@ -143,4 +150,6 @@ def infer(
     count = sum(map(len, boxes))
     metrics = run.data["metrics"]
     metrics["inference"] = {"images": len(chosen), "boxes": count, "threshold": threshold}
+    if finds_little(run.data):
+        note("this model finds little: most boxes in these pictures are wrong")
     summary("%d images, %d boxes with a score of %.2f or more" % (len(chosen), count, threshold))

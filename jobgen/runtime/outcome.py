@@ -24,6 +24,12 @@ MARGIN = 15 * 60.0
 GO_ON = (
     "Run the same job again: what is done is kept, training goes on from its last whole checkpoint."
 )
+# From here on a model finds things, whatever its loss did: it may have begun with good weights.
+FINDS_MAP50 = 0.3
+LITTLE = (
+    "It trained, but finds little: mAP@0.5 is under 0.3. Try more epochs, pretrained weights, a "
+    "larger model or input, and look at the boxes: jobgen dataset check, jobgen dataset stats."
+)
 BETWEEN = "A cell between the stages has failed: the executed notebook shows it."
 # Causes that have a status of their own; everything else has failed.
 STATUS_OF_CAUSE = {"untrained": "untrained", "time": "timeout", "interrupted": "interrupted"}
@@ -103,6 +109,14 @@ def recordable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [recordable(item) for item in value]
     return value
+
+
+def finds_little(result: Dict[str, Any]) -> bool:
+    """Whether a run has trained a model that misses most objects: what it draws is mostly wrong."""
+    best = (result.get("metrics") or {}).get("best") or {}
+    if result.get("smoke") or "weights" in result or "mAP50" not in best:
+        return False
+    return bool(best["mAP50"] < FINDS_MAP50)
 
 
 def duration_text(seconds: float) -> str:

@@ -9,7 +9,14 @@ import os
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 from jobgen.runtime.charts import chart, curve, data_share, escaped, median
-from jobgen.runtime.outcome import duration_text, outcome, recordable, write_text_atomically
+from jobgen.runtime.outcome import (
+    LITTLE,
+    duration_text,
+    finds_little,
+    outcome,
+    recordable,
+    write_text_atomically,
+)
 from jobgen.runtime.trainwatch import read_metrics
 
 LOG_LINES = 30
@@ -26,7 +33,11 @@ STATUS_TEXT = {
     "running": "It is at work.",
 }
 GIVEN_TEXT = "Nothing was trained: what was asked of the given weights is done."
+NOISE = "This model finds little: most of the boxes below are wrong."
 ZH = {
+    LITTLE: "训练完成，但检出很少：mAP@0.5 低于 0.3。可以增加轮数、使用预训练权重、"
+    "换更大的模型或输入尺寸，并检查标注框：jobgen dataset check、jobgen dataset stats。",
+    NOISE: "该模型检出很少：下面的框大多是错的。",
     GIVEN_TEXT: "没有训练：对给定权重要求的事已完成。",
     "Trained: the loss fell, and the model finds objects.": "训练成功：损失下降，模型能检出目标。",
     "A smoke run: everything works, nothing was learned.": "试运行：一切正常，但没有学到东西。",
@@ -297,11 +308,13 @@ class _Page:
     def verdict(self, run: RunRecord) -> str:
         result = run.result
         status = str(result.get("status", ""))
-        good = " good" if status.startswith("ok") else ""
+        good = " good" if status.startswith("ok") and not finds_little(result) else ""
         text = "<h1>%s</h1>\n" % escaped(run.title)
         text += '<div class="verdict%s"><span class="status">%s</span> ' % (good, escaped(status))
         given = status == "ok" and "weights" in result
-        text += escaped(self.say(GIVEN_TEXT if given else STATUS_TEXT.get(status, "")))
+        weak = status == "ok" and finds_little(result)
+        said = GIVEN_TEXT if given else LITTLE if weak else STATUS_TEXT.get(status, "")
+        text += escaped(self.say(said))
         failure = result.get("failure")
         if failure:
             text += "<p><b>%s</b>: %s</p>" % (
@@ -432,6 +445,8 @@ class _Page:
         if not found:
             return ""
         text = self.head("Predictions")
+        if finds_little(run.result):
+            text += "<p><b>%s</b></p>" % escaped(self.say(NOISE))
         text += '<p class="dim">%s</p>' % escaped(self.say("Ground truth left, prediction right."))
         text += '<div class="pictures">'
         for path, kind in found[:MOST_PICTURES]:

@@ -1,0 +1,66 @@
+"""What people type: another path for a job, a word with a slip, a Chinese keyboard's colon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Answer
+
+
+def test_a_job_is_named_by_any_of_its_paths(jobgen: Callable[..., Answer], job: Path) -> None:
+    assert jobgen("build", job.parent).code == 0
+    upload = job.parent / "upload"
+    for command in ("check", "build", "explain"):
+        told = {
+            jobgen(command, path, "--json").out.replace(str(path), "X")
+            for path in (job, job.parent, upload, upload / "main.ipynb")
+        }
+        assert all(jobgen(command, path).code == 0 for path in (job, job.parent, upload)), told
+
+
+def test_a_run_of_a_job_is_one_of_its_upload(jobgen: Callable[..., Answer], job: Path) -> None:
+    answer = jobgen("run", job, "--yes", "--archive", "none.zip")
+    assert answer.code != 0
+    assert "jobgen build" in answer.err  # not built yet
+    assert jobgen("build", job).code == 0
+    for path in (job, job.parent, job.parent / "upload" / "main.ipynb"):
+        said = jobgen("run", path, "--yes", "--no-check", "--archive", "none.zip")
+        assert "none.zip" in said.err, said.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs: 40", 'epochs: "40"', "take the quotes away"),
+        ("epochs: 40", "epochs: 40\n  lr: 0.1", "did you mean base_lr?"),
+        ("epochs: 40", "epochs: 40\n  imgsz: 320", "unknown key imgsz"),
+        ("train:\n  epochs", "train：\n  epochs", "replace ： by :"),
+    ],
+)
+def test_a_slip_is_named(
+    old: str, new: str, said: str, jobgen: Callable[..., Answer], job: Path
+) -> None:
+    text = job.read_text(encoding="utf-8")
+    assert old in text
+    job.write_text(text.replace(old, new), encoding="utf-8")
+    answer = jobgen("check", job)
+    assert answer.code != 0
+    assert said in answer.out + answer.err
+
+
+def test_a_model_by_its_short_name(jobgen: Callable[..., Answer], job: Path) -> None:
+    text = job.read_text(encoding="utf-8")
+    job.write_text(text.replace("picodet_xs_320_coco_lcnet", "picodet_xs_320"), encoding="utf-8")
+    assert jobgen("build", job).code == 0
+    assert (job.parent / "upload" / "picodet_xs_320_ships_lcnet.yml").is_file()
+
+
+def test_a_slip_in_a_command(jobgen: Callable[..., Answer]) -> None:
+    answer = jobgen("biuld")
+    assert answer.code == 2
+    assert "jobgen build" in answer.err
+    assert jobgen("-V").out.startswith("jobgen")
+    assert "no parameters" in jobgen("templates", "show", "paddledetection").out
