@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-all lint types bundles docs bench check fmt clean
+.PHONY: demo test test-quick cases test-all lint types bundles docs bench check fmt clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -18,6 +18,13 @@ demo: $(READY)          ## the whole way on a drawn data set, a few minutes on a
 
 test: $(READY)          ## the quick tests, then real training on the CPU
 	$(BIN)/python -m pytest -m 'not slow'
+
+test-quick: $(READY)    ## no kernel, no Paddle: for every edit
+	$(BIN)/python -m pytest -m 'not slow and not kernel and not paddle'
+
+cases: $(READY)         ## answers to a folder of uploads: make cases UPLOADS=folder ARCHIVE=ships.zip
+	for upload in $(UPLOADS)/*/; do echo "== $$upload"; \
+	    $(BIN)/jobgen check "$$upload" $(if $(ARCHIVE),--archive $(ARCHIVE)) || true; done
 
 test-all: $(READY)      ## everything
 	$(BIN)/python -m pytest

@@ -111,7 +111,7 @@ class Step:
     def tool(self) -> str:
         """The Python file that it runs, as `tools/train.py`; empty for none."""
         words = [word for word in self.words[1:] if not word.startswith("-")]
-        is_python = posixpath.basename(self.words[0]).startswith("python")
+        is_python = posixpath.basename(self.words[0]).startswith(("python", "fleetrun"))
         return next((w for w in words if w.endswith(".py")), "") if is_python else ""
 
     def options(self, *names: str) -> Iterator[str]:
