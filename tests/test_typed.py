@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from jobgen.datasets.optional_keys import OPTIONAL_KEYS
 from tests.conftest import Answer
+from tests.sets import Coco, write_zip
 
 
 def test_a_job_is_named_by_any_of_its_paths(jobgen: Callable[..., Answer], job: Path) -> None:
@@ -56,6 +59,24 @@ def test_a_model_by_its_short_name(jobgen: Callable[..., Answer], job: Path) -> 
     job.write_text(text.replace("picodet_xs_320_coco_lcnet", "picodet_xs_320"), encoding="utf-8")
     assert jobgen("build", job).code == 0
     assert (job.parent / "upload" / "picodet_xs_320_ships_lcnet.yml").is_file()
+
+
+def test_every_key_that_init_shows_works(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "ships.zip", Coco().all_files())
+    assert jobgen("init", "ships", "--archive", archive, "--folder", tmp_path / "j").code == 0
+    path = tmp_path / "j" / "job.yaml"
+    text = path.read_text(encoding="utf-8")
+    shown = re.findall(r"^( *)# (.*)$", text, re.MULTILINE)
+    assert len(shown) == sum(map(len, OPTIONAL_KEYS.values()))
+    plain = jobgen("explain", path, "--json").json
+    path.write_text(re.sub(r"^( *)# ", r"\1", text, flags=re.MULTILINE), encoding="utf-8")
+    now = {row["name"]: row["value"] for row in jobgen("explain", path, "--json").json["values"]}
+    assert now["log_iter"] == 20  # the example of an override
+    now["log_iter"] = next(row["value"] for row in plain["values"] if row["name"] == "log_iter")
+    assert {row["name"]: now[row["name"]] for row in plain["values"]} == {
+        row["name"]: row["value"] for row in plain["values"]
+    }
+    assert jobgen("build", path, "--no-check").code == 0
 
 
 def test_a_slip_in_a_command(jobgen: Callable[..., Answer]) -> None:

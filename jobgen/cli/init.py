@@ -73,7 +73,7 @@ def command(
     suggested, why = suggest_model(data)
     choice = {"config": full_name(model) if model else suggested, "pretrained": "coco"}
     train, after = {"epochs": epochs}, {"stages": list(STAGES_AFTER_TRAINING)}
-    text = job_text(name, environment, sources, data, choice, train, language, after)
+    text = job_text(name, environment, sources, data, choice, train, language, after, optional=True)
     make_plan(*parse_spec(load(text, str(path))))
     write_atomically(path, text.encode())
     layout = data.layout

@@ -12,6 +12,7 @@ from jobgen.datasets.coco import record_of
 from jobgen.datasets.contents import LoneFile
 from jobgen.datasets.found import EMPTY
 from jobgen.datasets.look import need_sound
+from jobgen.datasets.optional_keys import commented
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Split
 from jobgen.datasets.sources import ARCHIVES
 from jobgen.errors import DatasetError
@@ -84,8 +85,15 @@ def job_text(
     train: Mapping[str, Any],
     language: str,
     more: Mapping[str, Any] | None = None,
+    *,
+    optional: bool = False,
 ) -> str:
-    """The text of a job.yaml, one line a split, every text in it quoted; `more` further keys."""
+    """The text of a job.yaml, one line a split, every text in it quoted; `more` further keys.
+    With `optional` it shows the keys that may be added, as comments."""
+
+    def hints(under: str) -> str:
+        return commented(under, language) if optional else ""
+
     splits = {key: data.splits[key] for key in (TRAIN, EVAL)}
     files = "".join(f"  {key}: {dump_scalar(split.files)}\n" for key, split in splits.items())
     expect = "".join(
@@ -99,7 +107,10 @@ def job_text(
         + files
         + f"  classes: {dump_scalar(data.classes)}\n"
         + f"  expect:\n{expect}"
-        + dump_block(
-            {"model": dict(model), "train": dict(train), **(more or {}), "language": language}
-        )
+        + dump_block({"model": dict(model)})
+        + hints("model")
+        + dump_block({"train": dict(train)})
+        + hints("train")
+        + dump_block({**(more or {}), "language": language})
+        + hints("")
     )
