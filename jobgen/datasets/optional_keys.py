@@ -23,16 +23,28 @@ OPTIONAL_KEYS: dict[str, list[tuple[str, str, str]]] = {
         ("repeat: auto", "passes over a small set in one epoch", "一轮中把小数据集过几遍"),
         ("gpus: 1", "cards", "卡数"),
         ("amp: false", "mixed precision", "混合精度"),
-        ("on_oom: stop", "or halve the batch where memory is short", "或 halve：显存不够时批大小减半"),
+        (
+            "on_oom: stop",
+            "or halve the batch where memory is short",
+            "或 halve：显存不够时批大小减半",
+        ),
     ],
     "": [
-        ("augment: {preset: default}", "default, sar or none; also flip, crop ...", "default、sar 或 none；还可写 flip、crop 等"),
-        ("infer: {threshold: auto}", "images: [a.jpg] chooses what is drawn", "images: [a.jpg] 指定画哪些图"),
+        (
+            "augment: {preset: default}",
+            "default, sar or none; also flip, crop ...",
+            "default、sar 或 none；还可写 flip、crop 等",
+        ),
+        (
+            "infer: {threshold: auto}",
+            "images: [a.jpg] chooses what is drawn",
+            "images: [a.jpg] 指定画哪些图",
+        ),
         ("export: {nms: true, onnx: false}", "the exported model", "导出的模型"),
-        ("overrides: {log_iter: 20}", "any key of PaddleDetection's config", "PaddleDetection 配置里的任何键"),
-        ('template: "paddledetection"', "the template pack: jobgen templates list", "模板包：jobgen templates list"),
+        ("overrides: {log_iter: 20}", "any key of PaddleDetection's config", "配置里的任何键"),
+        ('template: "paddledetection"', "the template pack", "模板包：jobgen templates list"),
     ],
-}  # fmt: skip
+}
 
 
 def commented(under: str, language: str) -> str:
