@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jobgen.cli.after import copied
 from jobgen.datasets.optional_keys import OPTIONAL_KEYS
 from tests.conftest import Answer
 from tests.sets import Coco, write_zip
@@ -85,3 +86,17 @@ def test_a_slip_in_a_command(jobgen: Callable[..., Answer]) -> None:
     assert "jobgen build" in answer.err
     assert jobgen("-V").out.startswith("jobgen")
     assert "no parameters" in jobgen("templates", "show", "paddledetection").out
+
+
+def test_what_a_stage_makes_goes_to_a_new_folder(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "a.jpg").write_bytes(b"picture")
+    goal = tmp_path / "deep" / "goal"
+    assert copied(made, goal) == goal
+    assert [path.name for path in goal.iterdir()] == ["a.jpg"]
+    assert [path.name for path in goal.parent.iterdir()] == ["goal"]
+    answer = jobgen("infer", made, "--archive", "ships.zip", "-o", goal)
+    assert (answer.code, "is there already" in answer.err) == (7, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,13 @@ def shared(command: Command) -> Command:
                 show_default=True,
                 help="Folder for runs.",
             ),
+            click.option(
+                "-o",
+                "--output",
+                "goal",
+                type=click.Path(path_type=Path),
+                help="A new folder for what it makes [default: in the run].",
+            ),
             options.json_output,
         )
     ):
@@ -65,17 +73,21 @@ def run_stage(
     from jobgen.build import render
     from jobgen.cli.build import trust
     from jobgen.cli.run import show_run
+    from jobgen.errors import RunError
     from jobgen.layers import find_pack
     from jobgen.plan import make_plan
     from jobgen.run.local import RunRequest
     from jobgen.run.output import job_of, open_output
+    from jobgen.runtime.collect import STAGE_FOLDERS
     from jobgen.settings import load_settings
     from jobgen.spec import parse_spec
     from jobgen.templates import load_pack
     from jobgen.yamlio import load
 
     console.json_output = given["json_output"]
-    archives = list(given["archives"])
+    archives, goal = list(given["archives"]), given["goal"]
+    if goal is not None and goal.exists():
+        raise RunError(f"{goal} is there already", "Give another folder, or remove it first.")
     if not archives:
         raise click.UsageError("give the data set: --archive FILE")
     with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
@@ -105,4 +117,17 @@ def run_stage(
             fresh=True,
             parameters=parameters,
         )
-        show_run(console, request, load_settings(mirror=given["mirror"]))
+        made = show_run(console, request, load_settings(mirror=given["mirror"]))
+        made = made / STAGE_FOLDERS[stage]
+        if goal is not None:
+            made = copied(made, goal)
+        console.say(f"{stage}: {made}")
+
+
+def copied(made: Path, goal: Path) -> Path:
+    """A whole copy under the name `goal`, or nothing there."""
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".jobgen-", dir=goal.parent) as spare:
+        shutil.copytree(made, Path(spare) / goal.name)
+        (Path(spare) / goal.name).rename(goal)
+    return goal

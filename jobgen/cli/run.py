@@ -169,8 +169,9 @@ def refuse_errors(
         raise click.exceptions.Exit(1)
 
 
-def show_run(console: Console, request: Any, settings: Any) -> None:
-    """Run, show the verdict, and end with exit code 7 where it is not good."""
+def show_run(console: Console, request: Any, settings: Any) -> Path:
+    """Run, show the verdict, and end with exit code 7 where it is not good. Gives the output
+    folder."""
     from jobgen.errors import RunError
     from jobgen.run.local import run_bundle
 
@@ -183,3 +184,4 @@ def show_run(console: Console, request: Any, settings: Any) -> None:
         raise click.exceptions.Exit(130)
     if not verdict.good:
         raise click.exceptions.Exit(RunError.exit_code)
+    return Path(workspace.output)
