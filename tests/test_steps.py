@@ -54,6 +54,26 @@ def test_odd_cells_are_no_traceback(source: str) -> None:
     assert found.steps[-1].words == ("ls",)
 
 
+def test_files_that_python_writes() -> None:
+    cell = """
+import json, os, shutil
+os.makedirs('lists', exist_ok=True)
+with open('lists/train.json', 'w') as f:
+    json.dump({}, f)
+shutil.copy('a.yml', 'PaddleDetection/configs/picodet/a.yml')
+shutil.copytree('/home/aistudio/data/d1', 'copied')
+for name in os.listdir('lists'):
+    print(name)
+"""
+    disk = TaskFiles({"a.yml": "epoch: 1"})
+    found = steps_of(["!git clone https://gitee.com/x/PaddleDetection", cell], {}, "main.ipynb")
+    disk.follow(found)
+    assert not found.makers
+    answers = {"lists/train.json": True, "lists/val.json": False, "copied/x": None}
+    assert {path: disk.has(f"{HOME}/{path}") for path in answers} == answers
+    assert disk.texts[f"{PD}/configs/picodet/a.yml"] == "epoch: 1"
+
+
 def test_the_disk_of_a_task() -> None:
     cells = [
         "!git clone -b release/2.6 https://gitee.com/paddlepaddle/PaddleDetection.git",

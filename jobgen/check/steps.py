@@ -25,6 +25,8 @@ SHELL_LINE = re.compile(r"^(?P<margin>\s*)(?P<name>[\w, ]+=\s*)?!(?!=)(?P<text>.
 MAGIC_LINE = re.compile(r"^(?P<margin>\s*)(?P<name>[\w, ]+=\s*)?%(?P<magic>\w+)\s*(?P<text>.*)$")
 ASSIGNED = re.compile(r"^(?:export\s+)?(\w+)=(\S*)$")
 MARK = "__line__"
+# The first word of the steps that write a file from Python, and of %%writefile cells.
+WRITE = "%%writefile"
 # Words of the shell that stand before a command.
 KEYWORDS = frozenset(
     [
@@ -63,22 +65,17 @@ MAKERS = frozenset(
         "link",
         "rename",
         "replace",
-        "copytree",
         "write_text",
         "write_bytes",
         "urlretrieve",
         "makedirs",
         "mkdir",
-        "dump",
         "to_csv",
         "savetxt",
         "save",
-        "touch",
-        "writelines",
-        "write",
     ]
 )
-COPIERS = {"copy": "cp", "copyfile": "cp", "copy2": "cp", "move": "mv"}
+COPIERS = {"copytree": "cp", "copy": "cp", "copyfile": "cp", "copy2": "cp", "move": "mv"}
 SCRIPT_ENDINGS = (".sh", ".py", ".ipynb")
 NESTED = 4
 
@@ -161,7 +158,7 @@ class _Reader:
             elif magic in ("%%writefile", "%%file"):
                 path = next((w for w in argument.split() if not w.startswith("-")), "")
                 added = "-a" in argument.split()
-                words = ("%%writefile", self.filled(path, braces=True))
+                words = (WRITE, self.filled(path, braces=True))
                 text = "" if added else rest
                 self.found.steps.append(Step(words, self.folder, True, f"{where}:1", text))
             elif magic in TRANSPARENT:
@@ -269,6 +266,8 @@ class _Reader:
             self.found.steps.append(Step(("mkdir", "-p", first), self.folder, True, place))
         elif name in self.wrappers or _starter(node):
             self.program(node, place, used, first)
+        elif name == "open" and _writes(node) and first:
+            self.found.steps.append(Step((WRITE, first), self.folder, True, place))
         elif attribute in MAKERS or (name == "open" and _writes(node)):
             self.found.makers.append(place)
 

@@ -260,7 +260,8 @@ class TaskFiles:
                 self.missing.append(("file", step, source))
             path = f"{target}/{posixpath.basename(source)}" if into else target
             if source not in self.texts and not posixpath.splitext(source)[1]:
-                self.open |= {path, target}
+                whole = "*" in path or target not in self.there
+                self.open.add(target if whole else path)
             self.write(path, self.texts.get(source))
             if moved:
                 self.texts.pop(source, None)
