@@ -65,6 +65,11 @@ class JobFacts:
     def notebooks(self) -> list[str]:
         return sorted(name for name in self.files if name.endswith(".ipynb"))
 
+    @property
+    def notebook_name(self) -> str:
+        """The notebook that a task is started with; empty where there is none."""
+        return NOTEBOOK if NOTEBOOK in self.files else (self.notebooks or [""])[0]
+
     @cached_property
     def notebook(self) -> dict[str, Any] | None:
         """The notebook, or None where it is none or there are several."""
@@ -94,13 +99,12 @@ class JobFacts:
     def task(self) -> tuple[Steps, TaskFiles]:
         """The steps of a notebook made by hand, and the task's disk after them."""
         by_hand = self.notebook is not None and not self.metadata
-        name = NOTEBOOK if NOTEBOOK in self.files else (self.notebooks or [""])[0]
         texts = {
             name: data.decode("utf-8", "replace")
             for name, data in self.files.items()
             if len(data) <= TEXT_BYTES and not name.endswith(".ipynb")
         }
-        steps = steps_of(self.code if by_hand else [], self.files, name)
+        steps = steps_of(self.code if by_hand else [], self.files, self.notebook_name)
         disk = TaskFiles(texts, self.archives)
         disk.follow(steps)
         return steps, disk

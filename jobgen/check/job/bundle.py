@@ -132,13 +132,20 @@ def is_python(source: str) -> bool:
 )
 def shell_step(facts: JobFacts) -> Iterator[Hit]:
     following = [*facts.code[1:], ""]
-    found = [(f"cell {number}", line)
+    found = [(f"{facts.notebook_name} cell {number}{_line_of(line, source)}", line)
              for number, (source, after) in enumerate(zip(facts.code, following, strict=False), 1)
              for line in unchecked_lines(source, after)]  # fmt: skip
     told = {line for _, line in found}
     found += [(step.place, step.command) for step in facts.steps if unseen(step, told)]
     short = [line if len(line) <= 50 else line[:47] + "..." for _, line in found]
     yield from names_hit(short, found[0][0] if found else "")
+
+
+def _line_of(line: str, source: str) -> str:
+    """`:2` for the second line of a cell; a line that goes on is found by its beginning."""
+    lines = [text.strip().rstrip("\\").strip() for text in source.splitlines()]
+    numbers = [n for n, text in enumerate(lines, 1) if text and line.startswith(text)]
+    return f":{numbers[0]}" if numbers else ""
 
 
 # Steps whose failure makes a training of something else, or of nothing.

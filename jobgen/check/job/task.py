@@ -187,4 +187,5 @@ def other_suite(facts: JobFacts) -> Iterator[Hit]:
     for number, source in enumerate(facts.code, 1):
         found = re.findall(r"^\s*(?:import|from)\s+(\w+)", source, re.MULTILINE)
         for module in sorted(set(found) & set(OTHER_SUITES)):
-            yield Hit(1, (), f"cell {number}", OTHER_SUITES[module])
+            spot = f"{facts.notebook_name} cell {number}"
+            yield Hit(1, (), spot, OTHER_SUITES[module])
