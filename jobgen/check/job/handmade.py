@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from jobgen.catalog import environments
-from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job, names_hit
+from jobgen.check.rules import ERROR, NOTE, SHOWN, WARNING, Hit, job, names_hit
+from jobgen.check.steps import Step
 from jobgen.check.upload import JobFacts
 from jobgen.yamlio import load
 
@@ -36,6 +37,13 @@ def commands(facts: JobFacts) -> Iterator[list[str]]:
     """The words of every command in the notebook's cells and in the scripts they start."""
     for step in facts.steps:
         yield list(step.words)
+
+
+def told(found: Iterable[tuple[Step, str]]) -> Iterator[Hit]:
+    """One hit for all that was found, at the place of the first."""
+    rows = list(found)
+    if rows:
+        yield Hit(len(rows), [text for _, text in rows[:SHOWN]], rows[0][0].place)
 
 
 def plain_code(facts: JobFacts) -> str:
@@ -107,8 +115,8 @@ def _branch(facts: JobFacts) -> str | None:
 )
 def unpinned_clone(facts: JobFacts) -> Iterator[Hit]:
     if by_hand(facts) and _branch(facts) == "":
-        clones = [words for words in commands(facts) if words[:2] == ["git", "clone"]]
-        yield from names_hit([" ".join(words) for words in clones])
+        clones = (step for step in facts.steps if step.words[:2] == ("git", "clone"))
+        yield from told((step, step.command) for step in clones)
 
 
 @job(
@@ -143,9 +151,8 @@ def unfixed_defect(facts: JobFacts) -> Iterator[Hit]:
 )
 def several_options(facts: JobFacts) -> Iterator[Hit]:
     if by_hand(facts):
-        twice = [" ".join(words[:3]) for words in commands(facts)
-                 if sum(word in ("-o", "--opt") for word in words) > 1]  # fmt: skip
-        yield from names_hit(twice)
+        twice = (s for s in facts.steps if sum(word in ("-o", "--opt") for word in s.words) > 1)
+        yield from told((step, " ".join(step.words[:3])) for step in twice)
 
 
 @job(
@@ -157,8 +164,8 @@ def several_options(facts: JobFacts) -> Iterator[Hit]:
 )
 def option_as_text(facts: JobFacts) -> Iterator[Hit]:
     if by_hand(facts):
-        words = (word for found in options(facts) for word in found)
-        yield from names_hit([word for word in words if _is_text(word.partition("=")[2])])
+        words = ((step, word) for step, found in options(facts) for word in found)
+        yield from told((s, word) for s, word in words if _is_text(word.partition("=")[2]))
 
 
 def _is_text(value: str) -> bool:
@@ -181,9 +188,10 @@ def paired_branch(facts: JobFacts) -> Iterator[Hit]:
         yield Hit(1, (f"{branch}: Paddle {PADDLE_OF[branch]}",))
 
 
-def options(facts: JobFacts) -> Iterator[list[str]]:
+def options(facts: JobFacts) -> Iterator[tuple[Step, list[str]]]:
     """What follows each -o of PaddleDetection's tools: words as `epoch=5`."""
-    for words in commands(facts) if by_hand(facts) else ():
+    for step in facts.steps:
+        words = step.words
         places = [n for n, word in enumerate(words) if word in ("-o", "--opt")]
         for place in places:
             found = []
@@ -191,7 +199,7 @@ def options(facts: JobFacts) -> Iterator[list[str]]:
                 if word.startswith("-"):
                     break
                 found.append(word)
-            yield found
+            yield step, found
 
 
 @job(
@@ -202,11 +210,11 @@ def options(facts: JobFacts) -> Iterator[list[str]]:
     remedy="Write them into the model YAML instead.",
 )
 def lost_options(facts: JobFacts) -> Iterator[Hit]:
-    for found in options(facts):
+    for step, found in options(facts):
         names = [word.partition("=")[0].split(".") for word in found]
         deep = [name for name in names if len(name) > 2]
         starts = [name[:2] for name in deep]
-        yield from names_hit([".".join(name) for name in deep if starts.count(name[:2]) > 1])
+        yield from told((step, ".".join(n)) for n in deep if starts.count(n[:2]) > 1)
 
 
 @job(
@@ -217,8 +225,8 @@ def lost_options(facts: JobFacts) -> Iterator[Hit]:
     remedy="Give the whole list, in quotes, or write it into the model YAML.",
 )
 def list_option(facts: JobFacts) -> Iterator[Hit]:
-    for found in options(facts):
-        yield from names_hit([word for word in found if re.search(r"\.\d+(\.|=)", word)])
+    for step, found in options(facts):
+        yield from told((step, word) for word in found if re.search(r"\.\d+(\.|=)", word))
 
 
 @job(
@@ -275,6 +283,6 @@ def unknown_checkpoint(facts: JobFacts) -> Iterator[Hit]:
     remedy="Install what is missing by name, without dependencies: scikit-learn, pycocotools, lap.",
 )
 def whole_requirements(facts: JobFacts) -> Iterator[Hit]:
-    for words in commands(facts) if by_hand(facts) else ():
-        if "install" in words and any(w.endswith("requirements.txt") for w in words):
-            yield Hit(1, (" ".join(words)[:60],))
+    for step in facts.steps:
+        if "install" in step.words and any(w.endswith("requirements.txt") for w in step.words):
+            yield Hit(1, (step.command[:60],), step.place)
