@@ -7,7 +7,7 @@ from typing import Any
 
 from jobgen.catalog import Environment, Model, environments, models, platform
 from jobgen.catalog.augment import reader_values, settled
-from jobgen.catalog.picodet import class_parameters, size_values, trainer_keys
+from jobgen.catalog.picodet import class_parameters, full_name, size_values, trainer_keys
 from jobgen.findings import Findings
 from jobgen.runtime.configure import merge_dicts, schedulers
 from jobgen.runtime.rules import (
@@ -142,7 +142,7 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
     environment = environments().get(spec.environment)
     if environment is None:
         _unknown(findings, document, ["environment"], spec.environment, sorted(environments()))
-    model = models().get(spec.model.config)
+    model = models().get(full_name(spec.model.config))
     if model is None:
         _unknown(findings, document, ["model", "config"], spec.model.config, sorted(models()))
     offered = STAGES_AFTER_TRAINING if pack is None else pack.optional

@@ -18,7 +18,6 @@ from pydantic import (
     model_validator,
 )
 
-from jobgen.catalog.picodet import full_name
 from jobgen.errors import SpecError
 from jobgen.findings import Finding, Findings, Severity
 from jobgen.runtime.archives import KEPT_APART
@@ -163,7 +162,7 @@ class Dataset(_Part):
 
 
 class ModelChoice(_Part):
-    config: Annotated[str, AfterValidator(full_name)]
+    config: str
     pretrained: Annotated[str, AfterValidator(_pretrained)] = "coco"
     pretrained_missing: Literal["stop", "scratch"] = "stop"
     # ATSS takes the 9 nearest cells of each level: the smallest size of multi-scale training

@@ -121,7 +121,7 @@ def test_what_followed_training_is_proven(folder: Path) -> None:
     assert {"model.pdmodel", "model.pdiparams", "infer_cfg.yml", "model.onnx"} <= names
     page = (path.parent / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg;base64,") == 12
-    code, answer, _ = call("collect", path.parent, cwd=folder)
+    code, answer, _ = call("collect", path.parent, "--run", cwd=folder)
     assert (code, answer["outputs"][0]["faults"], answer["outputs"][0]["export"]) == (0, [], "runs")
 
 
