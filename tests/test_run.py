@@ -416,4 +416,4 @@ def test_an_edited_bundle_is_refused(jobgen: Callable[..., Answer], job: Path) -
     assert f"{edited} was edited after the build" in answer.err
     edited.unlink()
     assert "has no picodet_xs_320_ships_lcnet.yml" in jobgen("run", job.parent / "upload").err
-    assert "holds no main.ipynb" in jobgen("run", job.parent).err
+    assert "has no picodet_xs_320_ships_lcnet.yml" in jobgen("run", job.parent).err

@@ -470,7 +470,7 @@ def test_a_body_may_be_kept_and_added_to(folder: Path) -> None:
     assert (places, added) == (["train"], ["    note('x')"])
     text = BLOCK + "{% block body %}\nif EPOCHS:\n    {{ super() | indent(4) }}\n{% endblock %}\n"
     (folder / "templates" / TRAIN).write_text(text, encoding="utf-8")
-    assert "        PATIENCE" in parts_of(built(folder))["train"]
+    assert "        train(CLONE" in parts_of(built(folder))["train"]
 
 
 def test_an_ejected_override_does_not_count_twice(folder: Path) -> None:

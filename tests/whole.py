@@ -71,7 +71,9 @@ language: en
 
 
 def heed_interrupt() -> None:
+    """What a background shell or nohup starts ignores Ctrl-C or a closed terminal."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,6 @@ class Whole:
         """A run at work. `settings` are the stand-in's faults."""
         env = {**os.environ, "FLAGS_standin": json.dumps(settings)}
         pipe = subprocess.PIPE
-        # What a background shell starts ignores Ctrl-C.
         return subprocess.Popen(
             self.argv(*more),
             stdout=pipe,

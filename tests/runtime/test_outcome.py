@@ -165,7 +165,9 @@ def test_a_closed_terminal_is_told_as_a_stop(tmp_path: Path) -> None:
     code = code.replace("print(", "run.start('train')\nfrom jobgen.runtime import outcome\nprint(")
     code = code.replace("time.sleep(60)", "with outcome.stage('train'): time.sleep(60)")
     first = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE
+        [sys.executable, "-c", code, str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also under nohup
     )
     assert first.stdout is not None
     assert first.stdout.readline() == b"begun\n"
