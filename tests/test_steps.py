@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from jobgen.build import find_secret
@@ -52,6 +54,40 @@ def test_odd_cells_are_no_traceback(source: str) -> None:
     found = steps_of([source, "!ls"], {}, "main.ipynb")
     TaskFiles({}).follow(found)
     assert found.steps[-1].words == ("ls",)
+
+
+HOSTILE = {
+    "a script that starts itself": ["!bash loop.sh"],
+    "a name that doubles": ["%%bash\nA=xx\n" + "A=$A$A\n" * 60 + "ls $A"],
+    "spaces without end": [" " * 300_000 + "x", "!" + " " * 300_000, "%%bash\n" + "( " * 100_000],
+    "a long sum": ["x = " + "+".join(["a"] * 20_000)],
+    "a long elif": ["if a: pass\n" + "elif a: pass\n" * 3_000],
+    "a pattern that never ends": [
+        "%%writefile a.yml\n" + "a" * 3000,
+        r"!sed -i 's/\(a*\)*b/x/;s/a*a*a*a*b/x/' a.yml",
+        r"!sed -i 's/\(a*\)*b/x/' a.yml",
+        r"!sed -i 's/a*a*a*a*b/x/' a.yml",
+        "!sed -i '" + "s/" * 2000 + "' a.yml",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_notebook_ends_soon(name: str) -> None:
+    started = time.monotonic()
+    found = steps_of([*HOSTILE[name], "!ls"], {"loop.sh": b"bash loop.sh\nbash loop.sh\n"}, "n")
+    TaskFiles({}).follow(found)
+    assert found.steps[-1].words == ("ls",)
+    assert time.monotonic() - started < 5
+
+
+def test_bases_that_name_one_another_end_soon() -> None:
+    texts = {f"{n}.yml": f"_BASE_: [{n + 1}.yml, ./{n + 1}.yml, 0.yml]\n" for n in range(40)}
+    cells = ["!git clone https://gitee.com/x/PaddleDetection\n!cp *.yml PaddleDetection/configs/",
+             "%cd PaddleDetection\n!python tools/train.py -c configs/0.yml"]  # fmt: skip
+    disk = TaskFiles(texts)
+    disk.follow(steps_of(cells, {}, "main.ipynb"))
+    assert len(disk.trainings) == 1
 
 
 def test_files_that_python_writes() -> None:

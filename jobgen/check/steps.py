@@ -78,6 +78,9 @@ MAKERS = frozenset(
 COPIERS = {"copytree": "cp", "copy": "cp", "copyfile": "cp", "copy2": "cp", "move": "mv"}
 SCRIPT_ENDINGS = (".sh", ".py", ".ipynb")
 NESTED = 4
+# Nobody writes longer lines; a hostile one costs no time.
+LONGEST_LINE = 4000
+MOST_STEPS = 5000
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ class _Reader:
         self.files, self.notebook, self.code = files, notebook, code
         self.found = Steps()
         self.folder = HOME
+        self.depth = 0
         self.names: dict[str, str] = {}
         # Functions that hand their text to a shell, and whether they look at its status.
         self.wrappers: dict[str, bool] = {}
@@ -176,7 +180,8 @@ class _Reader:
         ) and "_exit_code" in following.splitlines()[0])  # fmt: skip
         own: dict[int, tuple[str, str]] = {}
         for number, line in enumerate(lines, 1):
-            found = SHELL_LINE.match(line) or MAGIC_LINE.match(line)
+            start = line[:LONGEST_LINE]
+            found = SHELL_LINE.match(start) or MAGIC_LINE.match(start)
             if found is None or line.lstrip().startswith("%%"):
                 marked.append(line)
                 continue
@@ -185,11 +190,10 @@ class _Reader:
             marked.append(f"{found['margin']}{found['name'] or ''}{MARK}({number})")
         try:
             tree = ast.parse("\n".join(marked))
+            self.block(tree.body, where, own, status)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             for number, (magic, text) in own.items():
                 self.own_line(magic, text, f"{where}:{number}", status)
-            return
-        self.block(tree.body, where, own, status)
 
     def own_line(self, magic: str, text: str, place: str, status: bool) -> None:
         """A `!` or `%` line."""
@@ -321,11 +325,14 @@ class _Reader:
 
     def filled(self, text: str, braces: bool = False) -> str:
         """A line with the notebook's and the shell's names replaced by what they hold."""
+        whole = text
         for name, value in self.names.items():
             if braces:
                 text = text.replace("{" + name + "}", value)
             text = text.replace("${" + name + "}", value)
             text = re.sub(rf"\${name}\b", value.replace("\\", r"\\"), text)
+            if len(text) > LONGEST_LINE:
+                return whole[:LONGEST_LINE]
         return text.replace("${HOME}", HOME).replace("$HOME", HOME)
 
     def shell(
@@ -343,7 +350,7 @@ class _Reader:
         kept, errors_end = dict(self.names), errors_end
         lines = _joined(source)
         for number, line in enumerate(lines, before + 1):
-            text = line.strip()
+            text = line[:LONGEST_LINE].strip()
             if end:
                 end = "" if text == end else end
                 continue
@@ -394,20 +401,24 @@ class _Reader:
             before = after
         return found, folder
 
-    def started(self, step: Step, depth: int = 0) -> None:
+    def started(self, step: Step) -> None:
         """Keep a step; a script of the upload gives its own steps too."""
+        if len(self.found.steps) >= MOST_STEPS:
+            return
         self.found.steps.append(step)
         words = [word for word in step.words[1:] if not word.startswith("-")]
         starts = step.words[0] in ("bash", "sh", "source", ".") or step.words[0].startswith("./")
         target = step.words[0] if step.words[0].startswith("./") else words[0] if words else ""
         name = posixpath.basename(target)
-        if starts and name.endswith(".sh") and name in self.files and depth < NESTED:
+        if starts and name.endswith(".sh") and name in self.files and self.depth < NESTED:
             if step.path(target) != f"{HOME}/{name}":
                 return
             kept, self.folder = self.folder, step.folder
             errors_end = "-e" in step.words or "-ex" in step.words
             text = self.files[name].decode("utf-8", "replace")
+            self.depth += 1
             self.shell(text, name, 0, errors_end=errors_end, script=True)
+            self.depth -= 1
             self.folder = kept
 
 
@@ -448,7 +459,9 @@ def _joined(source: str) -> list[str]:
     found: list[str] = []
     open_at: int | None = None
     for line in source.splitlines():
-        shell = open_at is not None or bool(re.match(r"\s*[\w, =]*!|\s*[\w./-]+ ", line))
+        shell = open_at is not None or bool(
+            re.match(r"\s*[\w, =]*!|\s*[\w./-]+ ", line[:LONGEST_LINE])
+        )
         if open_at is not None:
             found[open_at] += " " + line.rstrip("\\").strip()
             found.append("")

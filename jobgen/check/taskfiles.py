@@ -102,6 +102,7 @@ QUIET = frozenset(
     ]
 )
 UNPACKERS = frozenset(("unzip", "tar", "7z", "7za", "unrar", "bsdtar"))
+MOST_PATTERN = 300
 TOOLS = ("train.py", "eval.py", "infer.py", "export_model.py")
 SUBSTITUTION = re.compile(r"s(?P<sep>[/|#@,%])(?P<old>.*)(?P=sep)(?P<new>.*)(?P=sep)(?P<flags>g?)")
 
@@ -318,7 +319,7 @@ class TaskFiles:
             for expression in expressions:
                 found = SUBSTITUTION.fullmatch(expression)
                 try:
-                    if found is None:
+                    if found is None or not _is_quick(found["old"]):
                         raise re.error("not understood")
                     old = re.compile(_python_pattern(found["old"]), re.MULTILINE)
                     new = re.sub(r"\\(\d)|&", lambda m: f"\\g<{m[1] or 0}>", found["new"])
@@ -373,14 +374,16 @@ class TaskFiles:
         texts, self.texts = self.texts, kept
         return Training(step, clone, config, tuple(options), dict(texts), tuple(missing))
 
-    def chain(self, config: str, seen: frozenset[str] = frozenset()) -> Iterable[str]:
-        """A config and the bases it names, as far as their texts are known."""
+    def chain(self, config: str, seen: set[str] | None = None) -> Iterable[str]:
+        """A config and the bases it names, each once, as far as their texts are known."""
+        seen = set() if seen is None else seen
+        seen.add(config)
         yield config
         found = re.search(r"_BASE_\s*:\s*(\[[^\]]*\]|(?:\s*-\s*\S+)+)", self.texts.get(config, ""))
         for base in re.findall(r"[\w./~+-]+\.ya?ml", found[1] if found else ""):
             path = posixpath.normpath(posixpath.join(posixpath.dirname(config), base))
-            if path not in seen | {config}:
-                yield from self.chain(path, seen | {config})
+            if path not in seen:
+                yield from self.chain(path, seen)
 
     def lost(self, path: str) -> bool:
         """Whether a file of the upload is meant that nobody put there."""
@@ -398,6 +401,13 @@ def _below(path: str, folder: str) -> bool:
 
 def _parents(path: str) -> set[str]:
     return {str(parent) for parent in PurePosixPath(path).parents if str(parent) not in ("/", ".")}
+
+
+def _is_quick(pattern: str) -> bool:
+    """Whether matching ends soon on any line: no repeated group, and few repetitions at all."""
+    return len(pattern) <= MOST_PATTERN and not (
+        re.search(r"\\\)(?:\*|\\[+?{])", pattern) or len(re.findall(r"\*|\\[+{]", pattern)) > 2
+    )
 
 
 def _python_pattern(pattern: str) -> str:
