@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
+from jobgen.check.rules import rules
+from jobgen.cli import COMMANDS
 from jobgen.cli.after import copied
 from jobgen.datasets.optional_keys import OPTIONAL_KEYS
-from tests.conftest import Answer
+from jobgen.runtime.outcome import LITTLE
+from tests.conftest import ROOT, Answer
 from tests.sets import Coco, write_zip
 
 
@@ -100,3 +105,17 @@ def test_what_a_stage_makes_goes_to_a_new_folder(
     assert [path.name for path in goal.parent.iterdir()] == ["goal"]
     answer = jobgen("infer", made, "--archive", "ships.zip", "-o", goal)
     assert (answer.code, "is there already" in answer.err) == (7, True)
+
+
+def test_every_command_that_is_named_is_there() -> None:
+    groups = {name: import_module(f"jobgen.cli.{name}").command for name in COMMANDS}
+    inner = {n: set(c.commands) for n, c in groups.items() if isinstance(c, click.Group)}
+    assert {"dataset", "templates"} <= set(inner)
+    said = [rule.remedy for rule in rules().values()] + [LITTLE]
+    named = re.findall(r"jobgen ([a-z]+)", "\n".join(said))
+    assert set(named) - {"on"} <= set(COMMANDS)
+    pages = [*ROOT.glob("jobgen/**/*.py"), *ROOT.glob("docs/*.md"), *ROOT.glob("README*.md")]
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        for group, word in re.findall(rf"jobgen ({'|'.join(inner)}) ([a-z]+)\b", text):
+            assert word in inner[group], f"{path.name}: jobgen {group} {word}"

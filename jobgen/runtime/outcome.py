@@ -28,7 +28,7 @@ GO_ON = (
 FINDS_MAP50 = 0.3
 LITTLE = (
     "It trained, but finds little: mAP@0.5 is under 0.3. Try more epochs, pretrained weights, a "
-    "larger model or input, and look at the boxes: jobgen dataset check, jobgen dataset stats."
+    "larger model or input, and look at the boxes: jobgen check DATA, jobgen dataset preview DATA."
 )
 BETWEEN = "A cell between the stages has failed: the executed notebook shows it."
 # Causes that have a status of their own; everything else has failed.

@@ -36,7 +36,7 @@ GIVEN_TEXT = "Nothing was trained: what was asked of the given weights is done."
 NOISE = "This model finds little: most of the boxes below are wrong."
 ZH = {
     LITTLE: "训练完成，但检出很少：mAP@0.5 低于 0.3。可以增加轮数、使用预训练权重、"
-    "换更大的模型或输入尺寸，并检查标注框：jobgen dataset check、jobgen dataset stats。",
+    "换更大的模型或输入尺寸，并检查标注框：jobgen check DATA、jobgen dataset preview DATA。",
     NOISE: "该模型检出很少：下面的框大多是错的。",
     GIVEN_TEXT: "没有训练：对给定权重要求的事已完成。",
     "Trained: the loss fell, and the model finds objects.": "训练成功：损失下降，模型能检出目标。",

@@ -165,7 +165,7 @@ def question(facts: JobFacts) -> Iterator[Hit]:
     NOTE,
     "steps that were not understood",
     why="What they make is not known: files that they write are taken for there.",
-    remedy="Look at these yourself, or try the notebook: jobgen run UPLOAD --archive ZIP --smoke",
+    remedy="Look at these yourself.",
 )
 def not_understood(facts: JobFacts) -> Iterator[Hit]:
     places = dict.fromkeys(facts.task[1].not_followed)
@@ -179,7 +179,7 @@ def not_understood(facts: JobFacts) -> Iterator[Hit]:
     "training of another suite",
     why="Only PaddleDetection's configs are known: its data, values and hours were not looked at. "
     "The steps around it were.",
-    remedy="Check the data with: jobgen dataset check SRC",
+    remedy="Check the data by itself: jobgen check DATA",
 )
 def other_suite(facts: JobFacts) -> Iterator[Hit]:
     if facts.metadata or facts.trainings:
