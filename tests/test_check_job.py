@@ -443,6 +443,8 @@ def test_commands_are_found_however_they_are_given(
     [
         "EvalReader: {sample_transforms: 5}",
         "TestReader: {inputs_def: {image_shape: [3, a, {}]}}",
+        "TrainDataset: {name: COCODataSet, data_fields: 5, dataset_dir: [1], image_dir: {a: 1}}",
+        "TrainDataset: 7\nEvalDataset: [1]\nnum_classes: {}\nmetric: [VOC]",
         "EvalReader: {sample_transforms: [{Resize: {target_size: [[1], 2]}}]}",
     ],
 )

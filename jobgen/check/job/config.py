@@ -264,6 +264,12 @@ def known_keys() -> frozenset[str]:
     return trainer_keys(newer=True).union(*(model.config() for model in models().values()))
 
 
+def kind_of(facts: JobFacts, split: str) -> str:
+    """The class of a split's data set, as COCODataSet."""
+    found = facts.partial.config.get(split) if facts.partial else None
+    return str(facts.known(split, "name") or getattr(found, "tag", "")).lstrip("!")
+
+
 @job(
     "CF035",
     ERROR,
@@ -274,8 +280,11 @@ def known_keys() -> frozenset[str]:
 def not_json(facts: JobFacts) -> Iterator[Hit]:
     for split in ("TrainDataset", "EvalDataset"):
         name = facts.value(split, "anno_path")
-        kind = facts.value(split, "name") or getattr(facts.value(split), "tag", "")
-        if kind == "COCODataSet" and isinstance(name, str) and not name.endswith(".json"):
+        if (
+            kind_of(facts, split) == "COCODataSet"
+            and isinstance(name, str)
+            and not name.endswith(".json")
+        ):
             yield from facts.hit((split, "anno_path"), name)
 
 
@@ -291,12 +300,6 @@ def no_map_type(facts: JobFacts) -> Iterator[Hit]:
         yield from facts.hit(("metric",), "map_type is not set")
 
 
-def kind_of(facts: JobFacts, split: str) -> str:
-    """The class of a split's data set, as COCODataSet."""
-    found = facts.partial.config.get(split) if facts.partial else None
-    return str(facts.known(split, "name") or getattr(found, "tag", "")).lstrip("!")
-
-
 @job(
     "CF038",
     ERROR,
@@ -308,7 +311,8 @@ def kind_of(facts: JobFacts, split: str) -> str:
 def no_boxes_loaded(facts: JobFacts) -> Iterator[Hit]:
     fields = facts.known("TrainDataset", "data_fields")
     kind = kind_of(facts, "TrainDataset")
-    if kind in ("COCODataSet", "VOCDataSet") and "gt_bbox" not in (fields or ()):
+    loads = isinstance(fields, list) and "gt_bbox" in fields
+    if kind in ("COCODataSet", "VOCDataSet") and not loads:
         yield from facts.hit(("TrainDataset",), f"data_fields is {fields or 'not set'}")
 
 

@@ -33,12 +33,6 @@ PADDLE_OF = {
 }
 
 
-def commands(facts: JobFacts) -> Iterator[list[str]]:
-    """The words of every command in the notebook's cells and in the scripts they start."""
-    for step in facts.steps:
-        yield list(step.words)
-
-
 def told(found: Iterable[tuple[Step, str]]) -> Iterator[Hit]:
     """One hit for all that was found, at the place of the first."""
     rows = list(found)
@@ -93,14 +87,10 @@ def _branch(facts: JobFacts) -> str | None:
     """The branch or tag that the notebook clones; empty for the default one, None where no clone
     is seen."""
     found = None
-    for words in commands(facts):
-        if words[:2] == ["git", "clone"]:
-            found = ""
-            for number, word in enumerate(words):
-                if word in ("-b", "--branch") and number + 1 < len(words):
-                    found = words[number + 1]
-                elif word.startswith("--branch="):
-                    found = word.partition("=")[2]
+    for step in facts.steps:
+        words = step.words
+        if words[:2] == ("git", "clone"):
+            found = next(step.options("-b", "--branch"), "")
         elif words[0] == "git" and found is not None and {"checkout", "switch"} & set(words[1:-1]):
             found = words[-1]
     return found
