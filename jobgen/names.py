@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterable
+
+
+def parsed(source: str, version: tuple[int, int] | None = None) -> ast.Module:
+    """The source as a tree; what Python would only warn of is kept off the terminal.
+
+    Raises SyntaxError, ValueError, RecursionError and MemoryError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source, feature_version=version)
 
 
 def undefined_names(source: str, known: Iterable[str] = ()) -> list[tuple[str, int]]:
@@ -14,6 +24,6 @@ def undefined_names(source: str, known: Iterable[str] = ()) -> list[tuple[str, i
 
     # What a notebook has besides.
     builtins = {*known, "get_ipython", "display", "In", "Out", "exit", "quit"}
-    checker = Checker(ast.parse(source), builtins=builtins)
+    checker = Checker(parsed(source), builtins=builtins)
     found = [m for m in checker.messages if isinstance(m, (UndefinedName, UndefinedLocal))]
     return [(m.message_args[0], m.lineno) for m in sorted(found, key=lambda m: m.lineno)]

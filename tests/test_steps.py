@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import pytest
 
@@ -48,10 +49,12 @@ def test_where_a_step_runs_and_who_sees_it_fail(cells: list[str], folder: str, s
 
 @pytest.mark.parametrize(
     "source",
-    ["%%bash\nx='", "!'", "%cd", "!", "%%writefile", "os.system()", "def f(:\n!ls", "%%bash\n)(&&|", "x = !ls\n", "run(" * 300],
+    ["%%bash\nx='", "!'", "%cd", "!", "%%writefile", "os.system()", "def f(:\n!ls", "%%bash\n)(&&|", "x = !ls\n", "x = 1if a else 2", "run(" * 300],
 )  # fmt: skip
 def test_odd_cells_are_no_traceback(source: str) -> None:
-    found = steps_of([source, "!ls"], {}, "main.ipynb")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = steps_of([source, "!ls"], {}, "main.ipynb")
     TaskFiles({}).follow(found)
     assert found.steps[-1].words == ("ls",)
 

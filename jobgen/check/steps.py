@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from jobgen.names import parsed
 from jobgen.plan import HOME
 
 SHELL_CELLS = ("%%bash", "%%sh", "%%script")
@@ -189,7 +190,7 @@ class _Reader:
             own[number] = (magic, found["text"])
             marked.append(f"{found['margin']}{found['name'] or ''}{MARK}({number})")
         try:
-            tree = ast.parse("\n".join(marked))
+            tree = parsed("\n".join(marked))
             self.block(tree.body, where, own, status)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             for number, (magic, text) in own.items():

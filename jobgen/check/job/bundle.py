@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +15,7 @@ from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job, names_hit
 from jobgen.check.steps import Step
 from jobgen.check.upload import JobFacts
 from jobgen.files import sha256
+from jobgen.names import parsed
 from jobgen.notebook import PARAMETERS_TAG, cell_tags
 from jobgen.settings import is_home
 
@@ -117,8 +117,8 @@ def output_left(facts: JobFacts) -> Iterator[Hit]:
 def is_python(source: str) -> bool:
     """Whether a cell is plain Python, without IPython's own lines."""
     try:
-        ast.parse(source)
-    except (SyntaxError, ValueError):
+        parsed(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
 
@@ -187,8 +187,8 @@ def new_syntax(facts: JobFacts) -> Iterator[Hit]:
     major, minor = map(int, facts.plan.environment.python.split("."))
     for number, source in enumerate(facts.code, 1):
         try:
-            ast.parse(source, feature_version=(major, minor))
-        except (SyntaxError, ValueError) as error:
+            parsed(source, (major, minor))
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             version = facts.plan.environment.python
             yield Hit(1, (), "", f"code cell {number}, Python {version}: {error}")
 
