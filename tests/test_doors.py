@@ -355,6 +355,7 @@ def test_closed_and_full_outputs(tmp_path: Path, way: str) -> None:
     (tmp_path / "job.yaml").write_text(JOB, encoding="utf-8")
     command = f"{sys.executable} -m jobgen check job.yaml {way}; echo $? > code"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env.pop("PYTHONUNBUFFERED", None)  # it hides what is written as Python ends
     said = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -20,6 +21,23 @@ def say(text: str) -> None:
         click.echo(shown(text), err=True)
 
 
+def drop_unwritable() -> None:
+    """Send what a full disk would not take to nowhere: Python writes it once more as it ends, and
+    the exit code would be 120 in place of ours."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+        except ValueError:  # closed already
+            continue
+
+
 class Boundary(click.Group):
     """The command group: one message for a known error, no traceback without --debug."""
 
@@ -29,7 +47,10 @@ class Boundary(click.Group):
             reconfigure = getattr(stream, "reconfigure", None)
             if reconfigure is not None:
                 reconfigure(errors="backslashreplace")
-        return super().main(*args, **extra)
+        try:
+            return super().main(*args, **extra)
+        finally:
+            drop_unwritable()
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
