@@ -331,7 +331,7 @@ def test_augmentation_is_taken_by_paddledetection(
 ) -> None:
     """Its reader makes batches of what the lists say; the first epoch of each has them on."""
     text = (folder / "job.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"stages: .*\n", "", text) + f"augment: {augment}\n"
+    text = re.sub(r"stages: .*\n|augment:\n(?:  .*\n)+", "", text) + f"augment: {augment}\n"
     (tmp_path / "job.yaml").write_text(text, encoding="utf-8")
     assert call("build", tmp_path / "job.yaml", cwd=tmp_path)[0] == 0
     smoke = ("--archive", folder / "ships.zip", "--device", "cpu", "--smoke")
