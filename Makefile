@@ -19,8 +19,8 @@ demo: $(READY)          ## the whole way on a drawn data set, a few minutes on a
 test: $(READY)          ## the quick tests, then real training on the CPU
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-quick: $(READY)    ## no kernel, no Paddle: for every edit
-	$(BIN)/python -m pytest -m 'not slow and not kernel and not paddle'
+test-quick: $(READY)    ## no kernel, no Paddle, no waiting: for every edit, under a minute
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not kernel and not paddle and not waits'
 
 cases: $(READY)         ## answers to a folder of uploads: make cases UPLOADS=folder ARCHIVE=ships.zip
 	for upload in $(UPLOADS)/*/; do echo "== $$upload"; \

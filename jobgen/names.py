@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import warnings
 from collections.abc import Iterable
 
 
+# The cells of one notebook are asked about by several rules; nobody changes a tree.
+@functools.lru_cache(maxsize=64)
 def parsed(source: str, version: tuple[int, int] | None = None) -> ast.Module:
     """The source as a tree; what Python would only warn of is kept off the terminal.
 

@@ -173,7 +173,8 @@ class Pack:
         itself, and for an unknown variable those that there are."""
         try:
             self._refuse_strange_blocks(name)
-            return within(RENDER_SECONDS, lambda: self._jinja.get_template(name).render(values))
+            template = self._jinja.get_template(self._topmost(name))
+            return within(RENDER_SECONDS, lambda: template.render(values))
         except TimeoutError as error:
             raise TemplateError(
                 f"{self.name}/{name}: it was not rendered within {RENDER_SECONDS:.0f} s",
@@ -194,6 +195,14 @@ class Pack:
             said = str(error) or type(error).__name__
             place = _placed(found[-1].filename, found[-1].lineno or 1, said)
             raise TemplateError(place, hint) from error
+
+    def _topmost(self, name: str) -> str:
+        """A file by the layer that has it, so that it is compiled once under one name. Raises
+        TemplateNotFound."""
+        holders = [n for n, layer in enumerate(self.layers, 1) if name in layer.files]
+        if not holders:
+            raise jinja2.TemplateNotFound(name)
+        return f"{holders[-1]}//{name}"
 
     def _refuse_strange_blocks(self, name: str) -> None:
         """A block that no layer below has is rendered nowhere. Raises TemplateError."""

@@ -1,4 +1,4 @@
-"""A git repository behind a user and a password, on loopback: git's own http-backend as CGI."""
+"""Servers on loopback, for as long as a test needs them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,27 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
+def served(
+    handler: type[http.server.BaseHTTPRequestHandler],
+    server: type[http.server.HTTPServer] = http.server.ThreadingHTTPServer,
+) -> Iterator[str]:
+    """The address of a server, as http://127.0.0.1:PORT; when the block ends it is closed."""
+    found = server(("127.0.0.1", 0), handler)
+    # The default looks every half second whether it shall stop, and every test would wait for it.
+    thread = threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{found.server_port}"
+    finally:
+        found.shutdown()
+        thread.join()
+        found.server_close()
+
+
+@contextlib.contextmanager
 def served_repository(folder: Path, user: str, password: str) -> Iterator[str]:
-    """The address of a repository that only this user may read."""
+    """The address of a repository that only this user may read, served by git's own http-backend
+    as CGI."""
     wanted = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -55,11 +74,5 @@ def served_repository(folder: Path, user: str, password: str) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/repo.git"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with served(Handler) as address:
+        yield f"{address}/repo.git"

@@ -191,6 +191,7 @@ def test_a_run_without_a_network_says_what_is_missing(
     assert entries(cache()) == []
 
 
+@pytest.mark.waits
 def test_a_usb_stick_holds_all_that_a_job_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,8 @@ from tests.conftest import Answer
 from tests.sets import Coco, write_zip
 from tests.whole import Whole, make_whole
 
+pytestmark = pytest.mark.waits
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:

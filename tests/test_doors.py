@@ -131,6 +131,7 @@ def test_a_refused_archive_leaves_nothing_in_a_mount(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["1e19", "1e300", "9" * 5000, "-1e19", "nan", "1e999", "\u0661"])
 @pytest.mark.parametrize("place", ["size", "box"])
+@pytest.mark.waits
 def test_numbers_beyond_all_bounds(
     jobgen: Callable[..., Answer], tmp_path: Path, value: str, place: str
 ) -> None:
@@ -184,6 +185,7 @@ MERGES = "".join(f"a{i}: &a{i} {{<<: [{','.join([f'*a{i - 1}'] * 9)}]}}\n" for i
 
 @pytest.mark.parametrize("text", ["a0: &a0 [x]\n" + TIMES_NINE, "a0: &a0 {k: 1}\n" + MERGES])
 @pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.waits
 def test_aliases_that_multiply(text: str, lenient: bool) -> None:
     started = time.monotonic()
     with pytest.raises(YamlError, match="more than a config can need"):
@@ -295,6 +297,7 @@ def test_an_xml_in_an_encoding_that_is_none(
     assert answer.code in (0, 1)
 
 
+@pytest.mark.waits
 def test_a_preview_of_very_many_boxes_ends_soon(
     jobgen: Callable[..., Answer], tmp_path: Path
 ) -> None:
@@ -351,6 +354,7 @@ def test_what_nobody_foresaw_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("way", [">&-", "2>&-", ">/dev/full", "2>/dev/full", ">&- 2>&- <&-"])
+@pytest.mark.waits
 def test_closed_and_full_outputs(tmp_path: Path, way: str) -> None:
     (tmp_path / "job.yaml").write_text(JOB, encoding="utf-8")
     command = f"{sys.executable} -m jobgen check job.yaml {way}; echo $? > code"

@@ -6,12 +6,11 @@ import hashlib
 import io
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,10 @@ from jobgen.machine.environment import environment_folder, make_environment
 from jobgen.machine.gpu import choose_build
 from jobgen.machine.told import run_told
 from jobgen.settings import load_settings
+from tests.served import served
 from tests.test_check_machine import CARD
+
+pytestmark = pytest.mark.waits
 
 HERE = environments()["paddle3.0_py3.10"]
 CU126 = "https://example.org/packages/stable/cu126/"
@@ -96,19 +98,15 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    found.address = f"http://127.0.0.1:{server.server_port}"
-    for name, value in (
-        ("UV_DEFAULT_INDEX", found.address + "/simple"),
-        ("UV_HTTP_RETRIES", "1"),
-        ("UV_HTTP_TIMEOUT", "2"),
-        ("UV_CACHE_DIR", str(tmp_path / "uv")),
-    ):
-        monkeypatch.setenv(name, value)
-    yield found
-    server.shutdown()
-    server.server_close()
+    with served(Handler) as found.address:
+        for name, value in (
+            ("UV_DEFAULT_INDEX", found.address + "/simple"),
+            ("UV_HTTP_RETRIES", "1"),
+            ("UV_HTTP_TIMEOUT", "2"),
+            ("UV_CACHE_DIR", str(tmp_path / "uv")),
+        ):
+            monkeypatch.setenv(name, value)
+        yield found
 
 
 def module_version(place: Path, name: str) -> str:

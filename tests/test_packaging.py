@@ -14,6 +14,8 @@ from jobgen.machine.index import uv_environment
 from tests.conftest import JOB, ROOT
 from tests.sets import Coco, write_zip
 
+pytestmark = pytest.mark.waits
+
 GENERATED = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
 
 

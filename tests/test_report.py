@@ -10,9 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from jobgen.runtime.outcome import process_identity
 from jobgen.runtime.report import STATUS_TEXT, ZH, RunRecord, report_page
 from jobgen.runtime.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
 from tests.conftest import ROOT, Answer
+from tests.served import served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 HOSTILE = "</pre><script>fetch('http://127.0.0.1:PORT/x')</script><img src=http://127.0.0.1:PORT/y>"
@@ -358,14 +358,11 @@ def test_a_browser_shows_the_page_and_nothing_leaves_it(
         def do_GET(self) -> None:
             asked.append(self.path)
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    page_of(hostile(tmp_path / "out", server.server_port), jobgen)
-    said = browse(
-        tmp_path / "out" / "report.html", tmp_path / "p.png", "--window-size=600,2000", *options
-    )
-    server.shutdown()
-    server.server_close()
+    with served(Handler) as address:
+        page_of(hostile(tmp_path / "out", int(address.rpartition(":")[2])), jobgen)
+        said = browse(
+            tmp_path / "out" / "report.html", tmp_path / "p.png", "--window-size=600,2000", *options
+        )
     assert said == ""
     assert asked == []
     with Image.open(tmp_path / "p.png") as image:

@@ -102,6 +102,7 @@ def test_the_embedded_source_is_the_modules_own() -> None:
         assert "jobgen.runtime" not in module.source
 
 
+@pytest.mark.waits
 def test_vermin_finds_nothing_above_python_3_7(tmp_path: Path) -> None:
     cells = []
     for path in sorted((ROOT / "bundles").glob("*/upload/main.ipynb")):

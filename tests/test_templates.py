@@ -6,9 +6,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from jobgen.resources import templates_dir
 from jobgen.spec import load_spec
 from jobgen.templates import inside, load_job_pack, load_pack, stale_files
 from tests.conftest import JOB, Answer
+from tests.served import served
 from tests.sets import Coco, write_zip
 from tests.whole import JOB as WHOLE_JOB
 from tests.whole import make_whole
@@ -342,6 +342,7 @@ def test_packs_are_listed_with_what_hides_them(
     )
 
 
+@pytest.mark.waits
 def test_a_new_pack_holds_from_its_first_minute(
     folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,12 +357,14 @@ def test_a_new_pack_holds_from_its_first_minute(
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in templates_dir().iterdir() if p.is_dir()))
+@pytest.mark.waits
 def test_every_pack_renders_at_all_its_corners(name: str) -> None:
     found = list(trials(load_pack(templates_dir() / name)))
     assert [trial for trial in found if trial.fault] == []
     assert {trial.what[:2] for trial in found} == {"zh", "en"}
 
 
+@pytest.mark.waits
 def test_a_pack_that_breaks_at_a_corner_is_told(
     tmp_path: Path, jobgen: Callable[..., Answer]
 ) -> None:
@@ -537,6 +540,7 @@ def test_what_an_author_gets_wrong_is_said(
     assert message in caught.value.message
 
 
+@pytest.mark.waits
 def test_a_pack_may_extend_the_one_whose_name_it_has(
     folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -657,17 +661,15 @@ class Listener:
             def log_message(self, format: str, *arguments: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.address = f"http://127.0.0.1:{self.server.server_port}/hook-s3cret"
+        self.handler, self.address = Handler, ""
 
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     found = Listener()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    with served(found.handler) as address:
+        found.address = f"{address}/hook-s3cret"
+        yield found
 
 
 @pytest.mark.kernel

@@ -19,6 +19,7 @@ from tests.conftest import ROOT, Answer
 from tests.sets import Coco, write_zip
 
 
+@pytest.mark.waits
 def test_a_job_is_named_by_any_of_its_paths(jobgen: Callable[..., Answer], job: Path) -> None:
     assert jobgen("build", job.parent).code == 0
     upload = job.parent / "upload"

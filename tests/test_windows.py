@@ -16,6 +16,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.sets import Coco, write_zip
 
+pytestmark = pytest.mark.waits
+
 # Modules that Windows lacks; os.fork, os.killpg and os.sched_getaffinity too.
 SIMULATION = """
 import os, platform, sys

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from jobgen.runtime import collect as collect_module
 from jobgen.runtime import outcome as outcome_module
 from jobgen.runtime.collect import clean_up, keep_what_there_is, saved_size
 from jobgen.runtime.outcome import Outcome, StageError, at_end, begin, stage
@@ -18,8 +17,9 @@ from tests.runtime.standin import Bench
 
 
 @pytest.fixture
-def home(tmp_path: Path, run: Outcome) -> Path:
-    """A home after a job: 12,000 files in the clone, a mounted set, checkpoints."""
+def home(tmp_path: Path, run: Outcome, request: pytest.FixtureRequest) -> Path:
+    """A home after a job: a clone of 120 files, or as many as the test is parametrized with, a
+    mounted set, checkpoints."""
     folder = tmp_path / "home"
     for name in (
         "data/data1",
@@ -29,7 +29,7 @@ def home(tmp_path: Path, run: Outcome) -> Path:
     ):
         (folder / name).mkdir(parents=True)
     (folder / "PaddleDetection" / ".git" / CLONE_MARK).write_text("")
-    for number in range(12000):
+    for number in range(getattr(request, "param", 120)):
         (folder / "PaddleDetection" / "docs" / ("%d.md" % number)).touch()
     (folder / "output" / "checkpoints" / "0.pdparams").write_bytes(b"w" * 100)
     (folder / "data" / "data1" / "set.zip").write_bytes(b"z" * 1000)
@@ -47,9 +47,11 @@ def notes(run: Outcome) -> list:
 
 
 def test_mounted_data_does_not_count(home: Path) -> None:
-    assert saved_size(str(home)) == {"files": 12002, "bytes": 100}
+    assert saved_size(str(home)) == {"files": 122, "bytes": 100}
 
 
+@pytest.mark.parametrize("home", [12000], indirect=True)
+@pytest.mark.waits
 def test_only_as_much_is_removed_as_the_limits_ask_for(home: Path, run: Outcome) -> None:
     clean(home, "auto")
     assert not (home / "PaddleDetection").exists()
@@ -58,12 +60,11 @@ def test_only_as_much_is_removed_as_the_limits_ask_for(home: Path, run: Outcome)
     assert notes(run) == ["removed PaddleDetection (CLEANUP)"]
 
 
-def test_nothing_is_removed_below_the_limits(
-    home: Path, run: Outcome, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(collect_module, "FILES_LEFT", 13000)
+@pytest.mark.parametrize("home", [9000], indirect=True)
+@pytest.mark.waits
+def test_nothing_is_removed_below_the_limits(home: Path, run: Outcome) -> None:
     clean(home, "auto")
-    assert len(os.listdir(str(home / "PaddleDetection" / "docs"))) == 12000
+    assert len(os.listdir(str(home / "PaddleDetection" / "docs"))) == 9000
     assert notes(run) == []
 
 
@@ -74,7 +75,7 @@ def test_asked_for_it_removes_all_that_can_be_made_again(home: Path, run: Outcom
 
 def test_not_asked_for_it_removes_nothing(home: Path, run: Outcome) -> None:
     clean(home, False)
-    assert saved_size(str(home))["files"] == 12002
+    assert saved_size(str(home))["files"] == 122
 
 
 def test_after_a_failure_the_checkpoints_stay(home: Path, run: Outcome) -> None:
@@ -83,6 +84,8 @@ def test_after_a_failure_the_checkpoints_stay(home: Path, run: Outcome) -> None:
     assert (home / "output" / "checkpoints" / "0.pdparams").is_file()
 
 
+@pytest.mark.parametrize("home", [12000], indirect=True)
+@pytest.mark.waits
 def test_a_clone_of_someone_elses_stays_and_is_told(home: Path, run: Outcome) -> None:
     (home / "PaddleDetection" / ".git" / CLONE_MARK).unlink()
     clean(home, "auto")

@@ -9,6 +9,8 @@ from jobgen.runtime.checkpoints import newest_checkpoint
 from jobgen.runtime.outcome import Outcome, StageError
 from tests.runtime.standin import Bench
 
+pytestmark = pytest.mark.waits
+
 
 def adjusted(run: Outcome) -> list:
     return [(row["what"], row["planned"], row["used"]) for row in run.data["adjustments"]]

@@ -96,6 +96,7 @@ def endless(connection: socket.socket) -> None:
         (silent, "less than 1000 bytes a second came"),
     ],
 )
+@pytest.mark.waits
 def test_a_bad_server_is_told_in_words(
     tmp_path: Path,
     serve: Callable[..., str],
@@ -112,6 +113,7 @@ def test_a_bad_server_is_told_in_words(
     assert not half.exists() or half.stat().st_size <= 1000000
 
 
+@pytest.mark.waits
 def test_what_comes_late_is_not_written(
     tmp_path: Path, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

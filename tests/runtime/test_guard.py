@@ -11,6 +11,8 @@ from jobgen.runtime.guard import Activity, Guard, job_guard, session_activity, s
 from jobgen.runtime.outcome import Outcome, StageError, begin
 from jobgen.runtime.processes import run_logged
 
+pytestmark = pytest.mark.waits
+
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 

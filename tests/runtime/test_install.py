@@ -9,6 +9,8 @@ import pytest
 from jobgen.runtime.install import install_missing
 from jobgen.runtime.outcome import Outcome, StageError
 
+pytestmark = pytest.mark.waits
+
 # Installs what it is asked for as a package of that name, and does what the test wants besides.
 PIP = """
 import os, sys

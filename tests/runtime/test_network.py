@@ -5,9 +5,8 @@ import io
 import socket
 import subprocess
 import sys
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Iterator
 
@@ -17,6 +16,9 @@ from jobgen.runtime.install import install_missing
 from jobgen.runtime.outcome import Outcome, StageError
 from jobgen.runtime.source import clone
 from tests.runtime.conftest import events, git_repository
+from tests.served import served
+
+pytestmark = pytest.mark.waits
 
 FILES = {"ppdet/a.py": "x = 1\n" * 1000, "tools/train.py": "print(1)\n"}
 
@@ -105,12 +107,7 @@ class Index:
             def log_message(self, *arguments: object) -> None:
                 pass
 
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return "http://127.0.0.1:%d/simple" % self.server.server_port
+        self.handler = Handler
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +118,10 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "python"
 
 
-def settings(monkeypatch: pytest.MonkeyPatch, python: Path, index: Index) -> None:
+def settings(monkeypatch: pytest.MonkeyPatch, python: Path, address: str) -> None:
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "UV_INDEX"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_INDEX_URL", index.url)
+    monkeypatch.setenv("PIP_INDEX_URL", address + "/simple")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_RETRIES", "0")
     # As AI Studio's images have it; pip refuses it inside a virtual environment.
@@ -136,11 +133,9 @@ def settings(monkeypatch: pytest.MonkeyPatch, python: Path, index: Index) -> Non
 def test_an_index_that_is_down_for_two_tries(
     python: Path, run: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index = Index(down_for=2)
-    settings(monkeypatch, python, index)
-    installed = install_missing([{"module": "probe_x", "pip": "probe-x"}], pause=0)
-    index.server.shutdown()
-    index.server.server_close()
+    with served(Index(down_for=2).handler) as address:
+        settings(monkeypatch, python, address)
+        installed = install_missing([{"module": "probe_x", "pip": "probe-x"}], pause=0)
     assert installed == ["probe-x"]
     tries = [event["exit_status"] for event in events(run, "pip")]
     assert tries[-1] == 0
@@ -152,12 +147,10 @@ def test_an_index_that_is_down_for_two_tries(
 def test_a_package_that_no_index_has(
     python: Path, run: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index = Index(down_for=0)
-    settings(monkeypatch, python, index)
-    with pytest.raises(StageError) as caught:
-        install_missing([{"module": "no_such_y", "pip": "no-such-y"}], pause=0)
-    index.server.shutdown()
-    index.server.server_close()
+    with served(Index(down_for=0).handler) as address:
+        settings(monkeypatch, python, address)
+        with pytest.raises(StageError) as caught:
+            install_missing([{"module": "no_such_y", "pip": "no-such-y"}], pause=0)
     assert caught.value.cause == "install"
     assert "No matching distribution found for no-such-y" in caught.value.message
     assert caught.value.log == run.log_path("install")

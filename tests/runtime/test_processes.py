@@ -15,6 +15,8 @@ from jobgen.runtime.processes import (
     run_logged,
 )
 
+pytestmark = pytest.mark.waits
+
 
 def python(code: str) -> list:
     return [sys.executable, "-c", code]

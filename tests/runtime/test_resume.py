@@ -14,6 +14,8 @@ from jobgen.runtime.training import claim_save_dir
 from jobgen.runtime.trainwatch import read_metrics
 from tests.runtime.standin import Bench
 
+pytestmark = pytest.mark.waits
+
 OURS = '{"values": {"batch_size": 8, "epochs": 4}}'
 
 

@@ -16,6 +16,8 @@ from jobgen.runtime.source import (
 )
 from tests.runtime.conftest import events, git_repository
 
+pytestmark = pytest.mark.waits
+
 FILES = {"ppdet/a.py": "x = 1\n", "ppdet/b/c.py": "y = 2\n", "tools/train.py": "print(1)\n"}
 FIX = {"id": "f", "file": "ppdet/a.py", "old": "x = 1", "new": "x = max(1, 1)", "why": "because"}
 

@@ -26,6 +26,8 @@ from jobgen.runtime.trained import (
 )
 from tests.runtime.standin import Bench
 
+pytestmark = pytest.mark.waits
+
 
 def weights(path: Path, value: Any = 1) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)

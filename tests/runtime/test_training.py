@@ -35,6 +35,8 @@ from jobgen.runtime.trainwatch import TrainWatch, read_metrics
 from tests.runtime.conftest import CHILDREN, events
 from tests.runtime.standin import TOOL, Bench
 
+pytestmark = pytest.mark.waits
+
 
 def rows(run: Outcome) -> list:
     return read_metrics(run.path("metrics.csv"))

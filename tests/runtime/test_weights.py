@@ -1,7 +1,6 @@
 import http.server
 import os
 import pickle
-import threading
 from pathlib import Path
 from typing import Iterator
 
@@ -10,6 +9,7 @@ import pytest
 from jobgen.runtime.outcome import Outcome, StageError
 from jobgen.runtime.weights import download_weights, fetch_weights, pretrained_weights
 from tests.runtime.conftest import events
+from tests.served import served
 
 
 class Evil:
@@ -48,13 +48,8 @@ def server() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    service = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=service.serve_forever, daemon=True)
-    thread.start()
-    yield "http://127.0.0.1:%d" % service.server_port
-    service.shutdown()
-    thread.join()
-    service.server_close()
+    with served(Handler) as address:
+        yield address
 
 
 def test_weights_are_fetched_once(tmp_path: Path, run: Outcome, server: str) -> None:
@@ -88,22 +83,19 @@ def test_a_download_that_breaks_off_is_gone_on_with(tmp_path: Path, run: Outcome
         def log_message(self, *_: object) -> None:
             pass
 
-    service = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=service.serve_forever, daemon=True).start()
-    url = "http://127.0.0.1:%d/w.pdparams" % service.server_port
-    with pytest.raises(StageError, match="300000 of %d bytes came" % len(whole)):
-        fetch_weights(url, str(tmp_path / "w"), pause=0)
-    assert asked == [None, "bytes=100000-", "bytes=200000-"]
-    assert list((tmp_path / "w").iterdir()) == []
     half = tmp_path / "half"
     told = []
-    for _ in range(4):
-        try:
-            download_weights(url, str(half), lambda done, total: told.append((done, total)))
-        except ValueError:
-            continue
-    service.shutdown()
-    service.server_close()
+    with served(Handler, http.server.HTTPServer) as address:
+        url = address + "/w.pdparams"
+        with pytest.raises(StageError, match="300000 of %d bytes came" % len(whole)):
+            fetch_weights(url, str(tmp_path / "w"), pause=0)
+        assert asked == [None, "bytes=100000-", "bytes=200000-"]
+        assert list((tmp_path / "w").iterdir()) == []
+        for _ in range(4):
+            try:
+                download_weights(url, str(half), lambda done, total: told.append((done, total)))
+            except ValueError:
+                continue
     assert half.read_bytes() == whole
     assert told[-1] == (len(whole), len(whole))
 
@@ -138,6 +130,7 @@ def test_another_hash_is_refused(tmp_path: Path, run: Outcome, server: str) -> N
         fetch_weights(server + "/good.pdparams", str(tmp_path / "w"), sha256="0" * 64, pause=0)
 
 
+@pytest.mark.waits
 def test_missing_weights_stop_or_start_from_scratch(tmp_path: Path, run: Outcome) -> None:
     with pytest.raises(StageError, match="are not there"):
         pretrained_weights("w/x.pdparams", str(tmp_path), str(tmp_path), "stop")

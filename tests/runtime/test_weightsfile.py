@@ -200,6 +200,7 @@ def doubling(open_: bytes, join: bytes, times: int = 60) -> bytes:
         + b"t.",
     ],
 )
+@pytest.mark.waits
 def test_a_bomb_ends_soon(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "w"
     path.write_bytes(data)
