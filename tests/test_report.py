@@ -295,8 +295,32 @@ def test_runs_of_one_name_are_told_apart_and_show_what_they_used(
 
 
 def test_what_is_neither_folder_nor_zip(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
-    (tmp_path / "job.yaml").write_text("name: x\n", encoding="utf-8")
-    assert "is no folder and no zip" in jobgen("report", tmp_path / "job.yaml").err
+    (tmp_path / "notes.txt").write_text("name: x\n", encoding="utf-8")
+    assert "is no folder and no zip" in jobgen("report", tmp_path / "notes.txt").err
+
+
+def test_a_job_stands_for_its_newest_run(
+    jobgen: Callable[..., Answer], job: Path, tmp_path: Path
+) -> None:
+    """However the job is given; a job whose name begins alike is another."""
+    runs = tmp_path / "my runs"
+    missing = jobgen("report", job, "--runs", runs)
+    assert (missing.code, "no run of ships is in" in missing.err) == (7, True)
+    assert jobgen("build", job).code == 0
+    for number, name in enumerate(
+        ["ships-1124-093000", "ships-1123-093000", "ships-2-1125-093000"]
+    ):
+        write_output(runs / name / "home" / "output" / "ships", result(name=name))
+        state = json.dumps({"started": 100 - number})
+        (runs / name / "run.json").write_text(state, encoding="utf-8")
+    upload = job.parent / "upload"
+    for path in (job, job.parent, upload, upload / "main.ipynb"):
+        answer = jobgen("report", path, "--runs", runs, "--json")
+        assert answer.code == 0, answer.err
+        assert "ships-1124-093000" in answer.json["report"]
+    executed = runs / "ships-1123-093000" / "main.executed.ipynb"
+    executed.write_text("{}", encoding="utf-8")
+    assert "ships-1123-093000" in jobgen("report", executed, "--json").json["report"]
 
 
 def test_a_run_without_curves(jobgen: Callable[..., Answer], tmp_path: Path) -> None:

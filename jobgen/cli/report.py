@@ -9,10 +9,12 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+from jobgen.cli.target import JOB, NOTEBOOK_ENDING, job_of, upload_of
 
 EXAMPLES = """\b
 Examples:
   jobgen report runs/ssdd-1104-093000
+  jobgen report bundles/ssdd/job.yaml
   jobgen report output.zip --png curves.png
   jobgen report runs/* -o comparison.html
 """
@@ -29,6 +31,14 @@ Examples:
 @click.option(
     "--png", type=click.Path(path_type=Path), help="Also write the curves alone as a picture."
 )
+@click.option(
+    "--runs",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder for runs, where a job's newest run is looked for.",
+)
 @click.option("--language", type=click.Choice(["zh", "en"]), help="By default the job's own.")
 @options.json_output
 @click.pass_obj
@@ -37,11 +47,13 @@ def command(
     runs: tuple[Path, ...],
     output: Path | None,
     png: Path | None,
+    folder: Path,
     language: str | None,
     json_output: bool,
 ) -> None:
     """Make one page of what RUNS left: a run's folder, an output folder, or a job's zip.
 
+    A job.yaml, its folder or its upload stands for the newest run of that job.
     Several results become a comparison with their curves over one another. A run that still
     says it is running, and is not, is told as interrupted.
     """
@@ -52,6 +64,7 @@ def command(
     from jobgen.runtime.report import report_page, told_apart
 
     console.json_output = json_output
+    runs = tuple(_run_of(path, folder) for path in runs)
     with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
         records = []
         for number, path in enumerate(runs):
@@ -92,6 +105,22 @@ def command(
     console.data(f"report: {goal}")
     if png is not None:
         console.data(f"curves: {png}")
+
+
+def _run_of(path: Path, folder: Path) -> Path:
+    """A run as it is; for a job the newest of its runs in `folder`. Raises JobgenError."""
+    from jobgen.bundle import NOTEBOOK, read_bundle
+    from jobgen.report.read import RESULT
+    from jobgen.run.workspace import newest_run
+    from jobgen.spec import load_spec
+
+    job = job_of(path)
+    if job.name == JOB and job.is_file():
+        return newest_run(folder, load_spec(job)[0].name)
+    upload = upload_of(path) if path.suffix == NOTEBOOK_ENDING else path
+    if upload.is_dir() and (upload / NOTEBOOK).is_file() and not any(upload.rglob(RESULT)):
+        return newest_run(folder, read_bundle(upload).name)
+    return upload
 
 
 def _beside(runs: tuple[Path, ...], folder: str, count: int) -> Path:

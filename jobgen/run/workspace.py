@@ -8,6 +8,7 @@ import difflib
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,20 @@ def open_workspace(
     state = {"identity": identity, "started": started}
     write_atomically(folder / STATE, (json.dumps(state, indent=1) + "\n").encode())
     return Workspace(folder, name), False
+
+
+def newest_run(runs: Path, name: str) -> Path:
+    """The folder of the run of this job that was started last. Raises RunError where there is
+    none."""
+    named = re.compile(re.escape(name) + r"-\d{4}-\d{6}(-\d+)?")
+    folders = [folder for folder in runs.glob("*") if named.fullmatch(folder.name)]
+    if not folders:
+        raise RunError(
+            f"no run of {name} is in {runs}",
+            "Start one with jobgen run, say with --runs where its folder is, or give the zip that "
+            "AI Studio gave.",
+        )
+    return max(folders, key=_started)
 
 
 def new_folder(runs: Path, name: str) -> Path:
