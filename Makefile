@@ -17,7 +17,8 @@ demo: $(READY)          ## the whole way on a drawn data set, a few minutes on a
 	$(BIN)/jobgen demo
 
 test: $(READY)          ## the quick tests, then real training on the CPU
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not paddle'
+	$(BIN)/python -m pytest -m 'paddle and not slow'
 
 test-quick: $(READY)    ## no kernel, no Paddle, no waiting: for every edit, under a minute
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not kernel and not paddle and not waits'

@@ -126,6 +126,20 @@ def eject(pack: Pack, path: str, goal: Path) -> Path:
     return place
 
 
+def accept(pack: Pack) -> list[str]:
+    """Compare a job's own templates, the topmost layer, with the pack as it is now: give the files
+    for which that is another text than when they were ejected."""
+    below, own = Pack(pack.layers[:-1]), pack.layers[-1]
+    stale = sorted(stale_files(pack))
+    for path in stale:
+        kept = own.folder / EJECTED / path
+        if path in below.files:
+            write_atomically(kept, below.files[path].encode())
+        else:  # the job's file stands alone now
+            kept.unlink()
+    return stale
+
+
 def eject_pack(pack: Pack, goal: Path) -> list[str]:
     """Copy a whole pack, those that it extends left where they are. Raises TemplateError."""
     if goal.exists() and any(goal.iterdir()):

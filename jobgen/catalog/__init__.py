@@ -95,8 +95,6 @@ class Platform:
     code_bytes: int
     datasets: int
     card_bytes: int
-    clone_files: int
-    clone_bytes: int
 
 
 @cache

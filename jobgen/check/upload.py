@@ -42,9 +42,6 @@ class JobFacts:
     files: dict[str, bytes]
     plan: Plan | None = None
     said: Findings = field(default_factory=Findings)
-    # What the archive unpacks to, where it was given.
-    data_files: int = 0
-    data_bytes: int = 0
     # Classes and training images in the data of an upload made by hand, where it was given.
     classes: int | None = None
     train_images: int | None = None

@@ -10,7 +10,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
-from jobgen.cli.target import checked_of
+from jobgen.target import checked_of
 
 if TYPE_CHECKING:
     from jobgen.check.rules import Rule

@@ -9,7 +9,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
-from jobgen.cli.target import job_of
+from jobgen.target import job_of
 
 if TYPE_CHECKING:
     from jobgen.bundle import Bundle

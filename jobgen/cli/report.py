@@ -9,7 +9,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
-from jobgen.cli.target import JOB, NOTEBOOK_ENDING, job_of, upload_of
+from jobgen.target import JOB, NOTEBOOK_ENDING, job_of, upload_of
 
 EXAMPLES = """\b
 Examples:

@@ -167,6 +167,28 @@ def eject(
 @click.argument("job", type=click.Path(path_type=Path))
 @options.json_output
 @click.pass_obj
+def accept(console: Console, job: Path, json_output: bool) -> None:
+    """Say that JOB's own templates take what has changed in their pack since into account.
+
+    From then on they are compared with the pack as it is now.
+    """
+    from jobgen import packs
+    from jobgen.spec import load_spec
+    from jobgen.target import job_of
+    from jobgen.templates import load_job_pack
+
+    console.json_output = json_output
+    job = job_of(job)
+    spec, _ = load_spec(job)
+    files = packs.accept(load_job_pack(spec.template, job.parent))
+    console.result(accepted=files)
+    console.data("\n".join(files) if files else "nothing has changed in the pack")
+
+
+@command.command(epilog=EXAMPLES)
+@click.argument("job", type=click.Path(path_type=Path))
+@options.json_output
+@click.pass_obj
 def diff(console: Console, job: Path, json_output: bool) -> None:
     """Show what JOB changes against its pack, and what changed there since a file was ejected."""
     from dataclasses import replace

@@ -16,6 +16,7 @@ from jobgen.errors import MALFORMED, DatasetError, RunError
 from jobgen.files import shown
 from jobgen.findings import Findings
 from jobgen.plan import Plan
+from jobgen.target import job_of
 
 # The rules that look at one config, and at the data it names.
 CONFIG_CODES = ("CF", "HM016")
@@ -42,8 +43,9 @@ def check_job(
         facts = _with_data(facts, archives)
     if measured is not None:
         facts = replace(facts, images_per_second=measured_speed(measured))
-    # A folder can't be built: the job.yaml stays to be filled in.
-    return facts.plan, job_findings(facts, chosen, "JOB" if target.is_dir() else shown(target))
+    job = job_of(target)
+    named = shown(job) if job.is_file() else "bundles/NAME/job.yaml"
+    return facts.plan, job_findings(facts, chosen, named)
 
 
 def measured_speed(output: Path) -> float | None:
@@ -100,8 +102,6 @@ def _with_data(facts: JobFacts, archives: Sequence[Path]) -> JobFacts:
         return facts
     return replace(
         facts,
-        data_files=len(files.names),
-        data_bytes=sum(files.sizes.values()),
         classes=len(data.classes) if data else None,
         train_images=data.train.images if data and data.train else None,
         archives=names if facts.plan is None else {},

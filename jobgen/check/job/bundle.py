@@ -67,7 +67,7 @@ def edited(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "notebook that is none",
     why="The background task ends at once.",
-    remedy=AGAIN,
+    remedy="Save it again from Jupyter, or build it again: jobgen build JOB",
 )
 def no_notebook(facts: JobFacts) -> Iterator[Hit]:
     if facts.notebook is None and len(facts.notebooks) == 1:
@@ -79,7 +79,7 @@ def no_notebook(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "notebook without a kernel",
     why="Nothing says what should execute it.",
-    remedy="Save it once from Jupyter with the Python 3 kernel, or build it again.",
+    remedy="Save it once from Jupyter with the Python 3 kernel, or: jobgen build JOB",
 )
 def no_kernel(facts: JobFacts) -> Iterator[Hit]:
     kernel = facts.notebook["metadata"].get("kernelspec") if facts.notebook else None
@@ -256,7 +256,7 @@ def cells_moved(facts: JobFacts) -> Iterator[Hit]:
     WARNING,
     "bundle whose plan can't be made again",
     why="What depends on it is not checked: values, memory, hours, the data against the job.",
-    remedy="Build it again with this jobgen, then check the job.yaml.",
+    remedy="Build it again with this version of jobgen: jobgen build JOB",
 )
 def no_plan(facts: JobFacts) -> Iterator[Hit]:
     if facts.no_plan:

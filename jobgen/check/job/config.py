@@ -27,7 +27,7 @@ LR_FACTOR = 2.0
     NOTE,
     "config that was not looked at",
     why="The rules of configs know PicoDet's files, and one model YAML with _BASE_.",
-    remedy="Read it with: jobgen explain PaddleDetection/configs/X.yml --full",
+    remedy="To see all of its values: jobgen explain on the file in a clone, with --full.",
 )
 def not_looked_at(facts: JobFacts) -> Iterator[Hit]:
     if facts.files and facts.plan is None and facts.config is None:

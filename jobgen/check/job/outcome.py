@@ -16,9 +16,10 @@ FILES_PER_SNAPSHOT = 4
 @job(
     "OU001",
     WARNING,
-    "more than a background task may leave behind",
-    why="A task that leaves 10,000 files or 20 GB behind fails at its very end.",
-    remedy="Set CLEANUP = True, which removes the unpacked data, or a larger snapshot_epoch.",
+    "more checkpoints than a background task may leave behind",
+    why="A task that leaves 10,000 files or 20 GB behind fails at its very end. The clone and what "
+    "was unpacked are removed before; checkpoints are kept where training stopped early.",
+    remedy="Keep fewer checkpoints: set overrides: {snapshot_epoch: N} with a larger N.",
 )
 def left_behind(facts: JobFacts) -> Iterator[Hit]:
     if facts.plan is None:
@@ -55,13 +56,9 @@ def expected_hours(facts: JobFacts) -> float | None:
 
 
 def expected_output(facts: JobFacts) -> tuple[int, int]:
-    """Files and bytes that the job leaves: the clone, the unpacked data where its archive was
-    given (else its images), and the checkpoints."""
+    """Files and bytes of the checkpoints: what `clean_up` leaves after a failure."""
     assert facts.plan is not None
     values = facts.plan.values
     snapshots = max(1, values["epochs"].value // max(1, values["snapshot_epoch"].value)) + 2
     weights = int(facts.plan.model.parameters * 1e6 * BYTES_PER_PARAMETER)
-    expect = facts.plan.spec.dataset.expect
-    images = expect.train.images + expect.eval.images if expect else 0
-    files = platform().clone_files + (facts.data_files or images) + snapshots * FILES_PER_SNAPSHOT
-    return files, platform().clone_bytes + facts.data_bytes + snapshots * weights
+    return snapshots * FILES_PER_SNAPSHOT, snapshots * weights

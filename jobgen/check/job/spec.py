@@ -40,7 +40,7 @@ def spec_shape(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "name that the catalogue does not know",
     why="Nothing can be built of it.",
-    remedy="jobgen models and jobgen environments list what there is.",
+    remedy="These list what there is: jobgen models; jobgen environments",
 )
 def unknown_name(facts: JobFacts) -> Iterator[Hit]:
     return _told(facts, "SP002")
@@ -51,7 +51,7 @@ def unknown_name(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "export form that this Paddle does not write",
     why="The export would stop after the whole training.",
-    remedy="export.format: auto",
+    remedy="Set export.format: auto, which writes what this Paddle has.",
 )
 def wrong_form(facts: JobFacts) -> Iterator[Hit]:
     return _told(facts, "SP003")
@@ -62,7 +62,7 @@ def wrong_form(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "parameter that the pack does not take",
     why="No template would see it, or it would render something broken.",
-    remedy="jobgen templates show PACK lists them with their limits.",
+    remedy="Take it out, or give one of those that the message names.",
 )
 def wrong_parameter(facts: JobFacts) -> Iterator[Hit]:
     return _told(facts, "SP004")
@@ -73,7 +73,8 @@ def wrong_parameter(facts: JobFacts) -> Iterator[Hit]:
     WARNING,
     "ejected template whose pack has changed since",
     why="What was cured or added in the pack does not reach this job.",
-    remedy="jobgen templates diff JOB shows both sides; bring the change over, then eject anew.",
+    remedy="See both sides: jobgen templates diff JOB; bring over what the job should have, then "
+    "compare with the pack as it is now: jobgen templates accept JOB",
 )
 def stale_template(facts: JobFacts) -> Iterator[Hit]:
     return names_hit(facts.stale)
@@ -101,7 +102,8 @@ def weights_of_another(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "counts of the data set that are missing",
     why="Batch size and warm-up follow from them, and the mounted data is compared with them.",
-    remedy="jobgen init counts the data set.",
+    remedy="jobgen dataset inspect counts them in the archive. Write dataset.expect, for train and "
+    "eval: {images: N, boxes: N}",
 )
 def no_counts(facts: JobFacts) -> Iterator[Hit]:
     return _told(facts, "PL001")
@@ -178,7 +180,7 @@ def early_amp(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "override that is no key of the config",
     why="PaddleDetection takes any key without a word, and trains without it.",
-    remedy="Take it out; then jobgen explain JOB --full lists the keys.",
+    remedy="Correct it, or take it out. With it out this lists the keys: jobgen explain JOB --full",
 )
 def unknown_override(facts: JobFacts) -> Iterator[Hit]:
     return _told(facts, "CF001")
@@ -189,7 +191,7 @@ def unknown_override(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "override of another type",
     why="Training stops at it, or takes it as text.",
-    remedy="Take it out; then jobgen explain JOB --full shows the config's own value.",
+    remedy="Take it out. Then this shows the config's own value: jobgen explain JOB --full",
 )
 def override_type(facts: JobFacts) -> Iterator[Hit]:
     return _told(facts, "CF002")

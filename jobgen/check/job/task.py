@@ -179,7 +179,7 @@ def not_understood(facts: JobFacts) -> Iterator[Hit]:
     "training of another suite",
     why="Only PaddleDetection's configs are known: its data, values and hours were not looked at. "
     "The steps around it were.",
-    remedy="Check the data by itself: jobgen check DATA",
+    remedy="Check the data by itself: jobgen check, with the path of the archive.",
 )
 def other_suite(facts: JobFacts) -> Iterator[Hit]:
     if facts.metadata or facts.trainings:
