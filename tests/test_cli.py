@@ -1,17 +1,23 @@
-"""The command line itself: help, exit codes, and that README knows every command."""
+"""The command line itself: help, exit codes, and that docs/commands.md knows every command."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import click
 import pytest
 
 from jobgen import __version__, errors
-from jobgen.cli import COMMANDS
+from jobgen.cli import COMMANDS, main
 from tests.conftest import ROOT, Answer
+from tests.sets import Coco, write_zip
 
 
 def test_help_names_every_command(jobgen: Callable[..., Answer]) -> None:
@@ -23,14 +29,14 @@ def test_help_names_every_command(jobgen: Callable[..., Answer]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_has_help_an_example_and_a_word_in_both_readmes(
+def test_every_command_has_help_an_example_and_a_word_in_both_languages(
     jobgen: Callable[..., Answer], name: str
 ) -> None:
     answer = jobgen(name, "--help")
     assert answer.code == 0
     assert f"jobgen {name}" in answer.out.split("Examples:")[1]
-    for readme in ("README.md", "README.zh-CN.md"):
-        assert f"jobgen {name}" in (ROOT / readme).read_text(encoding="utf-8")
+    for page in ("commands.md", "commands.zh-CN.md"):
+        assert f"jobgen {name}" in (ROOT / "docs" / page).read_text(encoding="utf-8")
 
 
 def test_version_and_usage(jobgen: Callable[..., Answer]) -> None:
@@ -100,3 +106,65 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+def on_terminal(*arguments: str, **env: str) -> str:
+    """What a call writes to a terminal."""
+    main_end, other_end = pty.openpty()
+    argv = [sys.executable, "-m", "jobgen", *arguments]
+    started = subprocess.Popen(argv, stdout=other_end, stderr=other_end, env={**os.environ, **env})
+    os.close(other_end)
+    written = b""
+    with contextlib.suppress(OSError):  # Linux ends a terminal so
+        while part := os.read(main_end, 65536):
+            written += part
+    os.close(main_end)
+    started.wait()
+    return written.decode()
+
+
+@pytest.mark.waits
+def test_a_terminal_shows_what_weighs_in_colour(tmp_path: Path) -> None:
+    made = Coco()
+    made.train["annotations"][0]["bbox"] = [0, 0, 0, 5]
+    path = str(write_zip(tmp_path / "s.zip", made.all_files()))
+    seen = on_terminal("check", path, NO_COLOR="")
+    assert "\x1b[33m\x1b[1mwarning\x1b[0m" in seen
+    assert re.search("\x1b\\[1m +Fix:\x1b", seen)
+    plain = on_terminal("check", path, NO_COLOR="1")
+    assert "\x1b" not in plain
+    assert "\x1b" not in on_terminal("check", path, "--json", NO_COLOR="")
+    argv = [sys.executable, "-m", "jobgen", "check", path]
+    assert b"\x1b" not in subprocess.run(argv, capture_output=True, check=False).stdout
+
+
+def commands_below(group: click.Group, ctx: click.Context) -> Iterator[click.Command]:
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None
+        yield command
+        if isinstance(command, click.Group):
+            yield from commands_below(command, ctx)
+
+
+def test_help_is_whole_sentences() -> None:
+    """No line of a command or an option ends in the middle, and every option has one."""
+    ctx = click.Context(main, info_name="jobgen")
+    for command in (main, *commands_below(main, ctx)):
+        below_usage = command.get_help(ctx).partition("\n")[2]
+        assert not re.search(r"\.\.\.$", below_usage, re.MULTILINE), command.name
+        for option in command.params:
+            if isinstance(option, click.Option):
+                said = str(option.help).partition("  [")[0]
+                assert said[0].isupper(), (command.name, said)
+                assert said[-1] == ".", (command.name, said)
+
+
+@pytest.mark.waits
+def test_the_shell_completes_commands_and_options() -> None:
+    for typed, expected in (("jobgen bui", "build"), ("jobgen check --arc", "--archive")):
+        env = {**os.environ, "_JOBGEN_COMPLETE": "bash_complete", "COMP_WORDS": typed,
+               "COMP_CWORD": str(typed.count(" "))}  # fmt: skip
+        argv = [sys.executable, "-c", "from jobgen.cli import entry; entry()"]
+        said = subprocess.run(argv, env=env, capture_output=True, text=True, check=False).stdout
+        assert said.splitlines() == [f"plain,{expected}"]

@@ -24,12 +24,23 @@ def shared(command: Command) -> Command:
         (
             click.argument("output", type=click.Path(path_type=Path)),
             options.archives,
-            click.option("--model", help="For weights of no jobgen run [default: by name]."),
-            click.option("--environment", help="[default: the job's]"),
             click.option(
-                "--device", type=click.Choice(["gpu", "cpu"]), default="cpu", show_default=True
+                "--model",
+                help="The model of weights that jobgen did not train.  [default: by name]",
             ),
-            click.option("--python", type=click.Path(path_type=Path), help="As for jobgen run."),
+            click.option("--environment", help="The versions to do it with.  [default: the job's]"),
+            click.option(
+                "--device",
+                type=click.Choice(["gpu", "cpu"]),
+                default="cpu",
+                show_default=True,
+                help="What computes.",
+            ),
+            click.option(
+                "--python",
+                type=click.Path(path_type=Path),
+                help="A Python that has Paddle, instead of the managed one.",
+            ),
             click.option("--mirror", help="A git copy of PaddleDetection to clone from."),
             click.option(
                 "--runs",
@@ -43,7 +54,7 @@ def shared(command: Command) -> Command:
                 "--output",
                 "goal",
                 type=click.Path(path_type=Path),
-                help="A new folder for what it makes [default: in the run].",
+                help="A new folder for what it makes.  [default: in the run]",
             ),
             options.json_output,
         )

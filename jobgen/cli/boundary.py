@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from jobgen.cli.console import shown
+from jobgen.cli.console import painted, shown
 from jobgen.errors import INTERNAL, JobgenError
 
 
 def say(text: str) -> None:
     with contextlib.suppress(OSError):
-        click.echo(shown(text), err=True)
+        click.echo(painted(shown(text)), err=True)
 
 
 def drop_unwritable() -> None:
@@ -36,6 +36,19 @@ def drop_unwritable() -> None:
                 os.close(nowhere)
         except ValueError:  # closed already
             continue
+
+
+class Sentences(click.Group):
+    """A group whose help gives the first sentence of every command whole."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None:
+                rows.append((name, command.get_short_help_str(limit=1000)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 class Boundary(click.Group):

@@ -30,8 +30,8 @@ Examples:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder for the three files [default: upload/ beside the job]; in your home folder they "
-    "go among what is there.",
+    help="Folder for the three files; in your home folder they go among what is there.  "
+    "[default: upload/ beside the job]",
 )
 @click.option("--check", is_flag=True, help="Compare only; exit 1 if the files are not current.")
 @click.option("--no-check", is_flag=True, help="Write the files even where the job has errors.")

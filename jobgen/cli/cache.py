@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from jobgen.cli import options
+from jobgen.cli.boundary import Sentences
 from jobgen.cli.console import Console
 
 EXAMPLES = """\b
@@ -15,7 +16,7 @@ Examples:
 """
 
 
-@click.group(epilog=EXAMPLES)
+@click.group(cls=Sentences, epilog=EXAMPLES)
 def command() -> None:
     """Show or clear what jobgen keeps: Python environments, PaddleDetection, weights."""
 

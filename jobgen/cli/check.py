@@ -38,7 +38,7 @@ Examples:
 @click.option("--deep", is_flag=True, help="Decode every image, to find damaged ones.")
 @click.option("--select", multiple=True, metavar="CODE", help="Only rules that begin so (DS04).")
 @click.option("--ignore", multiple=True, metavar="CODE", help="Not the rules that begin so.")
-@click.option("--machine", is_flag=True, help="Check this computer too: can it run jobs?")
+@click.option("--machine", is_flag=True, help="Check too whether this computer can run jobs.")
 @click.option("--rules", "list_rules", is_flag=True, help="List all rules, and check nothing.")
 @options.pick
 @options.json_output

@@ -22,13 +22,13 @@ Examples:
     "-o",
     "--folder",
     type=click.Path(path_type=Path),
-    help="Where a zip is unpacked [default: a folder of its name beside it].",
+    help="Where a zip is unpacked.  [default: a folder of its name beside it]",
 )
 @click.option(
     "--run/--no-run",
     default=False,
-    help="Also let the exported model look at a picture, where its operators only compute "
-    "[default: --no-run].",
+    help="Also let the exported model look at a picture, where its operators only compute.  "
+    "[default: --no-run]",
 )
 @options.json_output
 @click.pass_obj

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -17,6 +19,16 @@ import click
 from jobgen.runtime.outcome import redacted
 from jobgen.text import legible
 
+# What a line begins with, and how it stands out on a terminal.
+COLOURS = {
+    "error": "red",
+    **dict.fromkeys(("warning", "failed", "interrupted", "untrained"), "yellow"),
+    "note": "cyan",
+    **dict.fromkeys(("ok", "ok-smoke", "nothing found"), "green"),
+}
+BEGINNING = re.compile(
+    rf"^(?P<word>{'|'.join(COLOURS)})(?![\w-]):?|^ *(?:Fix|Next|Try):", re.MULTILINE
+)
 QUIET_SECONDS = 2.0
 LINE_SECONDS = 10.0
 
@@ -24,6 +36,16 @@ LINE_SECONDS = 10.0
 def shown(text: str) -> str:
     """A text as the screen may show it."""
     return legible(redacted(text))
+
+
+def painted(text: str) -> str:
+    """A text that may be shown, with colours; click takes them out where no terminal is. None
+    where NO_COLOR is set (https://no-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return text
+    return BEGINNING.sub(
+        lambda match: click.style(match[0], fg=COLOURS.get(match["word"]), bold=True), text
+    )
 
 
 class Progress:
@@ -63,7 +85,7 @@ class Console:
     def data(self, text: str) -> None:
         """An answer, for people."""
         if not self.json_output:
-            click.echo(shown(text))
+            click.echo(painted(shown(text)))
 
     def result(self, **facts: Any) -> None:
         """An answer, for programs: printed with --json only."""
@@ -74,7 +96,7 @@ class Console:
         """Progress or a hint."""
         # What is only said must not end what is done.
         with contextlib.suppress(OSError):
-            click.echo(shown(text), err=True)
+            click.echo(painted(shown(text)), err=True)
 
     def progress(self) -> Progress:
         """What long work calls with (what, done, total)."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobgen.cli import options
+from jobgen.cli.boundary import Sentences
 from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Examples:
 """
 
 
-@click.group(epilog=EXAMPLES)
+@click.group(cls=Sentences, epilog=EXAMPLES)
 def command() -> None:
     """Look at data sets and make new ones; the given set itself is never changed."""
 
@@ -126,7 +127,8 @@ def preview(
     show_default=True,
     help="Share of each class's boxes that goes to val.",
 )
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True,
+              help="Another number deals the images otherwise.")  # fmt: skip
 @click.option(
     "--group",
     metavar="REGEX",
@@ -174,7 +176,7 @@ def split(
 @click.option(
     "--to",
     type=click.Choice(["coco", "voc", "yolo"]),
-    help="The format [default: its own; coco for a YOLO set].",
+    help="The format to write.  [default: its own; coco for a YOLO set]",
 )
 @click.option(
     "--fix",

@@ -18,9 +18,10 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @shared
-@click.option("--onnx/--no-onnx", default=None, help="Also as ONNX [default: as the job has it].")
-@click.option("--nms/--no-nms", default=None, help="With NMS in the model [default: the job's].")
-@click.option("--format", "form", type=click.Choice(["auto", "pdmodel", "json"]))
+@click.option("--onnx/--no-onnx", default=None, help="Write ONNX too.  [default: the job's]")
+@click.option("--nms/--no-nms", default=None, help="Leave NMS in the model.  [default: the job's]")
+@click.option("--format", "form", type=click.Choice(["auto", "pdmodel", "json"]),
+              help="Paddle's file form.  [default: the job's]")  # fmt: skip
 @click.pass_obj
 def command(
     console: Console, /, onnx: bool | None, nms: bool | None, form: str | None, **given: Any

@@ -18,11 +18,12 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @shared
-@click.option("--image", "images", multiple=True, help="A name in the data set [default: twelve].")
+@click.option("--image", "images", multiple=True,
+              help="An image of the data set, by its name.  [default: twelve]")  # fmt: skip
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Boxes from this score on [default: of the best F1 in OUTPUT, else 0.5].",
+    help="Draw boxes from this score on.  [default: of the best F1 in OUTPUT, else 0.5]",
 )
 @click.pass_obj
 def command(

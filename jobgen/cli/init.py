@@ -31,11 +31,14 @@ Examples:
     type=click.IntRange(1),
     help="Its number on AI Studio (data/data<ID>/); once for each source.",
 )
-@click.option("--model", help="[default: the one that `dataset inspect` suggests]")
-@click.option("--environment", default="paddle2.6_py3.10", show_default=True)
-@click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--model", help="The model to train.  [default: what `dataset inspect` suggests]")
+@click.option("--environment", default="paddle2.6_py3.10", show_default=True,
+              help="The environment of the AI Studio project.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), default=100, show_default=True,
+              help="How often training sees every image.")  # fmt: skip
 @options.language
-@click.option("--folder", type=click.Path(path_type=Path), help="[default: bundles/NAME]")
+@click.option("--folder", type=click.Path(path_type=Path),
+              help="Where job.yaml is written.  [default: bundles/NAME]")  # fmt: skip
 @options.pick
 @options.json_output
 @click.pass_obj

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from jobgen.cli import options
+from jobgen.cli.boundary import Sentences
 from jobgen.cli.console import Console
 
 EXAMPLES = """\b
@@ -18,7 +19,7 @@ Examples:
 """
 
 
-@click.group(epilog=EXAMPLES)
+@click.group(cls=Sentences, epilog=EXAMPLES)
 def command() -> None:
     """Fetch beforehand what a run of a job needs, for a machine that has no network later."""
 

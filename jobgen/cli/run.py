@@ -39,7 +39,7 @@ def parameter_value(text: str) -> Any:
     type=click.Choice(["auto", "gpu", "cpu"]),
     default="auto",
     show_default=True,
-    help="auto takes the CPU for a smoke run only.",
+    help="What computes; auto takes the CPU for a smoke run only.",
 )
 @click.option(
     "--smoke", is_flag=True, help="One epoch of a few steps: it works, or it says why not."
@@ -50,7 +50,7 @@ def parameter_value(text: str) -> Any:
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="A parameter of the notebook, as in: -p EPOCHS 20",
+    help="Set a parameter of the notebook, as in -p EPOCHS 20.",
 )
 @click.option(
     "--python",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobgen.cli import options
+from jobgen.cli.boundary import Sentences
 from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ Examples:
 """
 
 
-@click.group(epilog=EXAMPLES)
+@click.group(cls=Sentences, epilog=EXAMPLES)
 def command() -> None:
-    """Template packs: what there is, a copy to change, what a job changes, whether a pack holds.
+    """List template packs, copy one to change it, compare it and try it.
 
     docs/templates.md goes from one more augmentation to a pack of one's own.
     """
@@ -226,8 +227,13 @@ def diff(console: Console, job: Path, json_output: bool) -> None:
 
 @command.command(epilog="\b\nExample:\n  jobgen templates new ships --extends sar\n")
 @click.argument("name")
-@click.option("--extends", default="paddledetection", show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="[default: templates/NAME]")
+@click.option("--extends", default="paddledetection", show_default=True,
+              help="The pack to begin with.")  # fmt: skip
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Where it is written.  [default: templates/NAME]",
+)
 @options.json_output
 @click.pass_obj
 def new(console: Console, name: str, extends: str, folder: Path | None, json_output: bool) -> None:
