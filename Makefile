@@ -23,9 +23,11 @@ test: $(READY)          ## the quick tests, then real training on the CPU
 test-quick: $(READY)    ## no kernel, no Paddle, no waiting: for every edit, under a minute
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not kernel and not paddle and not waits'
 
-cases: $(READY)         ## answers to a folder of uploads: make cases UPLOADS=folder ARCHIVE=ships.zip
-	for upload in $(UPLOADS)/*/; do echo "== $$upload"; \
+cases: $(READY)         ## answers to folders of inputs: make cases UPLOADS=folder ARCHIVE=ships.zip SETS=folder
+	for upload in $(if $(UPLOADS),$(UPLOADS)/*/); do echo "== $$upload"; \
 	    $(BIN)/jobgen check "$$upload" $(if $(ARCHIVE),--archive $(ARCHIVE)) || true; done
+	for set in $(if $(SETS),$(SETS)/*/*.zip); do echo "== $$set"; \
+	    $(BIN)/jobgen check "$$set" || true; done
 
 test-all: $(READY)      ## everything
 	$(BIN)/python -m pytest

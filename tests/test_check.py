@@ -18,6 +18,7 @@ from jobgen.check.rules import rules
 from jobgen.check.table import rules_page
 from jobgen.datasets.fix import FIXES
 from jobgen.datasets.look import look
+from jobgen.datasets.stretch import STRETCHED
 from jobgen.runtime.faults import FAULTS
 from tests.conftest import JOB, ROOT, Answer, real_data
 from tests.sets import HEIGHT, WIDTH, Coco, Plain, coco_split, picture, voc, write_zip, yolo
@@ -308,6 +309,15 @@ def sixteen_bits() -> Coco:
     return made
 
 
+@case("DS063")
+def floats() -> Coco:
+    made = Coco()
+    made.files["images/0001.tif"] = picture(1, mode="F", kind="TIFF")
+    del made.files["images/0001.jpg"]
+    made.train["images"][0]["file_name"] = "0001.tif"
+    return made
+
+
 @case("DS070")
 def misnamed() -> Plain:
     made = voc()
@@ -582,11 +592,11 @@ def test_one_fault_against_the_job(
     assert found(answer) - {"DS072"} == ({code} if code else set()), answer.out
 
 
-REPAIRED = [code for code in FIXES if code in CASES]
+REPAIRED = [code for code in (*FIXES, *STRETCHED) if code in CASES]
 
 
 def test_every_repair_is_tried() -> None:
-    assert set(REPAIRED) == set(FIXES)
+    assert set(REPAIRED) == {*FIXES, *STRETCHED}
 
 
 @pytest.mark.parametrize("code", REPAIRED)

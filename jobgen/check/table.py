@@ -6,6 +6,7 @@ import sys
 
 from jobgen.check.rules import Rule, rules
 from jobgen.datasets.fix import FIXES
+from jobgen.datasets.stretch import STRETCHED
 
 HEAD = """\
 # What `jobgen check` looks for
@@ -33,7 +34,7 @@ def _row(rule: Rule) -> str:
         rule.title,
         rule.why,
         rule.remedy,
-        "yes" if rule.code in FIXES else "",
+        "yes" if rule.code in {*FIXES, *STRETCHED} else "",
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 

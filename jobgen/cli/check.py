@@ -162,6 +162,7 @@ def _as_data(finding: Finding) -> dict[str, object]:
 
 def _show_rules(console: Console, chosen: list[Rule]) -> None:
     from jobgen.datasets.fix import FIXES
+    from jobgen.datasets.stretch import STRETCHED
 
     console.result(
         rules=[
@@ -172,7 +173,7 @@ def _show_rules(console: Console, chosen: list[Rule]) -> None:
                 "title": rule.title,
                 "why": rule.why,
                 "remedy": rule.remedy,
-                "repaired": rule.code in FIXES,
+                "repaired": rule.code in {*FIXES, *STRETCHED},
             }
             for rule in chosen
         ]

@@ -183,7 +183,8 @@ def split(
     "codes",
     multiple=True,
     metavar="CODE",
-    help="Repair what this rule finds (jobgen check --rules); several with commas, or `all`.",
+    help="Repair what this rule finds (jobgen check --rules); several with commas, or `all`: "
+    "those that change no pixel.",
 )
 @options.pick
 @options.json_output
@@ -199,6 +200,7 @@ def convert(
     from jobgen.datasets.convert import convert as convert_set
     from jobgen.datasets.fix import FIXES
     from jobgen.datasets.look import look
+    from jobgen.datasets.stretch import STRETCHED
     from jobgen.files import shown
 
     console.json_output = json_output
@@ -207,10 +209,11 @@ def convert(
     # Asked for all at once, a repair that would leave much out is not made.
     cautious = "ALL" in wanted
     wanted = list(FIXES) if cautious else wanted
-    unknown = [code for code in wanted if code not in FIXES]
+    repaired = [*FIXES, *STRETCHED]
+    unknown = [code for code in wanted if code not in repaired]
     if unknown:
         raise click.UsageError(
-            f"--fix {','.join(unknown)}: no safe repair; repaired are {', '.join(FIXES)}"
+            f"--fix {','.join(unknown)}: no safe repair; repaired are {', '.join(repaired)}"
         )
     data = look(source, pick, progress)
     own = data.layout.format

@@ -18,6 +18,7 @@ from jobgen.datasets.headers import is_image
 from jobgen.datasets.look import FORMATS, stops
 from jobgen.datasets.package import Entry, check_target, write_zip
 from jobgen.datasets.record import UNKNOWN, DataSet
+from jobgen.datasets.stretch import stretched
 from jobgen.errors import DatasetError
 from jobgen.runtime.dataset import DOWNLOADED_NAMES
 from jobgen.runtime.faults import FAULTS
@@ -53,6 +54,8 @@ def convert(
     codes = list(codes)
     data, repairs = fix(data, codes, cautious)
     refuse_broken(data, codes)
+    made, lines = stretched(data, codes, progress)
+    repairs += lines
     anew = not to == data.layout.format == "coco"
     if anew:
         refuse_classes(data)
@@ -67,7 +70,8 @@ def convert(
             f"{data.contents.name}: a text in its annotations is no valid Unicode: {error.reason}",
             "Export the annotations again as UTF-8.",
         ) from error
-    entries.update({f"{root}/{name}": source for name, source in copies.items()})
+    for name, source in copies.items():
+        entries[f"{root}/{name}"] = (source, made[source]) if source in made else source
     write_zip(target, data.contents, entries, progress)
     renamed = sum(
         posixpath.basename(name) != posixpath.basename(source) for name, source in copies.items()

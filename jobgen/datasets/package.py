@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jobgen.datasets.contents import Contents, Progress, silent
@@ -14,8 +14,9 @@ from jobgen.errors import DatasetError
 # The epoch of zip files.
 STAMP = (1980, 1, 1, 0, 0, 0)
 UNIX = 3
-# What an entry holds: its bytes, or the file of the source that it is a copy of.
-Entry = bytes | str
+# What an entry holds: its bytes, the file of the source that it is a copy of, or that file and
+# what is made of its bytes.
+Entry = bytes | str | tuple[str, Callable[[bytes], bytes]]
 
 
 def write_zip(
@@ -44,6 +45,9 @@ def write_zip(
 
 
 def _bytes(files: Contents, entry: Entry) -> bytes:
+    if isinstance(entry, tuple):
+        source, made = entry
+        return made(files.read(source))
     return entry if isinstance(entry, bytes) else files.read(entry)
 
 

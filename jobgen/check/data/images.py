@@ -10,7 +10,7 @@ from jobgen.check.facts import DataFacts, images_hit, told
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, repair, whole_set
 from jobgen.datasets.fix import elsewhere, folded, meant_path
 from jobgen.datasets.found import job_word
-from jobgen.datasets.headers import ENDINGS, is_image
+from jobgen.datasets.headers import ENDINGS, Header, is_image
 from jobgen.datasets.record import Split
 
 UNUSUAL = ("CMYK", "palette", "unknown")
@@ -176,8 +176,22 @@ def unreadable_header(facts: DataFacts, split: Split) -> Iterator[Hit]:
         header = facts.headers.get(path)
         if isinstance(header, str):
             found[row] = f": {header}"
-        elif header is not None and header.unread:
+        elif header is not None and header.unread and header.bits <= 8:
             found[row] = f": {header.unread}"
+    return images_hit(split, found, what=found)
+
+
+@each_split(
+    "DS063",
+    ERROR,
+    "image of more than 8 bits that OpenCV can't read",
+    why="The data loader dies at it in mid-epoch, without naming the file.",
+    remedy="Stretch the values of the set to 8 bits: " + repair("DS063"),
+)
+def unreadable_depth(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    headers = ((row, facts.headers.get(path)) for row, path in enumerate(split.paths))
+    found = {row: f": {header.unread}" for row, header in headers
+             if isinstance(header, Header) and header.unread and header.bits > 8}  # fmt: skip
     return images_hit(split, found, what=found)
 
 
@@ -250,7 +264,7 @@ def damaged_pixels(facts: DataFacts, split: Split) -> Iterator[Hit]:
     WARNING,
     "image with more than 8 bits a channel",
     why="OpenCV keeps the upper 8 bits: faint structures of SAR or X-ray images vanish.",
-    remedy="Stretch the values to 8 bits yourself, before the upload.",
+    remedy="Stretch the values of the set to 8 bits: " + repair("DS061"),
 )
 def deep_pixels(facts: DataFacts, split: Split) -> Iterator[Hit]:
     found = {
