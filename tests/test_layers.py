@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = (
-    ("errors", "text", "runtime"),
+    ("errors", "text", "runtime", "target"),
     ("findings", "yamlio", "files", "literals", "resources"),
     ("spec", "settings"),
     ("layers",),
