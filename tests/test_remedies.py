@@ -33,6 +33,8 @@ from tests.test_check_job import (
     unmarked,
 )
 
+pytestmark = pytest.mark.waits
+
 Edit = Callable[[Path], object]
 
 

@@ -149,6 +149,7 @@ class _Reader:
         self.found = Steps()
         self.folder = HOME
         self.depth = 0
+        self.starts = False
         self.names: dict[str, str] = {}
         # Functions that hand their text to a shell, and whether they look at its status.
         self.wrappers: dict[str, bool] = {}
@@ -189,6 +190,8 @@ class _Reader:
             magic = "!" if found.re is SHELL_LINE else found["magic"]
             own[number] = (magic, found["text"])
             marked.append(f"{found['margin']}{found['name'] or ''}{MARK}({number})")
+        # Few cells hold a word that starts a program, and their functions are many.
+        self.starts = any(f".{word}" in source for word in STARTERS)
         try:
             tree = parsed("\n".join(marked))
             self.block(tree.body, where, own, status)
@@ -232,6 +235,8 @@ class _Reader:
                                where, own, status)  # fmt: skip
 
     def define(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        if not self.starts:
+            return
         names = {argument.arg for argument in function.args.args}
         for node in ast.walk(function):
             if not (isinstance(node, ast.Call) and _starter(node) and node.args):
