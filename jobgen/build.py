@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
+import symtable
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from jobgen import __version__
 from jobgen.bundle import NOTEBOOK, SIZE_LIMIT, Bundle
+from jobgen.carrier import carried, homes, imports, tools_source
 from jobgen.catalog import Revision, own_parts, platform
 from jobgen.errors import BundleError, TemplateError
 from jobgen.files import sha256
 from jobgen.layers import StageTemplate
 from jobgen.names import undefined_names
-from jobgen.notebook import PARAMETERS_TAG, Cell, notebook_text
+from jobgen.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, notebook_text
 from jobgen.plan import HOME, Plan
-from jobgen.resources import runtime_file
-from jobgen.runtime.archives import KEPT_APART
 from jobgen.spec import JobSpec
 from jobgen.templates import Pack
+from jobgen_runtime.data.archives import KEPT_APART
 
 SECRET = re.compile(
     r"(?i)(?:token|secret|passw(?:or)?d|api_?key|access_?key)[\"']?\s*[:=]\s*[\"'][^\"'\s]{8,}"
@@ -62,109 +61,11 @@ def find_secret(text: str) -> re.Match[str] | None:
     return None
 
 
-# The imports and the names of a runtime module, at the left margin of formatted source: reading
-# them off is ten times as fast as parsing. tests/test_runtime.py compares both ways.
-SIBLING = re.compile(r"^from jobgen\.runtime\.(\w+) import (?:\([^)]*\)|[^\n(]*)\n", re.MULTILINE)
-IMPORTED = re.compile(r"^(?:from [\w.]+ )?import (\([^)]*\)|[^\n(]+)\n", re.MULTILINE)
-DEFINED = re.compile(r"^(?:(?:def|class) (\w+)|(\w+)(?:: [^=\n]+)? = )", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class RuntimeModule:
-    """A module of jobgen/runtime as a notebook carries it: imports of its siblings dropped."""
-
-    name: str
-    source: str
-    needs: tuple[str, ...]
-    defines: frozenset[str]
-    imports: frozenset[str] = frozenset()
-
-    @property
-    def names(self) -> frozenset[str]:
-        """All that a cell below it may use."""
-        return self.defines | self.imports
-
-
-@cache
-def runtime_module(name: str, source: str | None = None) -> RuntimeModule:
-    """One runtime module, jobgen's own or of this `source`. Raises TemplateError where there is
-    none of this name."""
-    path = runtime_file(f"{name}.py")
-    if source is None:
-        if not path.is_file():
-            raise TemplateError(f"there is no runtime module {name}")
-        source = path.read_text(encoding="utf-8")
-    elif path.is_file():
-        raise TemplateError(f"runtime/{name}.py has the name of one of jobgen's own")
-    needs = tuple(match[1] for match in SIBLING.finditer(source))
-    text = re.sub(r"\n{3,}(?=\n\n)", "", SIBLING.sub("", source))
-    names = frozenset(match[1] or match[2] for match in DEFINED.finditer(source))
-    imported = [row for match in IMPORTED.finditer(text) for row in re.split(r"[(),\s]+", match[1])]
-    return RuntimeModule(name, text, needs, names, frozenset(filter(None, imported)))
-
-
-def assigned_names(body: list[ast.stmt], imports: bool = False) -> list[str]:
-    """What statements assign or define in their own name space, below `with` and `if` too; with
-    `imports` also what they import under a name of their own."""
-    found = []
-    for node in body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.append(node.name)
-            continue
-        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found += stored_names(targets)
-        elif isinstance(node, (ast.For, ast.AsyncFor)):
-            found += stored_names([node.target])
-        elif isinstance(node, (ast.With, ast.AsyncWith)):
-            found += stored_names([item.optional_vars for item in node.items])
-        elif imports and isinstance(node, (ast.Import, ast.ImportFrom)):
-            # `import os` in a cell is the runtime's own `os`.
-            found += [alias.asname or alias.name for alias in node.names if alias.asname
-                      or isinstance(node, ast.ImportFrom)]  # fmt: skip
-        elif isinstance(node, ast.Try):
-            for handler in node.handlers:
-                found += [handler.name] if handler.name else []
-                found += assigned_names(handler.body, imports)
-        for field in ("body", "orelse", "finalbody"):
-            found += assigned_names(getattr(node, field, []), imports)
-    return found
-
-
-def stored_names(targets: Sequence[ast.AST | None]) -> list[str]:
-    """The names that an assignment's targets set."""
-    nodes = [node for target in targets if target is not None for node in ast.walk(target)]
-    return [node.id for node in nodes if isinstance(node, ast.Name)]
-
-
-def runtime_modules(names: list[str], brought: dict[str, str] | None = None) -> list[RuntimeModule]:
-    """The named modules and all they need, each after what it needs; `brought` are those of a
-    pack, name to source."""
-    found: dict[str, RuntimeModule] = {}
-
-    def visit(name: str) -> None:
-        if name not in found:
-            module = runtime_module(name, (brought or {}).get(name))
-            for need in module.needs:
-                visit(need)
-            found[name] = module
-
-    for name in names:
-        visit(name)
-    return list(found.values())
-
-
-@cache
-def child_script(name: str) -> str:
-    path = runtime_file("children") / name
-    if not path.is_file():
-        raise TemplateError(f"there is no child script {name}")
-    return path.read_text(encoding="utf-8")
-
-
 def render(plan: Plan, pack: Pack) -> Bundle:
     """Render the three files. Raises TemplateError and BundleError."""
     values = _values(plan, pack)
+    chosen = [stage.name for stage in _chosen(pack, values["stages"])]
+    values["shown_stages"] = [n for _, n, kind in pack.cells() if kind == "py" and n in chosen]
     files = {
         plan.dataset_file: pack.render("config/dataset.yml.j2", values).encode(),
         plan.model_file: pack.render("config/model.yml.j2", values).encode(),
@@ -187,9 +88,13 @@ def render(plan: Plan, pack: Pack) -> Bundle:
     return bundle
 
 
+def _chosen(pack: Pack, wanted: list[str]) -> list[StageTemplate]:
+    return [stage for stage in pack.stages if not stage.optional or stage.name in wanted]
+
+
 def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
     stages = {stage.name: stage for stage in pack.stages}
-    chosen = [s for s in pack.stages if not s.optional or s.name in values["stages"]]
+    chosen = _chosen(pack, values["stages"])
     cells = []
     for path, name, kind in pack.cells():
         if name in stages and stages[name] not in chosen:
@@ -199,106 +104,115 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
             continue  # what a pack leaves out for these parameters
         if kind == "md":
             cells.append(Cell(f"{name}-text", "markdown", source))
-        elif name == "parameters":
-            cells.append(Cell(name, "code", source, (PARAMETERS_TAG,)))
-            cells += _runtime_cells(chosen, values, pack)
         else:
-            tags = (f"stage:{name}",) if name in stages else ()
-            cells.append(Cell(name, "code", source, tags))
-    kinds = [cell.kind == "code" and cell.name != "parameters" for cell in cells]
-    begun = next(n for n, cell in enumerate(cells) if cell.name == "parameters")
-    if any(kinds[:begun]):
+            tags = (f"stage:{name}",) if name in stages else TAGS.get(name, ())
+            cells.append(Cell(name, "code", source, tags, hidden=name in FOLDED))
+    _refuse_order(pack, cells)
+    own = [cell for cell in cells if cell.kind == "code"]
+    for cell in own:
+        _compiles(pack, cell)
+    _refuse_undefined(pack, own)
+    _refuse_rebinding(pack, own)
+    begin = next(n for n, cell in enumerate(cells) if cell.name == SETTINGS_CELL)
+    cells.insert(begin + 1, _tools_cell(pack, own, values["words"]))
+    return cells
+
+
+# The cell after which the tools stand, and those that a notebook shows folded.
+SETTINGS_CELL, TOOLS_CELL = "job", "tools"
+FOLDED = (SETTINGS_CELL, TOOLS_CELL)
+# What cells of earlier versions shared as names of their own.
+SHARED = {
+    "HOME": "run.home", "CLONE": "run.clone", "OUTPUT": "run.output", "SAVE_DIR": "run.save_dir",
+    "DATASET": "run.dataset", "PLACE": "run.place", "VALUES": "run.values",
+    "RUN_CONFIG": "run.config", "USED_DEVICE": "run.device", "NODES": "run.nodes",
+}  # fmt: skip
+TAGS = {"parameters": (PARAMETERS_TAG,), SETTINGS_CELL: (SETTINGS_TAG,)}
+
+
+def _refuse_order(pack: Pack, cells: list[Cell]) -> None:
+    """Raise TemplateError where code stands before the parameters, a name is used twice, or a cell
+    is missing that every notebook has."""
+    names = [cell.name for cell in cells if cell.kind == "code"]
+    for name in ("parameters", SETTINGS_CELL):
+        if name not in names:
+            raise TemplateError(f"{pack.name}: there is no cell notebook/NN_{name}.py.j2")
+    if names[:2] != ["parameters", SETTINGS_CELL]:
+        early = next(name for name in names if name not in ("parameters", SETTINGS_CELL))
         raise TemplateError(
-            f"{pack.name}: the cell {cells[kinds.index(True)].name} stands before the parameters",
+            f"{pack.name}: the cell {early} stands before the parameters",
             "Give its file a number from 04 on: nothing that it could use is there before.",
         )
     for name, count in Counter(cell.name for cell in cells).items():
-        if count > 1:
+        if count > 1 or name == TOOLS_CELL:
             raise TemplateError(
                 f"{pack.name}: two cells are named {name}",
                 "Give the file in notebook/ another name after its number.",
             )
-    taken = {name: module.name for module in _modules(chosen, pack) for name in module.defines}
-    own = [cell for cell in cells if cell.kind == "code" and "runtime" not in cell.tags]
-    for cell in own:
-        _compiles(pack, cell, taken)
-    _refuse_undefined(pack, own, {name for m in _modules(chosen, pack) for name in m.names})
-    return cells
 
 
-def _refuse_undefined(pack: Pack, cells: list[Cell], runtime: set[str]) -> None:
+def _refuse_undefined(pack: Pack, cells: list[Cell]) -> None:
     """A name that nothing above defines would stop the job where it is used: hours later, for a
     stage that follows training."""
     starts, lines = [], 0
     for cell in cells:
         starts.append(lines)
         lines += cell.source.count("\n") + 1
-    for name, line in undefined_names("\n".join(cell.source for cell in cells), runtime):
+    for name, line in undefined_names("\n".join(cell.source for cell in cells)):
         number = max(n for n, start in enumerate(starts) if start < line)
+        hint = "Define it in this block or one before."
+        if name in homes():
+            hint = f"Write above it: from {homes()[name]} import {name}"
+        elif name in SHARED:
+            hint = f"What stages share is in `run`: {SHARED[name]}"
         raise TemplateError(
             f"{pack.name}: the cell {cells[number].name} uses {name} in line "
             f"{line - starts[number]}, and nothing before it defines that",
-            "Define it in this block or one before; a runtime module must stand in the list of its "
-            "stage in template.yaml.",
+            hint,
         )
 
 
-def _modules(stages: list[StageTemplate], pack: Pack) -> list[RuntimeModule]:
-    names = [*pack.runtime, *(name for stage in stages for name in stage.runtime)]
-    found = runtime_modules(names, pack.modules)
-    for module in found:
-        if module.name in pack.modules:
-            _compiles(pack, Cell(f"runtime-{module.name}", "code", module.source), {})
-    if pack.modules:
-        _refuse_one_name_twice(found)
-    return found
+def _refuse_rebinding(pack: Pack, cells: list[Cell]) -> None:
+    """What the cell `begin` defines, as `run` and `stage`, is used hours later: no other cell may
+    give such a name another meaning. Raises TemplateError."""
+    kept: set[str] = set()
+    for cell in cells:
+        names = _bound(cell.source)
+        if cell.name == "begin":
+            kept = names
+            continue
+        for name in sorted(names & kept - {found.name for found in imports(cell.source)}):
+            raise TemplateError(
+                f"{pack.name}: the cell {cell.name} sets {name}, which the cell begin defines",
+                "Take another name: all cells of a notebook share theirs.",
+            )
 
 
-def _refuse_one_name_twice(modules: list[RuntimeModule]) -> None:
-    """All cells share one name space: a pack's module may not take a name from another."""
-    owner: dict[str, str] = {}
-    for module in modules:
-        for name in module.defines:
-            if name in owner:
-                raise TemplateError(
-                    f"runtime/{module.name}.py defines {name}, as {owner[name]} does",
-                    "Take another name: the cells of a notebook share theirs.",
-                )
-            owner[name] = module.name
+def _bound(source: str) -> set[str]:
+    """The names that a cell gives a meaning outside of functions and classes."""
+    symbols = symtable.symtable(source, "cell", "exec").get_symbols()
+    return {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
 
 
-def _runtime_cells(stages: list[StageTemplate], values: dict[str, Any], pack: Pack) -> list[Cell]:
-    text = values["words"].get("runtime")
-    if not isinstance(text, str):
-        raise TemplateError(f"{pack.name}: the word `runtime` is {text!r}, not text")
-    cells = [Cell("runtime-text", "markdown", text)]
-    for module in _modules(stages, pack):
-        cells.append(Cell(f"runtime-{module.name}", "code", module.source, ("runtime",)))
-    for name in dict.fromkeys(script for stage in stages for script in stage.scripts):
-        text = child_script(name)
-        if "'''" in text or "\\" in text:
-            raise TemplateError(f"{name} can't stand in a raw string")
-        source = f"CHILD_SCRIPTS[{name!r}] = r'''{text}'''\n"
-        cells.append(Cell(f"script-{name.removesuffix('.py')}", "code", source, ("runtime",)))
-    return cells
+def _tools_cell(pack: Pack, cells: list[Cell], words: dict[str, Any]) -> Cell:
+    """The runtime modules that the cells import, in one cell."""
+    for name, text in pack.modules.items():
+        _compiles(pack, Cell(f"runtime/{name}.py", "code", text))
+    files = carried([(cell.name, cell.source) for cell in cells], pack.modules)
+    head = words.get("tools")
+    if not isinstance(head, str) or "\n" in head:
+        raise TemplateError(f"{pack.name}: the word `tools` is {head!r}, not a line of text")
+    return Cell(TOOLS_CELL, "code", tools_source(files, head), (TOOLS_CELL,), hidden=True)
 
 
-def _compiles(pack: Pack, cell: Cell, taken: dict[str, str]) -> None:
-    """A cell must be Python 3.7, and leave alone the names of the runtime above it: all cells
-    of a notebook share one name space."""
+def _compiles(pack: Pack, cell: Cell) -> None:
+    """Raise TemplateError where a cell or a module of a pack is no Python 3.7."""
     try:
-        tree = ast.parse(cell.source, feature_version=(3, 7))
+        ast.parse(cell.source, feature_version=(3, 7))
     except SyntaxError as error:
         raise TemplateError(
             f"{pack.name}: the cell {cell.name} would be broken in line {error.lineno}: {error.msg}"
         ) from error
-    for name in assigned_names(tree.body, imports=True):
-        if name in taken:
-            raise TemplateError(
-                f"{pack.name}: the cell {cell.name} sets {name}, which the runtime's "
-                f"{taken[name]} defines",
-                "Take another name.",
-            )
 
 
 def _check(bundle: Bundle) -> None:
@@ -352,6 +266,7 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "fixes": revision.fixes,
         "bases": _bases(plan),
         "config": plan.config,
+        "number": itertools.count(1).__next__,
         **places,
     }
 

@@ -32,17 +32,14 @@ KINDS: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "boolean": (bool,),
 }
-KEYS = {"name", "version", "description", "extends", "parameters", "stages", "augment", "runtime"}
+KEYS = {"name", "version", "description", "extends", "parameters", "stages", "augment"}
 
 
 @dataclass(frozen=True)
 class StageTemplate:
-    """A stage of a pack: the runtime modules its cell calls and the child scripts they start. An
-    `optional` one stands in the notebook where the job names it."""
+    """A stage of a pack. An `optional` one stands in the notebook where the job names it."""
 
     name: str
-    runtime: tuple[str, ...]
-    scripts: tuple[str, ...]
     optional: bool = False
 
 
@@ -101,7 +98,6 @@ class Layer:
     stages: dict[str, StageTemplate] = field(default_factory=dict)
     parameters: dict[str, Parameter] = field(default_factory=dict)
     augment: dict[str, Any] = field(default_factory=dict)
-    runtime: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     words: dict[str, dict[str, Any]] = field(default_factory=dict)
     modules: dict[str, str] = field(default_factory=dict)
@@ -191,7 +187,6 @@ def read_layer(folder: Path, name: str = "") -> Layer:
                 for key, row in (data.get("parameters") or {}).items()
             },
             _augment(data.get("augment") or {}),
-            _modules(data.get("runtime", ())),
             files,
             words,
             {
@@ -232,19 +227,14 @@ def _texts(folder: Path, pattern: str) -> dict[str, str]:
     return found
 
 
-def _stage(name: str, row: dict[str, Any]) -> StageTemplate:
-    runtime, scripts = _modules(row.get("runtime", ())), tuple(row.get("scripts", ()))
-    for script in scripts:
-        if not MODULE_NAME.fullmatch(str(script).removesuffix(".py")):
-            raise TemplateError(f"stages.{name}.scripts: {script!r} is no name of a child script")
-    return StageTemplate(name, runtime, scripts, row.get("optional", False))
-
-
-def _modules(names: Any) -> tuple[str, ...]:
-    for name in names:
-        if not MODULE_NAME.fullmatch(str(name)):
-            raise TemplateError(f"runtime: {name!r} is no name of a module")
-    return tuple(names)
+def _stage(name: str, row: dict[str, Any] | None) -> StageTemplate:
+    strange = sorted(set(row or {}) - {"optional"})
+    if strange:
+        raise TemplateError(
+            f"stages.{name}.{strange[0]} is no key of a stage",
+            "Modules need no list: a notebook carries what its cells import.",
+        )
+    return StageTemplate(name, (row or {}).get("optional", False))
 
 
 def _augment(values: Any) -> dict[str, Any]:

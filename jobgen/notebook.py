@@ -9,7 +9,11 @@ from typing import Any, Literal
 from jobgen.errors import BundleError
 
 PARAMETERS_TAG = "parameters"
+SETTINGS_TAG = "settings"
 INJECTED_TAG = "injected-parameters"
+
+
+LONG = 100_000
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Cell:
     kind: Literal["code", "markdown"]
     source: str
     tags: tuple[str, ...] = ()
+    # Shown folded until somebody opens it.
+    hidden: bool = False
 
 
 def notebook_text(cells: list[Cell], metadata: dict[str, Any]) -> str:
@@ -44,12 +50,16 @@ def notebook_text(cells: list[Cell], metadata: dict[str, Any]) -> str:
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    source = cell.source.strip("\n").splitlines(keepends=True)
+    text = cell.source.strip("\n")
+    metadata: dict[str, Any] = {"tags": list(cell.tags)} if cell.tags else {}
+    if cell.hidden:
+        metadata["jupyter"] = {"source_hidden": True}
     found: dict[str, Any] = {
         "cell_type": cell.kind,
         "id": cell.name[:64],
-        "metadata": {"tags": list(cell.tags)} if cell.tags else {},
-        "source": source,
+        "metadata": metadata,
+        # A long text as one string, as the format allows: a list of its lines is a tenth larger.
+        "source": text if len(text) > LONG else text.splitlines(keepends=True),
     }
     if cell.kind == "code":
         found.update(execution_count=None, outputs=[])

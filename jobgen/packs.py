@@ -49,8 +49,8 @@ VOC = {
 }
 NEW_STAGE = """\
 with stage("{name}"):
-    # Whatever the stages before have left is there: HOME, DATASET, PLACE, RUN_CONFIG, OUTPUT, ...
-    summary("%d training images" % PLACE["train_images"])
+    # What the stages before have found is in `run`: home, dataset, place, config, output, ...
+    summary("%d training images" % run.place["train_images"])
 """
 
 
@@ -167,11 +167,11 @@ def new_pack(name: str, folder: Path, extends: str) -> list[Path]:
         "description": f"{base.name}, and what this one adds",
         "extends": extends,
         "parameters": {},
-        "stages": {"look": {"runtime": []}},
+        "stages": {"look": {}},
     }
     texts = {
         "template.yaml": dump_block(values),
-        "notebook/65_look.md.j2": "## {{ words.stages.look.title }}\n",
+        "notebook/65_look.md.j2": "## {{ number() }}. {{ words.stages.look.title }}\n",
         "notebook/65_look.py.j2": NEW_STAGE.replace("{name}", "look"),
         "words/en.yml": 'stages:\n  look: {title: "A look"}\n',
         "words/zh.yml": 'stages:\n  look: {title: "看一看"}\n',

@@ -9,16 +9,16 @@ from jobgen.catalog import Environment, Model, environments, models, platform
 from jobgen.catalog.augment import reader_values, settled
 from jobgen.catalog.picodet import class_parameters, full_name, size_values, trainer_keys
 from jobgen.findings import Findings
-from jobgen.runtime.configure import merge_dicts, schedulers
-from jobgen.runtime.rules import (
+from jobgen.spec import STAGES_AFTER_TRAINING, JobSpec, faults, nearest
+from jobgen.templates import Pack
+from jobgen.yamlio import Document, Tagged
+from jobgen_runtime.train.configure import merge_dicts, schedulers
+from jobgen_runtime.train.schedule import (
     BASE_LR_PER_IMAGE,
     fitting_batch_size,
     repeats,
     training_values,
 )
-from jobgen.spec import STAGES_AFTER_TRAINING, JobSpec, faults, nearest
-from jobgen.templates import Pack
-from jobgen.yamlio import Document, Tagged
 
 HOME = "/home/aistudio"
 # The reader's processes: upstream's 6 wait for the 2 to 8 cores of AI Studio's machines;

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import jobgen_runtime
 from jobgen.errors import TemplateError
 
 PACKAGE = Path(__file__).resolve().parent
@@ -32,8 +33,9 @@ def catalog_file(name: str) -> Path:
     return PACKAGE / "catalog" / "data" / name
 
 
-def runtime_file(name: str) -> Path:
-    return PACKAGE / "runtime" / name
+def runtime_dir() -> Path:
+    """The folder of `jobgen_runtime`, the package that a notebook carries."""
+    return Path(jobgen_runtime.__file__).resolve().parent
 
 
 def mirror_tools_dir() -> Path:

@@ -20,8 +20,8 @@ from pydantic import (
 
 from jobgen.errors import SpecError
 from jobgen.findings import Finding, Findings, Severity
-from jobgen.runtime.archives import KEPT_APART
 from jobgen.yamlio import Document, load, load_file
+from jobgen_runtime.data.archives import KEPT_APART
 
 RESERVED_NAMES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))]

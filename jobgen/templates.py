@@ -102,11 +102,6 @@ class Pack:
             found.update(layer.augment)
         return found
 
-    @property
-    def runtime(self) -> tuple[str, ...]:
-        """The runtime modules that stand in every notebook, whatever its stages."""
-        return tuple(dict.fromkeys(name for layer in self.layers for name in layer.runtime))
-
     @cached_property
     def modules(self) -> dict[str, str]:
         """The runtime modules that packs bring: Python 3.7, name to source."""

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import yaml
 
 from jobgen.errors import SpecError
-from jobgen.runtime.configure import yaml_block, yaml_scalar
+from jobgen_runtime.train.configure import yaml_block, yaml_scalar
 
 Dialect = Literal["yaml12", "yaml11"]
 YamlPath = tuple[str | int, ...]

@@ -117,7 +117,7 @@ def output_row(folder: Path) -> Row:
     """What 20 MB of training log add to the executed notebook."""
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from jobgen.runtime.processes import run_logged\n"
+        "from jobgen_runtime.children.processes import run_logged\n"
         "run_logged([sys.executable, '-c', \"for i in range(200000): print('x' * 100)\"], 'x.log')"
     )
     cells = [Cell("parameters", "code", "X = 1", ("parameters",)), Cell("a", "code", code)]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from jobgen.runtime import outcome as outcome_module
-from jobgen.runtime.dataset import prepare_data
-from jobgen.runtime.faults import FAULTS
-from jobgen.runtime.outcome import StageError, begin
+from jobgen_runtime.data.dataset import prepare_data
+from jobgen_runtime.data.faults import FAULTS
+from jobgen_runtime.record import outcome as outcome_module
+from jobgen_runtime.record.outcome import StageError, begin
 from tests.sets import Plain, write_zip
 from tests.test_check import ARCHIVES, CASES, JOBS
 

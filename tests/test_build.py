@@ -168,7 +168,7 @@ def test_hostile_class_names_stay_data(tmp_path: Path) -> None:
     job = next(c for c in bundle.notebook["cells"] if c["id"] == "job")
     scope: dict[str, object] = {}
     exec(cell_source(job), scope)
-    assert scope["DATASET"]["classes"] == HOSTILE  # type: ignore[index]
+    assert scope["JOB"]["dataset"]["classes"] == HOSTILE  # type: ignore[index]
     assert bundle.facts["spec"]["dataset"]["classes"] == HOSTILE
 
 

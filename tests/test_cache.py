@@ -22,7 +22,7 @@ from jobgen.machine.environment import environment_folder
 from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.mirror import addresses, find_mirror, mirror_folder
 from jobgen.run.local import pretrained_address
-from jobgen.runtime.weights import cached_weights
+from jobgen_runtime.train.weights import cached_weights
 from tests.conftest import ROOT, Answer
 from tests.runtime.conftest import git_repository
 

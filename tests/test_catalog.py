@@ -15,9 +15,10 @@ from jobgen.catalog.picodet import (
     trainer_keys,
 )
 from jobgen.errors import SpecError
-from jobgen.runtime import collect, rules
-from jobgen.runtime.rules import linear_base_lr
 from jobgen.yamlio import plain
+from jobgen_runtime.record import collect
+from jobgen_runtime.train import schedule as rules
+from jobgen_runtime.train.schedule import linear_base_lr
 from tests.class_parameters import shared_parameters
 from tests.class_parameters import trainer_keys as read_by_the_trainer
 from tests.conftest import ROOT, real_data

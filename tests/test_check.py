@@ -19,7 +19,7 @@ from jobgen.check.table import rules_page
 from jobgen.datasets.fix import FIXES
 from jobgen.datasets.look import look
 from jobgen.datasets.stretch import STRETCHED
-from jobgen.runtime.faults import FAULTS
+from jobgen_runtime.data.faults import FAULTS
 from tests.conftest import JOB, ROOT, Answer, real_data
 from tests.sets import HEIGHT, WIDTH, Coco, Plain, coco_split, picture, voc, write_zip, yolo
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobgen.runtime.children import detect, draw_boxes, judge_boxes
+from jobgen_runtime.programs import detect, draw_boxes, judge_boxes
 from tests.conftest import ROOT
 from tests.sets import coco_split, picture
 
-CHILDREN = ROOT / "jobgen" / "runtime" / "children"
+CHILDREN = ROOT / "jobgen_runtime" / "programs"
 
 
 def child(name: str, *arguments: object) -> dict[str, Any]:

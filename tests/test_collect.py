@@ -15,7 +15,7 @@ import pytest
 from jobgen.cli.after import known_best
 from jobgen.errors import RunError, SpecError
 from jobgen.run.output import job_of, model_named, open_output, weights_below
-from jobgen.runtime.dataset import file_sha256
+from jobgen_runtime.data.dataset import file_sha256
 from tests.conftest import Answer
 from tests.sets import Coco, write_zip
 from tests.whole import Whole, make_whole

@@ -20,10 +20,10 @@ import pytest
 from jobgen.datasets.contents import open_contents
 from jobgen.errors import INTERNAL, JobgenError, TemplateError
 from jobgen.report.read import read_records
-from jobgen.runtime.archives import unpack
-from jobgen.runtime.outcome import StageError
 from jobgen.templates import within
 from jobgen.yamlio import YamlError, load, load_file
+from jobgen_runtime.data.archives import unpack
+from jobgen_runtime.record.outcome import StageError
 from tests.conftest import JOB, ROOT, Answer
 from tests.sets import Coco, picture, voc, write_zip, yolo
 

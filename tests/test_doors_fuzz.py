@@ -31,12 +31,12 @@ from jobgen.report.exported import refused_operators
 from jobgen.report.promise import broken_promises
 from jobgen.report.read import read_records
 from jobgen.run.output import open_output
-from jobgen.runtime.archives import unpack
-from jobgen.runtime.outcome import StageError
-from jobgen.runtime.trained import claimed_map50
-from jobgen.runtime.weightsfile import WeightsFault, rewrite_weights
 from jobgen.spec import spec_from_text
 from jobgen.yamlio import YamlError, load
+from jobgen_runtime.after.trained import claimed_map50
+from jobgen_runtime.data.archives import unpack
+from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.train.weightsfile import WeightsFault, rewrite_weights
 from tests.conftest import JOB, ROOT
 from tests.test_exported import program
 from tests.test_fuzz import ODD_VALUES, _damage_json

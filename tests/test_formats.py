@@ -14,10 +14,10 @@ from jobgen.check.dataset import check_dataset
 from jobgen.check.rules import chosen_rules
 from jobgen.datasets.found import group_splits
 from jobgen.datasets.look import look
-from jobgen.runtime import outcome as outcome_module
-from jobgen.runtime.dataset import prepare_data
-from jobgen.runtime.outcome import begin
 from jobgen.spec import load_spec
+from jobgen_runtime.data.dataset import prepare_data
+from jobgen_runtime.record import outcome as outcome_module
+from jobgen_runtime.record.outcome import begin
 from tests.conftest import Answer
 from tests.sets import Coco, coco_split, picture, voc, voc_page, write_folder, write_zip, yolo
 

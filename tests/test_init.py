@@ -13,7 +13,7 @@ from jobgen.datasets.job import expected
 from jobgen.datasets.look import look
 from jobgen.datasets.record import DataSet
 from jobgen.datasets.ships import make_ships
-from jobgen.runtime.voc import coco_text
+from jobgen_runtime.data.coco import coco_text
 from tests.conftest import Answer, real_data
 from tests.sets import Coco, write_folder, write_zip, yolo
 from tests.sets import voc as cells

@@ -15,8 +15,8 @@ from jobgen.errors import RunError
 from jobgen.machine.interpreters import find_python, python_facts
 from jobgen.machine.locks import MARK
 from jobgen.machine.mirror import find_mirror
-from jobgen.runtime.configure import merge_dicts
 from jobgen.yamlio import load, plain
+from jobgen_runtime.train.configure import merge_dicts
 from tests.conftest import ROOT, Answer
 from tests.runtime.conftest import git_repository
 

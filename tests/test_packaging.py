@@ -31,13 +31,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_just_the_package_and_the_templates(wheel: Path) -> None:
     tracked = subprocess.run(
-        ["git", "ls-files", "jobgen", "templates"],
+        ["git", "ls-files", "jobgen", "jobgen_runtime", "templates"],
         cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     ).stdout.splitlines()
-    expected = {path for path in tracked if path.startswith("jobgen/")}
+    expected = {path for path in tracked if path.startswith(("jobgen/", "jobgen_runtime/"))}
     expected |= {f"jobgen/_data/{path}" for path in tracked if path.startswith("templates/")}
     info = f"{wheel.name.split('-py3')[0]}.dist-info"
     expected |= {f"{info}/{name}" for name in GENERATED}

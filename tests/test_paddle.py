@@ -17,8 +17,8 @@ import pytest
 
 from jobgen.catalog import environments
 from jobgen.machine.environment import managed_python
-from jobgen.runtime.trainwatch import read_metrics
 from jobgen.settings import load_settings
+from jobgen_runtime.train.trainwatch import read_metrics
 from tests.conftest import ROOT, real_data
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(1500)]

@@ -20,10 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jobgen.runtime.charts import chart, nice_ticks
-from jobgen.runtime.outcome import process_identity
-from jobgen.runtime.report import STATUS_TEXT, ZH, RunRecord, report_page
-from jobgen.runtime.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
+from jobgen_runtime.record.charts import chart, nice_ticks
+from jobgen_runtime.record.outcome import process_identity
+from jobgen_runtime.record.report import STATUS_TEXT, ZH, RunRecord, report_page
+from jobgen_runtime.train.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
 from tests.conftest import ROOT, Answer
 from tests.served import served
 
@@ -422,7 +422,7 @@ def test_the_published_schema_knows_every_cause() -> None:
     schema = json.loads((ROOT / "docs" / "result.schema.json").read_text(encoding="utf-8"))
     known = schema["properties"]["failure"]["anyOf"][1]["properties"]["cause"]["enum"]
     used = set()
-    for path in (ROOT / "jobgen" / "runtime").rglob("*.py"):
+    for path in (ROOT / "jobgen_runtime").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         used |= set(re.findall(r'cause ?= ?"([a-z]+)"', text))
         used |= set(re.findall(r'cause="[a-z]+" if .* else "([a-z]+)"', text))

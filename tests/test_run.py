@@ -51,11 +51,13 @@ def test_a_run_adds_one_cell_and_changes_none() -> None:
 def test_an_unknown_parameter_is_refused_with_the_nearest() -> None:
     known = parameter_defaults(read_bundle(UPLOAD).notebook)
     assert known["EPOCHS"] == 100
+    assert known["CLONE_TIMEOUT"] == 900
+    assert "JOB" not in known
     with pytest.raises(SpecError) as caught:
         check_parameters(known, {"EPOCH": 3})
     assert caught.value.message == "the notebook has no parameter EPOCH"
     assert caught.value.hint is not None
-    assert caught.value.hint.startswith("Did you mean EPOCHS? There are: HOME_DIR, DEVICE,")
+    assert caught.value.hint.startswith("Did you mean EPOCHS? There are: EPOCHS, BATCH_SIZE,")
     with pytest.raises(SpecError, match="HOME_DIR is the run's own"):
         check_parameters(known, {"HOME_DIR": "/x"})
 
@@ -318,7 +320,7 @@ def test_a_dead_kernel_is_told(tmp_path: Path) -> None:
 def test_twenty_megabytes_of_log_stay_out_of_the_notebook(tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from jobgen.runtime.processes import run_logged\n"
+        "from jobgen_runtime.children.processes import run_logged\n"
         "run_logged([sys.executable, '-c', \"for i in range(200000): print('x' * 100)\"], 'x.log')\n"
     )
     fault, _ = run_cells(tmp_path, code)
@@ -337,8 +339,8 @@ from jobgen.run.kernel import execute
 here = Path({folder!r})
 cell = '''
 import sys; sys.path.insert(0, {root!r})
-from jobgen.runtime.outcome import begin, stage
-from jobgen.runtime.processes import run_logged
+from jobgen_runtime.record.outcome import begin, stage
+from jobgen_runtime.children.processes import run_logged
 begin({folder!r} + "/out", name="x")
 with stage("train"):
     run_logged([sys.executable, "-c", "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(300)"], "x.log")

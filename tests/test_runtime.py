@@ -12,64 +12,90 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.build import assigned_names, runtime_modules
+from jobgen.carrier import carried, defined, imports, needs
+from jobgen.errors import TemplateError
 from jobgen.machine.interpreters import python_facts
+from jobgen.notebook import cell_source
 from tests.conftest import ROOT
 
 # Read before the tests' own HOME is set.
 PYENV_ROOTS = [Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")]
-RUNTIME = ROOT / "jobgen" / "runtime"
-NAMES = sorted(p.stem for p in RUNTIME.glob("*.py") if p.stem != "__init__")
+RUNTIME = ROOT / "jobgen_runtime"
 
 
-def top_level_names(source: str) -> tuple[set[str], dict[str, str]]:
-    """Names that a module defines, and its imports as name -> where from."""
-    defined, imported = set(), {}
-    for node in ast.parse(source).body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            defined.add(node.name)
-        elif isinstance(node, ast.Assign):
-            defined |= {t.id for t in node.targets if isinstance(t, ast.Name)}
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            defined.add(node.target.id)
-        elif isinstance(node, ast.Import):
-            imported.update({a.asname or a.name.split(".")[0]: a.name for a in node.names})
-        elif isinstance(node, ast.ImportFrom):
-            imported.update({a.asname or a.name: f"{node.module}.{a.name}" for a in node.names})
-    return defined, imported
+def files() -> dict[str, str]:
+    """What the cells of a bundle with every stage carry, path to text."""
+    found = {}
+    for node in ast.parse(tools_cell("bccd")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+            found[ast.literal_eval(node.targets[0].slice)] = ast.literal_eval(node.value)
+    return found
 
 
-def test_no_names_collide() -> None:
-    owner: dict[str, str] = {}
-    origin: dict[str, str] = {}
-    for module in runtime_modules(NAMES):
-        defined, imported = top_level_names(module.source)
-        for name in defined:
-            assert name not in owner, f"{name} is defined in {owner[name]} and {module.name}"
-            assert name not in origin, f"{name} of {module.name} hides an import"
-            owner[name] = module.name
-        for name, target in imported.items():
-            known = origin.setdefault(name, target).split(".")[0]
-            assert known == target.split(".")[0], f"{name}: {origin[name]} or {target}"
-            assert name not in owner, f"the import {name} of {module.name} hides {owner[name]}"
+def tools_cell(bundle: str) -> str:
+    path = ROOT / "bundles" / bundle / "upload" / "main.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return next(cell_source(cell) for cell in cells if cell["id"] == "tools")
+
+
+def test_the_tools_are_the_package_word_for_word() -> None:
+    carried_files = files()
+    assert len(carried_files) > 40
+    for name, text in carried_files.items():
+        assert text == (RUNTIME / name).read_text(encoding="utf-8"), name
+
+
+def test_what_no_step_needs_stays_at_home() -> None:
+    assert "data/voc.py" in files()  # bccd is a VOC set
+    assert "data/voc.py'] = " not in tools_cell("ssdd")
+    cells = [("c", "from jobgen_runtime.stages.prepare import check_machine")]
+    assert not any(name.startswith(("after/evaluate", "programs/judge")) for name in carried(cells))
 
 
 def test_what_is_read_off_the_source_is_what_a_parser_finds() -> None:
-    for module in runtime_modules(NAMES):
-        tree = ast.parse((RUNTIME / f"{module.name}.py").read_text(encoding="utf-8"))
-        imports = [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
-        siblings = [name for name in imports if name.startswith("jobgen.runtime.")]
-        assert [f"jobgen.runtime.{name}" for name in module.needs] == siblings
-        assert set(assigned_names(tree.body)) == module.defines, module.name
+    for path in RUNTIME.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        body = ast.parse(text).body
+        defined_names: set[str] = set()
+        for node in body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                defined_names.add(node.name)
+            elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                defined_names |= {t.id for t in targets if isinstance(t, ast.Name)}
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                defined_names |= {a.asname or a.name for a in node.names}
+        assert defined_names <= defined(text), path  # a string may hold more
+        top = ast.unparse(ast.Module([n for n in body if not isinstance(n, ast.FunctionDef)], []))
+        by_parser = {(i.module, i.name) for i in imports(top)}
+        assert {(i.module, i.name) for i in needs(text)} == by_parser, path
 
 
-# Paddle brings NumPy, and weights are read where Paddle is: the import waits until then.
-WITH_PADDLE = {("weightsfile", "numpy")}
+@pytest.mark.parametrize(("source", "said"), [
+    ("from jobgen_runtime.record.outcome import nte", "Did you mean note?"),
+    ("from jobgen_runtime.record.outcom import note", "Did you mean jobgen_runtime.record.outcome?"),
+    ("from jobgen_runtime.pack.mine import go", "there is no such module"),
+    ("import jobgen_runtime.data.vok", "Did you mean jobgen_runtime.data.voc?"),
+])  # fmt: skip
+def test_an_import_of_what_is_not_there_is_refused(source: str, said: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        carried([("look", source)])
+    assert said in f"{caught.value.message} {caught.value.hint}"
+    assert "the cell look" in caught.value.message
+
+
+# Weights are read where Paddle is, which brings NumPy; pictures are shown where there is a notebook.
+ELSEWHERE = {
+    ("train/weightsfile.py", "numpy"), ("record/show.py", "matplotlib"), ("record/show.py", "IPython"),
+}  # fmt: skip
 
 
 def test_only_the_standard_library_is_imported() -> None:
-    for name in NAMES:
-        tree = ast.parse((RUNTIME / f"{name}.py").read_text(encoding="utf-8"))
+    for path in RUNTIME.rglob("*.py"):
+        name = path.relative_to(RUNTIME).as_posix()
+        if name.startswith("programs/"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             modules = []
             if isinstance(node, ast.ImportFrom):
@@ -78,28 +104,10 @@ def test_only_the_standard_library_is_imported() -> None:
                 modules = [alias.name for alias in node.names]
             for module in modules:
                 top = module.split(".")[0]
-                if (name, top) in WITH_PADDLE:
+                if (name, top) in ELSEWHERE:
                     assert node not in tree.body
                     continue
-                assert top in sys.stdlib_module_names or module.startswith("jobgen.runtime.")
-
-
-def test_the_embedded_source_is_the_modules_own() -> None:
-    for module in runtime_modules(NAMES):
-        kept = [line for line in module.source.splitlines() if line.strip()]
-        whole = (RUNTIME / f"{module.name}.py").read_text(encoding="utf-8")
-        lines = [line for line in whole.splitlines() if line.strip()]
-        remaining = iter(lines)
-        assert all(line in remaining for line in kept), module.name
-        dropped = len(lines) - len(kept)
-        imports = [
-            node
-            for node in ast.parse(whole).body
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jobgen.")
-        ]
-        lengths = [(node.end_lineno or node.lineno) - node.lineno + 1 for node in imports]
-        assert dropped == sum(lengths), module.name
-        assert "jobgen.runtime" not in module.source
+                assert top in sys.stdlib_module_names or top == "jobgen_runtime", module
 
 
 @pytest.mark.waits
@@ -108,7 +116,7 @@ def test_vermin_finds_nothing_above_python_3_7(tmp_path: Path) -> None:
     for path in sorted((ROOT / "bundles").glob("*/upload/main.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         cells += ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
-    assert len(cells) > 40
+    assert len(cells) > 25
     (tmp_path / "cells.py").write_text("\n".join(cells), encoding="utf-8")
     argv = [
         sys.executable,

@@ -77,7 +77,7 @@ def parts_of(bundle: Bundle) -> dict[str, str]:
 
 
 # Where a change of the model YAML shows besides: its hash, and the job itself.
-HASH = ["job", "parameters"]
+HASH = ["job"]
 MODEL = "picodet_xs_320_ships_lcnet.yml"
 
 
@@ -97,7 +97,7 @@ def test_a_block_of_a_stage_at_any_indentation(folder: Path) -> None:
     )
     lines = parts_of(built(folder))["train"].splitlines()
     assert lines[-1] == "    note('last')"
-    assert lines[0] == 'with stage("train"):'
+    assert lines[0].startswith("from jobgen_runtime.stages.train import")
 
 
 def test_a_whole_file(folder: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_whole_file(folder: Path) -> None:
 
 
 def test_an_extra_stage_stands_where_its_number_says(folder: Path) -> None:
-    extra = 'with stage("count"):\n    summary(str(PLACE["train_images"]))\n'
+    extra = 'with stage("count"):\n    summary(str(run.place["train_images"]))\n'
     places, added = changed(folder, **{"notebook/25_count.py.j2": extra})
     assert places == ["count"]
     assert "\n".join(extra.splitlines()) in "\n".join(added)
@@ -120,7 +120,7 @@ def test_a_parameter_of_the_pack(folder: Path) -> None:
     changed(folder, "template: sar\n")
     places, added = changed(folder, "parameters: {few_boxes: 7}\n")
     assert places == ["histogram", "job"]
-    assert '    histogram(PLACE, DATASET["classes"], 7)' in added
+    assert "    histogram(run.place, run.classes, 7)" in added
     job = folder / "job.yaml"
     job.write_text(job.read_text("utf-8").replace("few_boxes: 7", "histogram: false"))
     assert not [name for name in parts_of(built(folder)) if name.startswith("histogram")]
@@ -129,8 +129,8 @@ def test_a_parameter_of_the_pack(folder: Path) -> None:
 def test_a_pack_that_extends_another(folder: Path) -> None:
     places, added = changed(folder, "template: sar\n")
     assert set(places) == {
-        *(MODEL, "begin", "job", "parameters", "histogram", "histogram-text"),
-        *("runtime-notify", "runtime-histogram"),
+        *(MODEL, "begin", "job", "title-text", "histogram", "histogram-text", "tools"),
+        *(f"{name}-text" for name in ("train", "collect")),  # numbered anew
     }
     assert 'at_end(notify, "JOBGEN_WEBHOOK")' in added
     model = yaml.safe_load(parts_of(built(folder))[MODEL])
@@ -192,7 +192,7 @@ def test_parameters_that_can_not_be_taken(folder: Path, parameters: str, message
         ("x = = 1\n", "paddledetection: the cell train would be broken in line 1", None),
         (
             "def stage(name): pass\n",
-            "the cell train sets stage, which the runtime's outcome defines",
+            "the cell train sets stage, which the cell begin defines",
             "name",
         ),
     ],
@@ -251,26 +251,19 @@ def test_packs_that_extend_one_another_in_a_ring(tmp_path: Path) -> None:
         load_pack(tmp_path / "a")
 
 
-def test_a_pack_may_bring_modules_but_not_jobgens_own(tmp_path: Path, folder: Path) -> None:
+def test_a_pack_brings_modules_of_its_own(tmp_path: Path, folder: Path) -> None:
+    """Under any name, one of jobgen's too: they are imported from jobgen_runtime.pack."""
     pack = tmp_path / "p"
     (pack / "runtime").mkdir(parents=True)
-    (pack / "template.yaml").write_text(
-        "name: p\nversion: 1\nextends: paddledetection\nruntime: [coco]\n"
-    )
-    (pack / "runtime" / "coco.py").write_text("x = 1\n")
-    with pytest.raises(
-        TemplateError, match=r"runtime/coco\.py has the name of one of jobgen's own"
-    ):
-        changed(folder, "template: p\n")
-
-
-def test_a_packs_module_takes_no_name_of_another(tmp_path: Path, folder: Path) -> None:
-    pack = tmp_path / "p"
-    (pack / "runtime").mkdir(parents=True)
-    (pack / "template.yaml").write_text("name: p\nversion: 1\nextends: sar\nruntime: [mine]\n")
-    (pack / "runtime" / "mine.py").write_text("def stage(name):\n    pass\n")
-    with pytest.raises(TemplateError, match=r"defines stage, as (outcome|mine) does"):
-        changed(folder, "template: p\n")
+    (pack / "notebook").mkdir()
+    (pack / "template.yaml").write_text("name: p\nversion: 1\nextends: paddledetection\n")
+    (pack / "runtime" / "coco.py").write_text("def stage(name):\n    pass\n")
+    cell = "from jobgen_runtime.pack.coco import stage as mine\n\nmine('x')\n"
+    (pack / "notebook" / "26_look.py.j2").write_text(cell)
+    places, _ = changed(folder, "template: p\n")
+    assert set(places) == {"job", "look", "tools"}
+    tools = parts_of(built(folder))["tools"]
+    assert "FILES['pack/coco.py'] = r'''def stage(name):" in tools
 
 
 def test_ejected_edited_and_the_pack_moved_on(
@@ -292,17 +285,18 @@ def test_ejected_edited_and_the_pack_moved_on(
     assert place.read_text("utf-8").startswith("{# From the pack paddledetection 1: ")
     assert built(folder).files == before.files
     place.write_text(
-        place.read_text("utf-8").replace("fresh=SMOKE", "fresh=True"), encoding="utf-8"
+        place.read_text("utf-8").replace("train_model(run)", "train_model(run)  # mine"),
+        encoding="utf-8",
     )
     theirs = project / "templates" / "paddledetection" / TRAIN
     theirs.write_text(theirs.read_text("utf-8") + "# cured\n", encoding="utf-8")
     (change,) = changes(load_job_pack(named, folder))
     assert isinstance(change, Change)
-    assert "+    claim_save_dir(SAVE_DIR, IDENTITY, fresh=True)" in change.ours
+    assert "+train_model(run)  # mine" in change.ours
     assert "+# cured" in change.theirs
     said = jobgen("templates", "diff", folder / "job.yaml").out
     assert "changed in the pack since it was ejected:" in said
-    assert "+        claim_save_dir(SAVE_DIR, IDENTITY, fresh=True)" in said
+    assert "+    train_model(run)  # mine" in said
     answer = jobgen("check", folder / "job.yaml", "--json")
     assert [f["code"] for f in answer.json["findings"]] == ["PL007"]
     assert answer.code == 0
@@ -473,7 +467,7 @@ def test_a_body_may_be_kept_and_added_to(folder: Path) -> None:
     assert (places, added) == (["train"], ["    note('x')"])
     text = BLOCK + "{% block body %}\nif EPOCHS:\n    {{ super() | indent(4) }}\n{% endblock %}\n"
     (folder / "templates" / TRAIN).write_text(text, encoding="utf-8")
-    assert "        train(CLONE" in parts_of(built(folder))["train"]
+    assert "        train_model(run)" in parts_of(built(folder))["train"]
 
 
 def test_an_ejected_override_does_not_count_twice(folder: Path) -> None:
@@ -502,26 +496,26 @@ def test_a_whole_pack_that_was_ejected_is_not_stale(
 @pytest.mark.parametrize(
     ("yaml_text", "files", "message"),
     [
-        ("stages: {look: {scripts: ['/etc/hostname']}}", {}, "is no name of a child script"),
-        ("runtime: ['../x']", {}, "is no name of a module"),
+        ("stages: {look: {scripts: ['/etc/hostname']}}", {}, "scripts is no key of a stage"),
+        ("runtime: [mine]", {}, "unknown key runtime"),
+        ("", {"runtime/mine.py": "def f(x:\n"}, "runtime/mine.py would be broken"),
+        ("", {"runtime/mine.py": "def f(x, /): pass\n"}, "runtime/mine.py would be broken"),
         (
-            "runtime: [mine]",
-            {"runtime/mine.py": "def f(x:\n"},
-            "the cell runtime-mine would be broken",
-        ),
-        (
-            "runtime: [mine]",
-            {"runtime/mine.py": "def f(x, /): pass\n"},
-            "runtime-mine would be broken",
+            "",
+            {
+                "runtime/mine.py": 'X = """\'\'\'"""\n',
+                "notebook/26_x.py.j2": "from jobgen_runtime.pack.mine import X\n",
+            },
+            "pack/mine.py holds '''",
         ),
         ("stages: {foo: {optional: true}}", {}, "but no notebook/NN_foo.py.j2"),
         ("parameters: {a: {type: text}}", {}, "parameters.a: its default is missing"),
-        ("", {"words/zh.yml": "runtime: null\n"}, "the word `runtime` is None, not text"),
+        ("", {"words/zh.yml": "tools: null\n"}, "the word `tools` is None, not a line of text"),
         ("", {"words/zh.yml": "- a\n"}, "words are keys and values"),
         ("", {"notebook/00_aaa.py.j2": "x = 1\n"}, "the cell aaa stands before the parameters"),
         ("", {"notebook/00_title.md.j2": '{% extends "notebook/00_title.md.j2" %}'}, "recursion"),
         ("", {"notebook/26_x.py.j2": "for note in [1]:\n    pass\n"}, "sets note, which"),
-        ("", {"notebook/26_x.py.j2": "from math import pow as train\n"}, "sets train, which"),
+        ("", {"notebook/26_x.py.j2": "from math import pow as run\n"}, "sets run, which"),
         ("", {"notebook/26_x.py.j2": "{{ 5 | inside }}\n"}, "26_x.py.j2:1: "),
     ],
 )
@@ -564,7 +558,7 @@ def test_a_template_from_windows_is_read(folder: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     lines = parts_of(built(folder))["train"].splitlines()
-    assert lines[1] == "    note('w')"
+    assert "    note('w')" in lines
 
 
 # Augmentation as data.
@@ -798,8 +792,9 @@ def test_a_block_that_no_layer_below_has_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("70_train", "note(NOTHERE)", "the cell train uses NOTHERE in line 2"),
-        ("20_data", "FEW = 0", "the cell configure uses PLACE"),
+        ("70_train", "note(NOTHERE)", "the cell train uses NOTHERE in line 4"),
+        ("20_data", "print(PLACE)", "the cell data uses PLACE in line"),
+        ("90_collect", "collect(run)", "the cell collect uses collect"),
         ("10_prepare", "notify('x')", "the cell prepare uses notify"),
     ],
 )
@@ -816,10 +811,9 @@ def test_a_name_that_nothing_defines_is_refused(
 def test_the_body_of_training_may_be_ones_own(folder: Path) -> None:
     """What later stages share is set before them."""
     more = "stages: [evaluate, infer, export]\n"
-    own = (
-        BLOCK
-        + "{% block body %}\ntrain(CLONE, RUN_CONFIG, SAVE_DIR, VALUES, USED_DEVICE, GPUS, AMP)\n{% endblock %}\n"
-    )
+    call = "train(run.clone, run.config, run.save_dir, run.values, run.device, run.gpus, run.amp)"
+    start = "from jobgen_runtime.train.training import train\n"
+    own = BLOCK + "{% block body %}\n" + start + call + "\n{% endblock %}\n"
     changed(folder, more, **{TRAIN: own})
 
 

@@ -14,7 +14,7 @@ from jobgen.check.rules import rules
 from jobgen.cli import COMMANDS
 from jobgen.cli.after import copied
 from jobgen.datasets.optional_keys import OPTIONAL_KEYS
-from jobgen.runtime.outcome import LITTLE
+from jobgen_runtime.record.outcome import LITTLE
 from tests.conftest import ROOT, Answer
 from tests.sets import Coco, write_zip
 

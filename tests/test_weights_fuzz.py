@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobgen.runtime.weightsfile import WeightsFault, read_weights, rewrite_weights
+from jobgen_runtime.train.weightsfile import WeightsFault, read_weights, rewrite_weights
 
 CODES = [code.code.encode("latin1") for code in pickletools.opcodes]
 NAMES = ["builtins eval", "os system", "numpy ndarray", "numpy dtype", "collections OrderedDict",

@@ -10,8 +10,8 @@ from typing import Any
 from jobgen.catalog.picodet import Model, config_texts, models
 from jobgen.errors import SpecError
 from jobgen.resources import catalog_file, mirror_tools_dir
-from jobgen.runtime.source import is_run_code, listing_hash
 from jobgen.yamlio import load_file
+from jobgen_runtime.setup.source import is_run_code, listing_hash
 
 __all__ = [
     "Environment",

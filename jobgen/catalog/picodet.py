@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any
 
 from jobgen.resources import catalog_file
-from jobgen.runtime.configure import merge_dicts
 from jobgen.yamlio import Tagged, dump_block, dump_scalar, load_file, plain
+from jobgen_runtime.train.configure import merge_dicts
 
 Values = dict[str, Any]
 

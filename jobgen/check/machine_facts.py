@@ -17,8 +17,8 @@ from jobgen.errors import RunError
 from jobgen.machine.cache import damaged
 from jobgen.machine.index import uv_environment
 from jobgen.machine.interpreters import candidate_pythons, find_python
-from jobgen.runtime.machine import gpu_facts
 from jobgen.settings import Settings
+from jobgen_runtime.setup.machine import gpu_facts
 
 # What `jobgen[run]` brings, by the names of its modules.
 NEEDED = ("ipykernel", "nbclient", "psutil", "uv")

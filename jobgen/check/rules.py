@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Literal
 
 from jobgen.findings import Finding, Findings, Severity
-from jobgen.runtime.faults import FAULTS
+from jobgen_runtime.data.faults import FAULTS
 
 EXAMPLES = 3
 SHOWN = 5

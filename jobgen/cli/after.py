@@ -89,11 +89,11 @@ def run_stage(
     from jobgen.plan import make_plan
     from jobgen.run.local import RunRequest
     from jobgen.run.output import job_of, open_output
-    from jobgen.runtime.collect import STAGE_FOLDERS
     from jobgen.settings import load_settings
     from jobgen.spec import parse_spec
     from jobgen.templates import load_pack
     from jobgen.yamlio import load
+    from jobgen_runtime.record.collect import STAGE_FOLDERS
 
     console.json_output = given["json_output"]
     archives, goal = list(given["archives"]), given["goal"]

@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from jobgen.runtime.outcome import redacted
 from jobgen.text import legible
+from jobgen_runtime.record.outcome import redacted
 
 # What a line begins with, and how it stands out on a terminal.
 COLOURS = {

@@ -61,7 +61,7 @@ def command(
     from jobgen.files import write_atomically
     from jobgen.report.png import curves_png
     from jobgen.report.read import read_records
-    from jobgen.runtime.report import report_page, told_apart
+    from jobgen_runtime.record.report import report_page, told_apart
 
     console.json_output = json_output
     runs = tuple(_run_of(path, folder) for path in runs)

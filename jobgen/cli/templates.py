@@ -97,8 +97,7 @@ def show(console: Console, pack: str, json_output: bool) -> None:
         for row in found.parameters.values()
     ]
     stages: list[dict[str, Any]] = [
-        {"name": stage.name, "optional": stage.optional, "runtime": list(stage.runtime)}
-        for stage in found.stages
+        {"name": stage.name, "optional": stage.optional} for stage in found.stages
     ]
     files = {path: found.origin(path).name for path in sorted(found.files)}
     console.result(

@@ -28,7 +28,8 @@ from jobgen.datasets.record import (
     Trouble,
 )
 from jobgen.errors import DatasetError
-from jobgen.runtime.voc import coco_box, coco_image, coco_text, empty_record
+from jobgen_runtime.data.coco import coco_text
+from jobgen_runtime.data.voc import coco_box, coco_image, empty_record
 
 USUAL_FOLDERS = ("images", "jpegimages", "image", "imgs", "img")
 UNSET = msgspec.UNSET

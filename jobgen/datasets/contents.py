@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from jobgen.errors import DatasetError
 from jobgen.files import shown
-from jobgen.runtime.archives import (
+from jobgen_runtime.data.archives import (
     damage_text,
     is_inside,
     is_litter,
@@ -25,7 +25,7 @@ from jobgen.runtime.archives import (
     name_clash,
     open_member,
 )
-from jobgen.runtime.outcome import StageError
+from jobgen_runtime.record.outcome import StageError
 
 # An annotation file over this size is refused: nobody's data set, or a bomb.
 LARGEST_READ = 2 * 2**30

@@ -20,9 +20,10 @@ from jobgen.datasets.package import Entry, check_target, write_zip
 from jobgen.datasets.record import UNKNOWN, DataSet
 from jobgen.datasets.stretch import stretched
 from jobgen.errors import DatasetError
-from jobgen.runtime.dataset import DOWNLOADED_NAMES
-from jobgen.runtime.faults import FAULTS
-from jobgen.runtime.voc import IMAGE_ENDINGS, coco_text
+from jobgen_runtime.data.coco import coco_text
+from jobgen_runtime.data.dataset import DOWNLOADED_NAMES
+from jobgen_runtime.data.faults import FAULTS
+from jobgen_runtime.data.voc import IMAGE_ENDINGS
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from jobgen.datasets.record import EVAL, TRAIN, DataSet, Split
 from jobgen.datasets.sources import ARCHIVES
 from jobgen.errors import DatasetError
 from jobgen.files import sha256, shown
-from jobgen.runtime.faults import fault_text
-from jobgen.runtime.voc import coco_text
 from jobgen.yamlio import dump_block, dump_scalar
+from jobgen_runtime.data.coco import coco_text
+from jobgen_runtime.data.faults import fault_text
 
 
 def expected(data: DataSet, split: Split) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from jobgen.datasets import coco, voc, yolo
 from jobgen.datasets.contents import Contents, Progress, open_contents, silent
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout, Trouble
 from jobgen.errors import DatasetError
-from jobgen.runtime.faults import FAULTS
+from jobgen_runtime.data.faults import FAULTS
 
 # A format is a file with layouts(files), read(files, layout) and write(data).
 LAYOUTS = " layouts"

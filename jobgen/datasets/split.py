@@ -24,8 +24,8 @@ from jobgen.datasets.look import need_sound
 from jobgen.datasets.package import Entry, check_target, write_zip
 from jobgen.datasets.record import EVAL, TRAIN, UNKNOWN, DataSet, Mask, Split
 from jobgen.errors import DatasetError
-from jobgen.runtime.voc import coco_text
 from jobgen.yamlio import dump_block
+from jobgen_runtime.data.coco import coco_text
 
 
 @dataclass(frozen=True)

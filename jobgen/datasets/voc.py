@@ -15,7 +15,7 @@ from jobgen.datasets.contents import Contents, decoded
 from jobgen.datasets.found import WHOLE, below, filled, group_splits, split_word, stem_of
 from jobgen.datasets.record import TRAIN, DataSet, Layout, Split, Trouble, box_columns, integers
 from jobgen.errors import DatasetError
-from jobgen.runtime.voc import IMAGE_ENDINGS, LARGEST_SIDE, parse_xml, read_split_list
+from jobgen_runtime.data.voc import IMAGE_ENDINGS, LARGEST_SIDE, parse_xml, read_split_list
 
 LISTS = "/ImageSets/Main/"
 # PaddleDetection's own lists: `./images/a.jpg ./annotations/a.xml`.

@@ -16,13 +16,13 @@ from jobgen.machine.damage import environment_damage, mirror_damage
 from jobgen.machine.environment import environment_folder, look_into, managed_python
 from jobgen.machine.locks import MARK, locked
 from jobgen.machine.mirror import find_mirror, mirror_folder, require_pinned
-from jobgen.runtime.downloads import half_file
-from jobgen.runtime.weights import (
+from jobgen_runtime.train.downloads import half_file
+from jobgen_runtime.train.weights import (
     DOWNLOAD_TRIES,
     cached_weights,
     download_weights,
 )
-from jobgen.runtime.weightsfile import weights_fault
+from jobgen_runtime.train.weightsfile import weights_fault
 
 KINDS = ("envs", "mirrors", "weights")
 

@@ -16,8 +16,8 @@ from jobgen.machine.index import uv_environment
 from jobgen.machine.interpreters import candidate_pythons, find_python
 from jobgen.machine.locks import make_once
 from jobgen.machine.told import run_told
-from jobgen.runtime.processes import last_words
 from jobgen.text import PIPED
+from jobgen_runtime.children.processes import last_words
 
 Say = Callable[[str], None]
 

@@ -22,9 +22,9 @@ from jobgen.machine.index import uv_environment
 from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.told import run_told
 from jobgen.resources import mirror_tools_dir
-from jobgen.runtime.outcome import redacted
-from jobgen.runtime.source import COMMIT, code_hash
 from jobgen.text import PIPED
+from jobgen_runtime.record.outcome import redacted
+from jobgen_runtime.setup.source import COMMIT, code_hash
 
 Say = Callable[[str], None]
 # What git's command line has in place of an address with a password.

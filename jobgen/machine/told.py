@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from jobgen.runtime.guard import session_processes
-from jobgen.runtime.processes import DIE_WITH_PARENT
+from jobgen_runtime.children.guard import session_processes
+from jobgen_runtime.children.processes import DIE_WITH_PARENT
 
 EVERY = 10.0
 LEAST = 5_000_000

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from jobgen.build import child_script
+from jobgen.carrier import runtime_text
 from jobgen.catalog import computing_operators, environments
 from jobgen.errors import RunError
 from jobgen.machine.environment import environment_folder
@@ -138,7 +138,7 @@ def run_exported(folder: Path, result: dict[str, Any], cache: Path) -> str | Non
     with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
         script, picture = Path(spare) / "detect.py", Path(spare) / "grey.png"
         # jobgen's own text: the one that came with the download is not run.
-        script.write_text(child_script("detect.py"), encoding="utf-8")
+        script.write_text(runtime_text("programs/detect.py", {}), encoding="utf-8")
         Image.new("RGB", (320, 240), "grey").save(picture)
         argv = [place / "bin" / "python", script, (folder / "inference").resolve(), picture]
         env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": spare, "PYTHONUTF8": "1"}

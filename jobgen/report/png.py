@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from jobgen.runtime.charts import DRAWN, Points, curve, nice_ticks
-from jobgen.runtime.report import RunRecord
+from jobgen_runtime.record.charts import DRAWN, Points, curve, nice_ticks
+from jobgen_runtime.record.report import RunRecord
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from jobgen.errors import MALFORMED, RunError
-from jobgen.runtime.dataset import file_sha256
-from jobgen.runtime.trainwatch import read_metrics
-from jobgen.runtime.weightsfile import TORN, weights_fault
+from jobgen_runtime.data.dataset import file_sha256
+from jobgen_runtime.train.trainwatch import read_metrics
+from jobgen_runtime.train.weightsfile import TORN, weights_fault
 
 WEIGHTS = "weights/best_model.pdparams"
 LAST = "weights/model_final.pdparams"

@@ -11,7 +11,7 @@ from typing import Any
 
 from jobgen.errors import MALFORMED, RunError
 from jobgen.run.verdict import close_result, is_alive, write_result
-from jobgen.runtime.report import RunRecord, read_run, report_page
+from jobgen_runtime.record.report import RunRecord, read_run, report_page
 
 RESULT = "result.json"
 # What a page shows; weights and checkpoints stay in the zip.

@@ -21,8 +21,15 @@ from typing import Any
 from jobgen.errors import RunError
 from jobgen.files import write_atomically
 from jobgen.literals import to_source
-from jobgen.notebook import INJECTED_TAG, PARAMETERS_TAG, cell_source, tagged_cell
-from jobgen.runtime.outcome import redacted
+from jobgen.notebook import (
+    INJECTED_TAG,
+    PARAMETERS_TAG,
+    SETTINGS_TAG,
+    cell_source,
+    cell_tags,
+    tagged_cell,
+)
+from jobgen_runtime.record.outcome import redacted
 
 STOPPED = "the run was stopped"
 # The kernel's first lines: whatever ends jobgen, SIGKILL too, ends the kernel with it.
@@ -40,10 +47,19 @@ LONGEST_SOCKET_FOLDER = 70
 
 
 def parameter_defaults(notebook: dict[str, Any]) -> dict[str, Any]:
-    """The names (and literal values) that the parameters cell assigns."""
+    """The names (and literal values) that the parameters cell assigns, and those of SETTINGS,
+    which a parameter of the same name replaces."""
+    found = _assigned(notebook, PARAMETERS_TAG)
+    # Bundles of earlier versions have no such cell.
+    if any(SETTINGS_TAG in cell_tags(cell) for cell in notebook["cells"]):
+        found.update(_assigned(notebook, SETTINGS_TAG)["SETTINGS"])
+    return found
+
+
+def _assigned(notebook: dict[str, Any], tag: str) -> dict[str, Any]:
+    """The literal values that the cell with this tag assigns, by name."""
     found = {}
-    source = cell_source(notebook["cells"][tagged_cell(notebook, PARAMETERS_TAG)])
-    for node in ast.parse(source).body:
+    for node in ast.parse(cell_source(notebook["cells"][tagged_cell(notebook, tag)])).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             found[node.targets[0].id] = ast.literal_eval(node.value)
     return found

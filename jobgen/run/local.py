@@ -40,9 +40,9 @@ from jobgen.run.workspace import (
     open_workspace,
     sources_of,
 )
-from jobgen.runtime.machine import gpu_facts
-from jobgen.runtime.outcome import utc_now
 from jobgen.settings import Settings
+from jobgen_runtime.record.outcome import utc_now
+from jobgen_runtime.setup.machine import gpu_facts
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from jobgen.datasets.job import job_text, need_trainable
 from jobgen.datasets.look import choose, read_layout
 from jobgen.datasets.sources import open_sources, source_of
 from jobgen.errors import RunError, SpecError
-from jobgen.runtime.archives import list_archive, unpack
-from jobgen.runtime.outcome import StageError
-from jobgen.runtime.weightsfile import TORN, weights_fault
 from jobgen.spec import JobSpec, parse_spec
 from jobgen.yamlio import Document, load
+from jobgen_runtime.data.archives import list_archive, unpack
+from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.train.weightsfile import TORN, weights_fault
 
 RESULT = "result.json"
 WEIGHTS = ".pdparams"

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from jobgen.runtime.outcome import duration_text
 from jobgen.text import legible
+from jobgen_runtime.record.outcome import duration_text
 
 PLAIN_STEPS = 20.0
 

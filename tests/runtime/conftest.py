@@ -8,12 +8,9 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from jobgen.runtime import outcome as outcome_module
-from jobgen.runtime import processes
-from jobgen.runtime.outcome import Outcome, begin
+from jobgen_runtime.record import outcome as outcome_module
+from jobgen_runtime.record.outcome import Outcome, begin
 from tests.runtime.standin import Bench
-
-CHILDREN = Path(outcome_module.__file__).parent / "children"
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +34,8 @@ def run(tmp_path: Path) -> Outcome:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, run: Outcome, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, run: Outcome) -> Bench:
     """Training with the stand-in for PaddleDetection."""
-    scripts = {path.name: path.read_text(encoding="utf-8") for path in CHILDREN.glob("*.py")}
-    monkeypatch.setattr(processes, "CHILD_SCRIPTS", scripts)
     return Bench(tmp_path)
 
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, Dict
 
-from jobgen.runtime.configure import amend_run_config
-from jobgen.runtime.outcome import outcome
-from jobgen.runtime.training import train
+from jobgen_runtime.record.outcome import outcome
+from jobgen_runtime.train.configure import amend_run_config
+from jobgen_runtime.train.training import train
 
 TOOL = """
 import json, os, pickle, re, signal, sys, time

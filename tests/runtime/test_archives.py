@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.runtime.archives import need_space, open_archive, unpack
-from jobgen.runtime.outcome import StageError
+from jobgen_runtime.data.archives import need_space, open_archive, unpack
+from jobgen_runtime.record.outcome import StageError
 
 
 def make_zip(path: Path, entries: list) -> Path:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from jobgen.runtime import outcome as outcome_module
-from jobgen.runtime.collect import clean_up, keep_what_there_is, saved_size
-from jobgen.runtime.outcome import Outcome, StageError, at_end, begin, stage
-from jobgen.runtime.source import CLONE_MARK
+from jobgen_runtime.record import outcome as outcome_module
+from jobgen_runtime.record.collect import clean_up, keep_what_there_is, saved_size
+from jobgen_runtime.record.outcome import Outcome, StageError, at_end, begin, stage
+from jobgen_runtime.setup.source import CLONE_MARK
 from tests.runtime.conftest import read_json
 from tests.runtime.standin import Bench
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.runtime.configure import (
+from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.train.configure import (
     changed_keys,
     copy_configs,
     merge_dicts,
@@ -13,8 +14,7 @@ from jobgen.runtime.configure import (
     yaml_block,
     yaml_scalar,
 )
-from jobgen.runtime.outcome import Outcome, StageError
-from jobgen.runtime.rules import training_values
+from jobgen_runtime.train.schedule import training_values
 
 PLAN = dict(
     training_values(928, 100, 12, None, 1, 1, 5.8),

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from jobgen.runtime import trainwatch
-from jobgen.runtime.checkpoints import newest_checkpoint
-from jobgen.runtime.outcome import Outcome, StageError
+from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.train import trainwatch
+from jobgen_runtime.train.checkpoints import newest_checkpoint
 from tests.runtime.standin import Bench
 
 pytestmark = pytest.mark.waits

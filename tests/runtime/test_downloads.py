@@ -9,8 +9,8 @@ from typing import Callable, Iterator, List
 
 import pytest
 
-from jobgen.runtime import downloads
-from jobgen.runtime.downloads import download, half_file
+from jobgen_runtime.train import downloads
+from jobgen_runtime.train.downloads import download, half_file
 
 # A server's thread may be ended in the middle of a word.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

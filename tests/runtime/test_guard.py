@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.runtime import guard as guard_module
-from jobgen.runtime.guard import Activity, Guard, job_guard, session_activity, session_processes
-from jobgen.runtime.outcome import Outcome, StageError, begin
-from jobgen.runtime.processes import run_logged
+from jobgen_runtime.children import guard as guard_module
+from jobgen_runtime.children.guard import (
+    Activity,
+    Guard,
+    job_guard,
+    session_activity,
+    session_processes,
+)
+from jobgen_runtime.children.processes import run_logged
+from jobgen_runtime.record.outcome import Outcome, StageError, begin
 
 pytestmark = pytest.mark.waits
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from jobgen.runtime.install import install_missing
-from jobgen.runtime.outcome import Outcome, StageError
+from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.setup.install import install_missing
 
 pytestmark = pytest.mark.waits
 

@@ -7,16 +7,16 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from jobgen.runtime.archives import unpack
-from jobgen.runtime.install import missing_requirements
-from jobgen.runtime.machine import (
+from jobgen_runtime.data.archives import unpack
+from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.setup.install import missing_requirements
+from jobgen_runtime.setup.machine import (
     check_values,
     choose_device,
     find_home,
     gpu_facts,
     prepare,
 )
-from jobgen.runtime.outcome import Outcome, StageError
 
 CARD = {"name": "Tesla V100", "memory_mib": 16160, "used_mib": 3}
 

@@ -12,9 +12,9 @@ from typing import Iterator
 
 import pytest
 
-from jobgen.runtime.install import install_missing
-from jobgen.runtime.outcome import Outcome, StageError
-from jobgen.runtime.source import clone
+from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.setup.install import install_missing
+from jobgen_runtime.setup.source import clone
 from tests.runtime.conftest import events, git_repository
 from tests.served import served
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.runtime.outcome import (
+from jobgen_runtime.record.outcome import (
     Outcome,
     StageError,
     adjust,
@@ -131,7 +131,7 @@ def test_durations() -> None:
 HOLDER = """
 import sys, time
 sys.path.insert(0, %r)
-from jobgen.runtime.outcome import begin
+from jobgen_runtime.record.outcome import begin
 begin(sys.argv[1], name="first")
 print("begun", flush=True)
 time.sleep(60)
@@ -162,7 +162,9 @@ def test_two_runs_in_one_folder_refuse_one_another(tmp_path: Path) -> None:
 
 def test_a_closed_terminal_is_told_as_a_stop(tmp_path: Path) -> None:
     code = (HOLDER % str(Path(__file__).parents[2])).replace("begin(sys", "run = begin(sys")
-    code = code.replace("print(", "run.start('train')\nfrom jobgen.runtime import outcome\nprint(")
+    code = code.replace(
+        "print(", "run.start('train')\nfrom jobgen_runtime.record import outcome\nprint("
+    )
     code = code.replace("time.sleep(60)", "with outcome.stage('train'): time.sleep(60)")
     first = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "out")],

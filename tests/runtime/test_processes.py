@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.runtime.outcome import Outcome, StageError
-from jobgen.runtime.processes import (
+from jobgen_runtime.children.processes import (
     LineSplitter,
     child_environment,
     exit_text,
@@ -14,6 +13,7 @@ from jobgen.runtime.processes import (
     last_words,
     run_logged,
 )
+from jobgen_runtime.record.outcome import Outcome, StageError
 
 pytestmark = pytest.mark.waits
 

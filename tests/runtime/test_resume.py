@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.runtime import resume
-from jobgen.runtime.outcome import Outcome, StageError, begin
-from jobgen.runtime.resume import bring_checkpoints
-from jobgen.runtime.training import claim_save_dir
-from jobgen.runtime.trainwatch import read_metrics
+from jobgen_runtime.record.outcome import Outcome, StageError, begin
+from jobgen_runtime.train import resume
+from jobgen_runtime.train.resume import bring_checkpoints
+from jobgen_runtime.train.training import claim_save_dir
+from jobgen_runtime.train.trainwatch import read_metrics
 from tests.runtime.standin import Bench
 
 pytestmark = pytest.mark.waits
@@ -46,7 +46,7 @@ def test_training_goes_on_from_an_earlier_output(bench: Bench, earlier: Path, as
     place = zipped(earlier) if as_zip else earlier
     bring(bench, place.relative_to(bench.folder))
     bench.train(epochs=4, scores=[0.0, 0.0, 0.2, 0.3])
-    from jobgen.runtime.outcome import outcome
+    from jobgen_runtime.record.outcome import outcome
 
     run = outcome()
     assert run.data["resumed_from_epoch"] == 2
@@ -61,7 +61,7 @@ def test_training_goes_on_from_an_earlier_output(bench: Bench, earlier: Path, as
 def test_an_interrupted_curve_is_that_of_an_uninterrupted_run(
     bench: Bench, earlier: Path, tmp_path: Path
 ) -> None:
-    from jobgen.runtime.outcome import outcome
+    from jobgen_runtime.record.outcome import outcome
 
     scores = [0.1, 0.4, 0.2, 0.2]
     bring(bench, earlier)
@@ -75,7 +75,7 @@ def test_an_interrupted_curve_is_that_of_an_uninterrupted_run(
 
 
 def test_nothing_is_brought_unasked_or_over_own_checkpoints(bench: Bench, earlier: Path) -> None:
-    from jobgen.runtime.outcome import outcome
+    from jobgen_runtime.record.outcome import outcome
 
     bring_checkpoints(None, str(bench.folder), str(bench.save_dir), OURS)
     with pytest.raises(StageError):
@@ -146,7 +146,7 @@ def test_the_newest_of_several_is_taken(bench: Bench, earlier: Path) -> None:
 
 
 def test_the_users_own_folder_stays(bench: Bench, earlier: Path) -> None:
-    from jobgen.runtime.outcome import outcome
+    from jobgen_runtime.record.outcome import outcome
 
     mine = Path(outcome().path("resume-from"))
     shutil.copytree(str(earlier), str(mine))

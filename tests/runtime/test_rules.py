@@ -1,6 +1,6 @@
 import pytest
 
-from jobgen.runtime import rules
+from jobgen_runtime.train import schedule as rules
 
 
 def test_the_published_values_obey_the_linear_rule() -> None:

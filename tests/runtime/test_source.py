@@ -5,8 +5,8 @@ from typing import Any, Dict
 
 import pytest
 
-from jobgen.runtime.outcome import Outcome, StageError
-from jobgen.runtime.source import (
+from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.setup.source import (
     PARTS_RUN,
     apply_fixes,
     changed_files,

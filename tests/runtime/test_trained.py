@@ -8,14 +8,10 @@ from typing import Any, Dict, List
 
 import pytest
 
-from jobgen.runtime.checkpoints import mark_best
-from jobgen.runtime.collect import verdict
-from jobgen.runtime.evaluate import EvalWatch, compare_figures, evaluate
-from jobgen.runtime.export import compare_boxes, hold_to_bounds
-from jobgen.runtime.infer import INFER_IMAGES, choose_images
-from jobgen.runtime.machine import check_stages, use_seed
-from jobgen.runtime.outcome import Outcome, StageError
-from jobgen.runtime.trained import (
+from jobgen_runtime.after.evaluate import EvalWatch, compare_figures, evaluate
+from jobgen_runtime.after.export import compare_boxes, hold_to_bounds
+from jobgen_runtime.after.infer import INFER_IMAGES, choose_images
+from jobgen_runtime.after.trained import (
     Sample,
     as_coco,
     eval_sample,
@@ -24,6 +20,10 @@ from jobgen.runtime.trained import (
     spread,
     trained_weights,
 )
+from jobgen_runtime.record.collect import verdict
+from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.setup.machine import check_stages, use_seed
+from jobgen_runtime.train.checkpoints import mark_best
 from tests.runtime.standin import Bench
 
 pytestmark = pytest.mark.waits

@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-from jobgen.runtime.checkpoints import (
+from jobgen_runtime.children.guard import Guard
+from jobgen_runtime.children.processes import Finished, exit_text, program_path
+from jobgen_runtime.record.collect import collect, loss_trend, verdict
+from jobgen_runtime.record.outcome import Outcome, StageError, begin
+from jobgen_runtime.setup.machine import Nodes, check_nodes
+from jobgen_runtime.train.checkpoints import (
     best_weights,
     checkpoint_is_whole,
     find_weights,
@@ -19,20 +24,15 @@ from jobgen.runtime.checkpoints import (
     newest_checkpoint,
     score,
 )
-from jobgen.runtime.collect import collect, loss_trend, verdict
-from jobgen.runtime.guard import Guard
-from jobgen.runtime.machine import Nodes, check_nodes
-from jobgen.runtime.outcome import Outcome, StageError, begin
-from jobgen.runtime.processes import Finished, exit_text
-from jobgen.runtime.training import (
+from jobgen_runtime.train.training import (
     claim_save_dir,
     death_of_a_rank,
     ranks_folder,
     train_command,
     training_identity,
 )
-from jobgen.runtime.trainwatch import TrainWatch, read_metrics
-from tests.runtime.conftest import CHILDREN, events
+from jobgen_runtime.train.trainwatch import TrainWatch, read_metrics
+from tests.runtime.conftest import events
 from tests.runtime.standin import TOOL, Bench
 
 pytestmark = pytest.mark.waits
@@ -259,7 +259,7 @@ def test_a_process_of_several_that_is_killed_is_named(bench: Bench) -> None:
 
 def test_a_tool_below_a_launcher_runs_and_dies_with_it(bench: Bench, tmp_path: Path) -> None:
     """As paddle.distributed.launch does: the launcher is a module that starts run_tool.py."""
-    runner = CHILDREN / "run_tool.py"
+    runner = program_path("run_tool")
     (tmp_path / "launcher.py").write_text(
         "import subprocess, sys\nsys.exit(subprocess.call([sys.executable] + sys.argv[1:]))\n"
     )

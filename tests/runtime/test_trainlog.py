@@ -3,7 +3,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from jobgen.runtime.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
+from jobgen_runtime.train.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
 
 # Lines as PaddleDetection writes them: v2.6.0 on a CPU, develop on a GPU.
 CPU = (

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.runtime.outcome import StageError
-from jobgen.runtime.voc import (
-    coco_text,
+from jobgen_runtime.data.coco import coco_text
+from jobgen_runtime.data.voc import (
     convert_voc_split,
     parse_voc_image,
     read_split_list,
 )
+from jobgen_runtime.record.outcome import StageError
 
 BOX = "<object><name>%s</name><bndbox><xmin>%s</xmin><ymin>%s</ymin><xmax>%s</xmax><ymax>%s</ymax></bndbox></object>"
 PAGE = "<annotation><size><width>%s</width><height>%s</height></size>%s</annotation>"

@@ -12,8 +12,8 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
-from jobgen.runtime import weightsfile  # noqa: E402
-from jobgen.runtime.weightsfile import (  # noqa: E402
+from jobgen_runtime.train import weightsfile  # noqa: E402
+from jobgen_runtime.train.weightsfile import (  # noqa: E402
     TORN,
     WeightsFault,
     read_weights,

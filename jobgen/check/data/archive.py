@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from jobgen.check.facts import DataFacts
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, names_hit, whole_set
-from jobgen.runtime.dataset import DOWNLOADED_NAMES, PLATFORM_BYTES, PLATFORM_FILES
+from jobgen_runtime.data.dataset import DOWNLOADED_NAMES, PLATFORM_BYTES, PLATFORM_FILES
 
 NESTED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z")
 ANEW = "Make the archive again from the plain folder, with zip or tar."

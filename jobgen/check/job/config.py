@@ -11,10 +11,10 @@ from jobgen.catalog.picodet import models, trainer_keys
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job
 from jobgen.check.upload import JobFacts
 from jobgen.ppconfig import dotted, flat
-from jobgen.runtime.dataset import DOWNLOADED_NAMES
-from jobgen.runtime.rules import BASE_LR_PER_IMAGE
 from jobgen.spec import nearest
 from jobgen.yamlio import YamlPath
+from jobgen_runtime.data.dataset import DOWNLOADED_NAMES
+from jobgen_runtime.train.schedule import BASE_LR_PER_IMAGE
 
 # Only with an exponent: plain digits may well be a folder's name.
 NUMBER_AS_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")

@@ -4,7 +4,7 @@ import json
 import os
 import urllib.request
 
-from jobgen.runtime.outcome import outcome
+from jobgen_runtime.record.outcome import outcome
 
 WEBHOOK_TIMEOUT = 10.0
 

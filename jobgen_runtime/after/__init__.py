@@ -1,0 +1,1 @@
+"""What follows training: evaluation, pictures, the exported model and its proof."""

@@ -1,0 +1,259 @@
+"""The `export` stage: a model for deployment, and proof that it finds what was trained."""
+
+import json
+import os
+import re
+import shutil
+from typing import Any, Dict, List
+
+from jobgen_runtime.data.coco import annotation_path
+from jobgen_runtime.train.configure import amend_run_config
+from jobgen_runtime.record.outcome import StageError, note, outcome, summary, write_text_atomically
+from jobgen_runtime.children.processes import (
+    child_environment,
+    program_path,
+    exit_text,
+    last_words,
+    python_command,
+    run_logged,
+)
+from jobgen_runtime.after.trained import (
+    Sample,
+    as_coco,
+    ask_child,
+    category_ids,
+    eval_sample,
+    exchange_files,
+    find_boxes,
+    judge,
+    read_answer,
+    trained_weights,
+)
+
+PARITY_IMAGES = 48
+# Boxes over this score are compared one by one.
+PARITY_SCORE = 0.3
+# The measured differences are under 0.0001 px and 0.0005 mAP; a wrong export has other boxes.
+PARITY_PIXELS = 0.01
+PARITY_MAP = 0.001
+# Where an image is larger than this, so is the error in its pixels.
+PARITY_SIDE = 640.0
+MODEL_FORMS = ("model.pdmodel", "model.json")
+ONNX_OPSET = "14"
+
+
+def export(
+    clone_dir: str,
+    run_config: str,
+    save_dir: str,
+    place: Dict[str, Any],
+    classes: List[str],
+    wanted: Dict[str, Any],
+    nms: Dict[str, Any],
+) -> None:
+    """Write inference/, then let each form of the model find its boxes in images of the set.
+
+    `wanted` is job.yaml's `export`: nms, onnx, format (auto, pdmodel or json); `nms` what
+    training used. `metrics.parity` gets, for each form, the largest distance of a box from the
+    trained model's in pixels, and the difference of mAP. Raises StageError beyond the bounds.
+    """
+    run = outcome()
+    weights = trained_weights(save_dir)
+    how = {"post_process": True, "nms": wanted["nms"], "benchmark": False}
+    amend_run_config(run_config, {"weights": weights.path, "export": how})
+    folder = run.path("inference")
+    shutil.rmtree(folder, ignore_errors=True)
+    form = _export_model(clone_dir, run_config, folder, wanted["format"])
+    _check_labels(folder, classes)
+    shutil.copyfile(program_path("detect"), os.path.join(folder, "detect.py"))
+    few = 4 if run.data.get("smoke") else PARITY_IMAGES
+    sample = eval_sample(place, few)
+    reference = find_boxes(clone_dir, run_config, weights.path, sample.paths, "cpu", "export")
+    forms = {"paddle": folder}
+    if wanted["onnx"]:
+        forms["onnx"] = _to_onnx(folder, form)
+    truth = annotation_path(place, "eval")
+    categories = category_ids(place)
+    trained = _mean_ap(truth, sample, reference, categories, "trained")
+    parity = run.data["metrics"]["parity"] = {}
+    for name, model in forms.items():
+        boxes = _detect(model, sample.paths, nms)
+        measured = compare_boxes(reference, boxes)
+        measured["images"] = len(sample.ids)
+        found = _mean_ap(truth, sample, boxes, categories, name)
+        measured["mAP"] = round(abs(found["mAP"] - trained["mAP"]), 6)
+        measured["mAP50"] = round(abs(found["mAP50"] - trained["mAP50"]), 6)
+        parity[name] = measured
+        run.event("parity", form=name, **measured)
+        hold_to_bounds(name, measured, sample)
+    files = [name for name in os.listdir(folder) if name != "detect.py"]
+    total = sum(os.path.getsize(os.path.join(folder, name)) for name in files)
+    worst = max(measured["largest_px"] for measured in parity.values())
+    if not parity["paddle"]["boxes"]:
+        note("no box has a score over %.1f: the forms agree, but on nothing" % PARITY_SCORE)
+    summary(
+        "%s, %.1f MB; %s: %d boxes, at most %.5f px from the trained model's"
+        % (form, total / 1e6, " and ".join(forms), parity["paddle"]["boxes"], worst)
+    )
+
+
+def _export_model(clone_dir: str, run_config: str, folder: str, form: str) -> str:
+    """Run tools/export_model.py; gives the model's file name. Paddle 3 writes model.json unless
+    its new program format is turned off."""
+    log = outcome().log_path("export")
+    made = outcome().path("scripts", "exported")
+    shutil.rmtree(made, ignore_errors=True)
+    argv = python_command(program_path("run_tool"))
+    argv += [os.path.join(clone_dir, "tools", "export_model.py"), "-c", run_config]
+    argv += ["--output_dir", made]
+    flags = {"json": "1", "pdmodel": "0"}
+    extra = {"FLAGS_enable_pir_api": flags[form]} if form in flags else {}
+    finished = run_logged(
+        argv,
+        log,
+        cwd=clone_dir,
+        env=child_environment(JOBGEN_PARENT=str(os.getpid()), **extra),
+        quiet=True,
+    )
+    # One folder, named after the config in a way of its own.
+    there = os.path.join(made, *(os.listdir(made)[:1] if os.path.isdir(made) else []))
+    names = os.listdir(there) if os.path.isdir(there) else []
+    forms = [name for name in MODEL_FORMS if name in names]
+    whole = finished.exit_status == 0 and forms and "model.pdiparams" in names
+    if not whole or "infer_cfg.yml" not in names:
+        raise StageError(
+            "tools/export_model.py %s and wrote %s: %s"
+            % (exit_text(finished), ", ".join(names) or "nothing", last_words(finished.tail)),
+            "The weights are kept. Which Paddle exports which PaddleDetection: docs/after.md.",
+            cause="export",
+            log=log,
+            exit_status=finished.exit_status,
+            tail=finished.tail,
+        )
+    shutil.move(there, folder)
+    if form in flags and forms[0] != {"json": "model.json", "pdmodel": "model.pdmodel"}[form]:
+        raise StageError(
+            "export.format is %s, but this Paddle wrote %s" % (form, forms[0]),
+            "Set export.format: auto in job.yaml, and build again.",
+            cause="export",
+        )
+    return forms[0]
+
+
+def _check_labels(folder: str, classes: List[str]) -> None:
+    """The exported model names its own classes; with a wrong file they would be COCO's 80."""
+    code = (
+        "import json, sys, yaml; print(json.dumps(dict(labels=yaml.safe_load("
+        "open(sys.argv[1], encoding='utf-8'))['label_list'])))"
+    )
+    argv = python_command("-c", code, os.path.join(folder, "infer_cfg.yml"))
+    found = ask_child(argv, "export", "reading infer_cfg.yml", folder)
+    if found["labels"] != classes:
+        raise StageError(
+            "infer_cfg.yml names the classes %s, the job %s" % (found["labels"][:5], classes[:5]),
+            "Please report it with result.json.",
+            cause="export",
+        )
+
+
+def _to_onnx(folder: str, form: str) -> str:
+    """Convert with paddle2onnx, which ends 0 and leaves an empty file where it fails."""
+    goal = os.path.join(folder, "model.onnx")
+    log = outcome().log_path("export")
+    code = "import sys; from paddle2onnx.command import main; sys.argv[0] = 'paddle2onnx'; main()"
+    runner = os.path.join(outcome().path("scripts"), "to_onnx.py")
+    write_text_atomically(runner, code + "\n")
+    argv = python_command(program_path("run_tool"), runner, "--model_dir", folder)
+    argv += ["--model_filename", form, "--params_filename", "model.pdiparams"]
+    argv += ["--save_file", goal, "--opset_version", ONNX_OPSET]
+    finished = run_logged(
+        argv, log, env=child_environment(JOBGEN_PARENT=str(os.getpid())), quiet=True
+    )
+    if finished.exit_status != 0 or not os.path.isfile(goal) or not os.path.getsize(goal):
+        if os.path.isfile(goal):
+            os.remove(goal)
+        raise StageError(
+            "paddle2onnx %s without a model: %s" % (exit_text(finished), _complaint(finished.tail)),
+            "The weights and inference/ are kept. Leave out export.onnx to do without it.",
+            cause="export",
+            log=log,
+            exit_status=finished.exit_status,
+            tail=finished.tail,
+        )
+    return goal
+
+
+def _complaint(tail: List[str]) -> str:
+    """paddle2onnx's own words, without the colours it gives them for a terminal."""
+    plain = [re.sub("\x1b[[][0-9;]*m", "", line) for line in tail]
+    told = [line for line in plain if "ERROR" in line or "Failed" in line]
+    return told[0].rpartition("]")[2].strip() if told else last_words(plain)
+
+
+def _detect(model: str, images: List[str], nms: Dict[str, Any]) -> List[List[List[float]]]:
+    images_path, answer_path = exchange_files("detect", images)
+    argv = python_command(program_path("run_tool"), program_path("detect"), model)
+    argv += ["--images", images_path, "--answer", answer_path, "--nms", json.dumps(nms)]
+    ask_child(argv, "export", "the exported model", outcome().folder)
+    return list(read_answer(answer_path))
+
+
+def _mean_ap(
+    truth: str,
+    sample: Sample,
+    boxes: List[List[List[float]]],
+    categories: List[int],
+    name: str,
+) -> Dict[str, float]:
+    path = outcome().path("scripts", "parity-%s.json" % name)
+    found = as_coco(boxes, sample.ids, categories)
+    write_text_atomically(path, json.dumps(found))
+    figures: Dict[str, float] = judge(truth, path, sample.ids, "export")["figures"]
+    return figures
+
+
+def compare_boxes(ones: List[List[List[float]]], others: List[List[List[float]]]) -> Dict[str, Any]:
+    """How far the boxes over PARITY_SCORE of each are from the nearest of the same class of the
+    other: the largest distance of an edge in pixels, of a score, and how many have no fellow
+    within a pixel."""
+    boxes, alone, pixels, scores = 0, 0, 0.0, 0.0
+    for first, second in zip(ones, others):
+        for rows, fellows in ((first, second), (second, first)):
+            for row in rows:
+                if row[1] <= PARITY_SCORE:
+                    continue
+                boxes += 1 if rows is first else 0
+                apart = [
+                    (max(abs(a - b) for a, b in zip(row[2:], each[2:])), abs(row[1] - each[1]))
+                    for each in fellows
+                    if each[0] == row[0]
+                ]
+                nearest = min(apart) if apart else (float("inf"), 1.0)
+                if nearest[0] > 1.0:
+                    alone += 1
+                    continue
+                pixels, scores = max(pixels, nearest[0]), max(scores, nearest[1])
+    return {
+        "boxes": boxes,
+        "alone": alone,
+        "largest_px": round(pixels, 6),
+        "largest_score": round(scores, 6),
+    }
+
+
+def hold_to_bounds(name: str, measured: Dict[str, Any], sample: Sample) -> None:
+    bound = PARITY_PIXELS * max(1.0, sample.side / PARITY_SIDE)
+    if measured["alone"] or measured["largest_px"] > bound:
+        found = (measured["alone"], measured["largest_px"])
+        raise _unlike(name, "%d boxes have no fellow, the others are up to %.4f px apart" % found)
+    if measured["mAP"] > PARITY_MAP:
+        raise _unlike(name, "its mAP differs by %.4f" % measured["mAP"])
+
+
+def _unlike(name: str, text: str) -> StageError:
+    return StageError(
+        "the exported model (%s) does not find what the trained one finds: %s" % (name, text),
+        "The weights are kept; do not deploy inference/. Please report it with result.json.",
+        cause="parity",
+        log=outcome().log_path("export"),
+    )

@@ -1,0 +1,77 @@
+"""The last lines of the notebook's tools cell: its files become a package that is imported."""
+
+import hashlib
+import os
+import sys
+import tempfile
+from typing import Dict, List
+
+
+def carry(files: Dict[str, str], home: str) -> str:
+    """Write `files`, path to text, as the package jobgen_runtime, and have Python import it from
+    there. Gives the folder, below `home`: one for each content, whole or not there, that no other
+    user can write; where that can't be, a temporary one."""
+    names = sorted(files)
+    content = "".join("%s\0%s\0" % (name, files[name]) for name in names)
+    digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:16]
+    try:
+        os.makedirs(home, mode=0o700, exist_ok=True)
+        if not own(home):
+            raise OSError("others can write there")
+        folder = os.path.join(home, digest)
+        if not holds(folder, files):
+            fresh = tempfile.mkdtemp(prefix=digest + ".", dir=home)
+            write(fresh, files)
+            try:
+                os.rename(fresh, folder)
+            except OSError:  # another run made it just now, or something else is in the way
+                folder = fresh
+    except OSError:
+        folder = tempfile.mkdtemp(prefix="jobgen-")
+        write(folder, files)
+    for name in [name for name in sys.modules if name.split(".")[0] == "jobgen_runtime"]:
+        del sys.modules[name]
+    sys.path.insert(0, folder)
+    return folder
+
+
+def own(folder: str) -> bool:
+    """Whether only this user can change what is in a folder; elsewhere than on Unix, true."""
+    if not hasattr(os, "getuid"):
+        return True
+    facts = os.lstat(folder)
+    return facts.st_uid == os.getuid() and not facts.st_mode & 0o022 and os.path.isdir(folder)
+
+
+def holds(folder: str, files: Dict[str, str]) -> bool:
+    """Whether a folder has exactly these texts, and no other module."""
+    if not (os.path.isdir(folder) and own(folder)):
+        return False
+    try:
+        for name, text in files.items():
+            with open(os.path.join(folder, "jobgen_runtime", name), encoding="utf-8") as stream:
+                if stream.read() != text:
+                    return False
+    except (OSError, ValueError):
+        return False
+    return not strangers(folder, files)
+
+
+def strangers(folder: str, files: Dict[str, str]) -> List[str]:
+    """Python files below a folder that are none of these."""
+    found = []
+    for place, _, names in os.walk(folder):
+        inside = os.path.relpath(place, os.path.join(folder, "jobgen_runtime")).replace(os.sep, "/")
+        for name in names:
+            path = name if inside == "." else inside + "/" + name
+            if name.endswith(".py") and path not in files:
+                found.append(path)
+    return found
+
+
+def write(folder: str, files: Dict[str, str]) -> None:
+    for name, text in files.items():
+        path = os.path.join(folder, "jobgen_runtime", name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)

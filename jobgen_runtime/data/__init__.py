@@ -1,0 +1,1 @@
+"""Archives and annotations: what the job trains on."""

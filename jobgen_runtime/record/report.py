@@ -1,0 +1,526 @@
+"""The report of one run, or of several side by side: one HTML page that needs nothing else.
+
+There is no script in it: the page's own policy forbids every request and every
+script, and all that is shown is escaped.
+"""
+
+import base64
+import os
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from jobgen_runtime.record.charts import chart, curve, data_share, escaped, median
+from jobgen_runtime.record.outcome import (
+    LITTLE,
+    duration_text,
+    finds_little,
+    outcome,
+    recordable,
+    write_text_atomically,
+)
+from jobgen_runtime.train.trainwatch import read_metrics
+
+LOG_LINES = 30
+MOST_PICTURES = 12
+MOST_CLASSES = 20
+MOST_PICTURE_BYTES = 400000
+STATUS_TEXT = {
+    "ok": "Trained: the loss fell, and the model finds objects.",
+    "ok-smoke": "A smoke run: everything works, nothing was learned.",
+    "untrained": "It came to its end, but the model has learned nothing.",
+    "failed": "It failed.",
+    "timeout": "Its time was up; what it had by then is kept.",
+    "interrupted": "It was stopped from outside, or the machine went down.",
+    "running": "It is at work.",
+}
+GIVEN_TEXT = "Nothing was trained: what was asked of the given weights is done."
+NOISE = "This model finds little: most of the boxes below are wrong."
+ZH = {
+    LITTLE: "训练完成，但检出很少：mAP@0.5 低于 0.3。可以增加轮数、使用预训练权重、"
+    "换更大的模型或输入尺寸，并检查标注框：jobgen check DATA、jobgen dataset preview DATA。",
+    NOISE: "该模型检出很少：下面的框大多是错的。",
+    GIVEN_TEXT: "没有训练：对给定权重要求的事已完成。",
+    "Trained: the loss fell, and the model finds objects.": "训练成功：损失下降，模型能检出目标。",
+    "A smoke run: everything works, nothing was learned.": "试运行：一切正常，但没有学到东西。",
+    "It came to its end, but the model has learned nothing.": "运行结束，但模型什么也没学到。",
+    "It failed.": "运行失败。",
+    "Its time was up; what it had by then is kept.": "到时限而停止，已有结果保留。",
+    "It was stopped from outside, or the machine went down.": "被外部终止，或机器停机。",
+    "It is at work.": "正在运行。",
+    "What to do": "怎么办",
+    "Curves": "曲线",
+    "Loss": "损失",
+    "Learning rate": "学习率",
+    "Images per second": "每秒图片数",
+    "Share of waiting for data": "等待数据的比例",
+    "epoch": "epoch",
+    "Average precision by class": "各类别 AP",
+    "class": "类别",
+    "Predictions": "预测",
+    "Ground truth left, prediction right.": "左为标注，右为预测。",
+    "Evaluation": "评估",
+    "Best F1 %.3f at a score of %.2f: precision %.3f, recall %.3f": (
+        "最佳 F1 %.3f，得分阈值 %.2f：精确率 %.3f，召回率 %.3f"
+    ),
+    "Precision over recall, IoU 0.5": "精确率-召回率曲线（IoU 0.5）",
+    "recall": "召回率",
+    "boxes": "框数",
+    "nothing": "无",
+    "Ground truth (rows) and what was found, from a score of %.2f": (
+        "混淆矩阵：行为标注，列为检出（得分不低于 %.2f）"
+    ),
+    "The exported model beside the trained one": "导出模型与训练模型的对比",
+    "form": "形式",
+    "images": "图片数",
+    "largest distance, px": "最大偏差（像素）",
+    "difference of mAP": "mAP 之差",
+    "Stages": "阶段",
+    "stage": "阶段",
+    "status": "状态",
+    "time": "用时",
+    "what it did": "内容",
+    "Plan": "参数",
+    "value": "值",
+    "origin": "来源",
+    "What this machine or a parameter changed": "本机或参数引起的调整",
+    "planned": "计划",
+    "used": "实际",
+    "why": "原因",
+    "Notes": "说明",
+    "Machine": "机器",
+    "Artefacts": "产物",
+    "file": "文件",
+    "bytes": "字节",
+    "Logs, their last lines": "日志末尾",
+    "best mAP@0.5": "最佳 mAP@0.5",
+    "best mAP": "最佳 mAP",
+    "loss, first and last fifth": "损失（前五分之一与后五分之一）",
+    "training": "训练用时",
+    "images per second": "每秒图片数",
+    "waiting for data": "等待数据",
+    "most memory of a process": "单进程最大内存",
+    "run": "运行",
+    "Runs side by side": "多次运行对比",
+    "epochs": "epoch 数",
+    "batch size": "batch size",
+    "Earlier attempts": "之前的尝试",
+}
+STYLE = """
+:root { --bg: #fff; --fg: #1c2330; --dim: #667085; --line: #d8dde6; --card: #f6f7f9;
+  --good: #18794e; --bad: #b42318; --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #9333ea;
+  --c4: #dc2626; --c5: #0891b2 }
+@media (prefers-color-scheme: dark) { :root { --bg: #12161d; --fg: #e6e9ef; --dim: #98a2b3;
+  --line: #2e3643; --card: #1a202a; --good: #4ade80; --bad: #f97066; --c0: #7aa2ff; --c1: #f5b04c;
+  --c2: #4fd1a1; --c3: #c59bff; --c4: #ff8a80; --c5: #5fd3e8 } }
+* { box-sizing: border-box }
+body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--bg); color: var(--fg);
+  font: 15px/1.5 system-ui, "Noto Sans SC", "PingFang SC", "Microsoft YaHei", sans-serif }
+h1 { font-size: 1.4rem; margin: .2rem 0 }
+h2 { font-size: 1.1rem; margin: 1.6rem 0 .5rem }
+p { overflow-wrap: anywhere }
+.verdict { border-left: .4rem solid var(--bad); background: var(--card); padding: .7rem 1rem }
+.verdict.good { border-color: var(--good) }
+.status { font-weight: 700; color: var(--bad) }
+.good .status { color: var(--good) }
+.figures { display: flex; flex-wrap: wrap; gap: .6rem; margin: .8rem 0 }
+.figures div { background: var(--card); padding: .4rem .8rem }
+.figures b { display: block; font-size: 1.15rem }
+.dim { color: var(--dim) }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; width: 100% }
+td, th { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line);
+  vertical-align: top; overflow-wrap: anywhere }
+td:first-child, th { overflow-wrap: normal; white-space: nowrap }
+th { color: var(--dim); font-weight: 600 }
+pre { background: var(--card); padding: .6rem; overflow-x: auto; font-size: .8rem }
+.charts { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)) }
+figure { margin: 0 }
+figcaption { font-weight: 600 }
+svg { width: 100%; height: auto; display: block }
+svg text { fill: var(--dim); font-size: 12px }
+svg line { stroke: var(--line) }
+svg path { fill: none; stroke-width: 1.8 }
+.k0 { stroke: var(--c0) } .k1 { stroke: var(--c1) } .k2 { stroke: var(--c2) }
+.k3 { stroke: var(--c3) } .k4 { stroke: var(--c4) } .k5 { stroke: var(--c5) }
+i { font-style: normal; margin-right: .6rem }
+i.k0 { color: var(--c0) } i.k1 { color: var(--c1) } i.k2 { color: var(--c2) }
+i.k3 { color: var(--c3) } i.k4 { color: var(--c4) } i.k5 { color: var(--c5) }
+.pictures { display: grid; gap: .6rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)) }
+.pictures img { width: 100% }
+"""
+
+
+class RunRecord(NamedTuple):
+    """What a page shows of a run: its result, the rows of metrics.csv, and where its files are."""
+
+    title: str
+    result: Dict[str, Any]
+    rows: List[Dict[str, Any]]
+    folder: str
+
+
+def told_apart(runs: List[RunRecord]) -> List[RunRecord]:
+    """The runs with titles of their own: where two have one name, the time they began."""
+    titles = [run.title for run in runs]
+    found: List[RunRecord] = []
+    for run in runs:
+        if titles.count(run.title) > 1:
+            began = str(run.result.get("started") or run.folder)[:16].replace("T", " ")
+            run = run._replace(title="%s %s" % (run.title, began))
+        while run.title in [other.title for other in found]:
+            run = run._replace(title=run.title + "'")
+        found.append(run)
+    return found
+
+
+def used_values(result: Dict[str, Any]) -> Dict[str, Any]:
+    """The plan's values as this run had them: with what a parameter or the machine changed."""
+    values = dict(result.get("plan") or {})
+    names = {"epoch": "epochs", "TrainReader.batch_size": "batch_size"}
+    names["LearningRate.base_lr"] = "base_lr"
+    for row in result.get("adjustments") or []:
+        values[names.get(row["what"], row["what"])] = row["used"]
+    return values
+
+
+def shown_value(name: str, value: Any) -> str:
+    """A fact of the machine for people: bytes as GB, lists and dicts as words."""
+    large = isinstance(value, int) and not isinstance(value, bool) and value > 1 << 24
+    if large and name in ("memory", "memory_available", "disk_free", "shared_memory_free"):
+        return "%.1f GB" % (value / 2.0**30)
+    if isinstance(value, dict):
+        return ", ".join("%s %s" % (key, shown_value(key, item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "; ".join(shown_value(name, item) for item in value) or "-"
+    return "-" if value is None else str(value)
+
+
+def read_run(folder: str, result: Dict[str, Any]) -> RunRecord:
+    title = str(result.get("name") or os.path.basename(folder))
+    return RunRecord(title, result, read_metrics(os.path.join(folder, "metrics.csv")), folder)
+
+
+def write_report(language: str) -> None:
+    """The page of the running job, beside its result."""
+    run = outcome()
+    record = read_run(run.folder, recordable(run.data))
+    if not run.claimed:
+        # The curve there is of an earlier run.
+        record = record._replace(rows=[])
+    text = report_page([record], language)
+    write_text_atomically(run.path("report.html"), text)
+
+
+def report_page(runs: List[RunRecord], language: str = "en") -> str:
+    """The whole page. Several runs: a table and their curves over one another, then each."""
+    page = _Page(language)
+    runs = told_apart(runs)
+    title = " · ".join(run.title for run in runs)
+    body = page.comparison(runs) if len(runs) > 1 else ""
+    body += "".join(page.run(run) for run in runs)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    return (
+        '<!doctype html>\n<html lang="%s"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" content="%s">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        "<title>%s</title><style>%s</style></head>\n<body>\n%s</body></html>\n"
+    ) % ("zh-CN" if language == "zh" else "en", policy, escaped(title), STYLE, body)
+
+
+def charts(runs: List[RunRecord], say: Any) -> str:
+    """All figures of the runs, with one curve a run where there are several."""
+    x_title = say("epoch")
+
+    def of(title: str, columns: List[Tuple[str, str]]) -> str:
+        series = []
+        for run in runs:
+            for name, column in columns:
+                points = data_share(run.rows) if column == "wait" else curve(run.rows, column)
+                label = run.title if len(runs) > 1 and len(columns) == 1 else name
+                if len(runs) > 1 and len(columns) > 1:
+                    label = "%s %s" % (run.title, name)
+                series.append((label, points))
+        return chart(title, series, x_title)
+
+    found = of(say("Loss"), [("loss", "loss")])
+    found += of("mAP", [("mAP@0.5", "mAP50"), ("mAP", "mAP")])
+    found += of(say("Learning rate"), [("learning rate", "learning_rate")])
+    found += of(say("Images per second"), [("images/s", "ips")])
+    found += of(say("Share of waiting for data"), [("data_cost / batch_cost", "wait")])
+    return found
+
+
+class _Page:
+    """The parts of the page in one language."""
+
+    def __init__(self, language: str) -> None:
+        self.words = ZH if language == "zh" else {}
+
+    def say(self, text: str) -> str:
+        return self.words.get(text, text)
+
+    def head(self, text: str) -> str:
+        return "<h2>%s</h2>\n" % escaped(self.say(text))
+
+    def table(self, head: List[str], rows: List[List[Any]]) -> str:
+        cells = "".join("<th>%s</th>" % escaped(self.say(name)) for name in head)
+        lines = "".join(
+            "<tr>%s</tr>\n" % "".join("<td>%s</td>" % escaped(cell) for cell in row) for row in rows
+        )
+        return '<div class="wide"><table><tr>%s</tr>\n%s</table></div>\n' % (cells, lines)
+
+    def section(self, title: str, head: List[str], rows: List[List[Any]]) -> str:
+        return self.head(title) + self.table(head, rows) if rows else ""
+
+    def comparison(self, runs: List[RunRecord]) -> str:
+        rows = []
+        for run in runs:
+            figures = dict(self.figures(run))
+            plan = used_values(run.result)
+            rows.append(
+                [run.title, run.result.get("status", "")]
+                + [figures.get(name, "") for name in ("best mAP@0.5", "best mAP", "training")]
+                + [plan.get("epochs", ""), plan.get("batch_size", ""), plan.get("base_lr", "")]
+            )
+        head = ["run", "status", "best mAP@0.5", "best mAP", "training", "epochs", "batch size"]
+        text = "<h1>%s</h1>\n" % escaped(self.say("Runs side by side"))
+        text += self.table([*head, "base_lr"], rows)
+        return text + '<div class="charts">%s</div>\n' % charts(runs, self.say)
+
+    def run(self, run: RunRecord) -> str:
+        return "".join(
+            (
+                self.verdict(run),
+                self.picture_figures(run),
+                self.curves(run),
+                self.evaluation(run),
+                self.classes(run),
+                self.confusion(run),
+                self.parity(run),
+                self.pictures(run),
+                self.facts(run),
+                self.logs(run),
+            )
+        )
+
+    def verdict(self, run: RunRecord) -> str:
+        result = run.result
+        status = str(result.get("status", ""))
+        good = " good" if status.startswith("ok") and not finds_little(result) else ""
+        text = "<h1>%s</h1>\n" % escaped(run.title)
+        text += '<div class="verdict%s"><span class="status">%s</span> ' % (good, escaped(status))
+        given = status == "ok" and "weights" in result
+        weak = status == "ok" and finds_little(result)
+        said = GIVEN_TEXT if given else LITTLE if weak else STATUS_TEXT.get(status, "")
+        text += escaped(self.say(said))
+        failure = result.get("failure")
+        if failure:
+            text += "<p><b>%s</b>: %s</p>" % (
+                escaped(failure["stage"]),
+                escaped(failure["message"]),
+            )
+            if failure.get("remedy"):
+                what = escaped(self.say("What to do"))
+                text += "<p><b>%s</b>: %s</p>" % (what, escaped(failure["remedy"]))
+            if failure.get("tail"):
+                text += "<pre>%s</pre>" % escaped("\n".join(failure["tail"]))
+        return text + "</div>\n"
+
+    def figures(self, run: RunRecord) -> List[Tuple[str, str]]:
+        """What is said in large print: names (in English) and values."""
+        metrics = run.result.get("metrics") or {}
+        best, trend = metrics.get("best") or {}, metrics.get("loss") or {}
+        found = []
+        if "mAP50" in best:
+            text = "%.3f (epoch %d)" % (best["mAP50"], int(best.get("epoch", 0)) + 1)
+            found.append(("best mAP@0.5", text))
+        if "mAP" in best:
+            found.append(("best mAP", "%.3f" % best["mAP"]))
+        if trend:
+            found.append(
+                ("loss, first and last fifth", "%.3f → %.3f" % (trend["first"], trend["last"]))
+            )
+        if metrics.get("train_seconds"):
+            found.append(("training", duration_text(metrics["train_seconds"])))
+        speed = median([y for _, y in curve(run.rows, "ips")])
+        if speed is not None:
+            found.append(("images per second", "%.1f" % speed))
+        wait = median([y for _, y in data_share(run.rows)])
+        if wait is not None:
+            found.append(("waiting for data", "%.0f %%" % (100 * wait)))
+        if run.result.get("memory_peak"):
+            gigabytes = run.result["memory_peak"] / 2.0**30
+            found.append(("most memory of a process", "%.1f GB" % gigabytes))
+        return found
+
+    def picture_figures(self, run: RunRecord) -> str:
+        cells = "".join(
+            '<div><b>%s</b><span class="dim">%s</span></div>'
+            % (escaped(value), escaped(self.say(name)))
+            for name, value in self.figures(run)
+        )
+        return '<div class="figures">%s</div>\n' % cells if cells else ""
+
+    def curves(self, run: RunRecord) -> str:
+        figures = charts([run], self.say)
+        return (
+            '%s<div class="charts">%s</div>\n' % (self.head("Curves"), figures) if figures else ""
+        )
+
+    def evaluation(self, run: RunRecord) -> str:
+        """What the stage evaluate measured: COCO's figures, and precision over recall."""
+        metrics = run.result.get("metrics") or {}
+        figures = metrics.get("evaluation") or {}
+        if not figures:
+            return ""
+        named = sorted((n for n in figures if n[:2] in ("mA", "AR")), key=lambda n: n[:2] == "AR")
+        cells = [["%s" % name.replace("mAP50", "mAP@0.5"), _share(figures[name])] for name in named]
+        half = -(-len(cells) // 2)
+        rows = [left + right for left, right in zip(cells[:half], cells[half:] + [["", ""]])]
+        text = self.section("Evaluation", ["", "", "", ""], rows)
+        best = metrics.get("best_f1") or {}
+        if best:
+            said = self.say("Best F1 %.3f at a score of %.2f: precision %.3f, recall %.3f")
+            values = (best["f1"], best["threshold"], best["precision"], best["recall"])
+            text += "<p>%s</p>" % escaped(said % values)
+        series = []
+        for name, values in sorted((metrics.get("precision_recall") or {}).items()):
+            points = [(n / 100.0, value) for n, value in enumerate(values) if value >= 0]
+            series.append((name, points))
+        drawn = chart(self.say("Precision over recall, IoU 0.5"), series, self.say("recall"))
+        return text + ('<div class="charts">%s</div>\n' % drawn if drawn else "")
+
+    def classes(self, run: RunRecord) -> str:
+        by_class = (run.result.get("metrics") or {}).get("per_class") or []
+        rows = [
+            [row["class"], _share(row["AP"]), _share(row["AP50"]), row.get("boxes", "")]
+            for row in by_class
+        ]
+        return self.section("Average precision by class", ["class", "AP", "AP@0.5", "boxes"], rows)
+
+    def confusion(self, run: RunRecord) -> str:
+        """Which class is taken for which: a table, or for many classes the commonest mistakes."""
+        metrics = run.result.get("metrics") or {}
+        found = metrics.get("confusion") or {}
+        names = [row["class"] for row in metrics.get("per_class") or []]
+        names.append(self.say("nothing"))
+        rows = found.get("rows") or []
+        if len(rows) != len(names):
+            return ""
+        title = self.say("Ground truth (rows) and what was found, from a score of %.2f")
+        title = title % found["threshold"]
+        if len(names) <= MOST_CLASSES:
+            table = [[name, *row] for name, row in zip(names, rows)]
+            return self.section(title, ["", *names], table)
+        pairs = [
+            (count, names[there], names[seen])
+            for there, row in enumerate(rows)
+            for seen, count in enumerate(row)
+            if count and there != seen
+        ]
+        pairs.sort(key=lambda pair: -pair[0])
+        return self.section(title, ["", "", ""], [list(pair) for pair in pairs[:MOST_CLASSES]])
+
+    def parity(self, run: RunRecord) -> str:
+        """How far the exported model's boxes are from the trained one's."""
+        rows = [
+            [form, row["boxes"], row["images"], "%.6f" % row["largest_px"], "%.6f" % row["mAP"]]
+            for form, row in sorted(((run.result.get("metrics") or {}).get("parity") or {}).items())
+        ]
+        head = ["form", "boxes", "images", "largest distance, px", "difference of mAP"]
+        return self.section("The exported model beside the trained one", head, rows)
+
+    def pictures(self, run: RunRecord) -> str:
+        folder = os.path.join(run.folder, "predictions")
+        found = []
+        for place, folders, names in os.walk(folder):
+            folders.sort()
+            for name in sorted(names):
+                path = os.path.join(place, name)
+                kind = {".png": "png", ".jpg": "jpeg"}.get(os.path.splitext(name)[1].lower())
+                if kind and os.path.getsize(path) <= MOST_PICTURE_BYTES:
+                    found.append((path, kind))
+        if not found:
+            return ""
+        text = self.head("Predictions")
+        if finds_little(run.result):
+            text += "<p><b>%s</b></p>" % escaped(self.say(NOISE))
+        text += '<p class="dim">%s</p>' % escaped(self.say("Ground truth left, prediction right."))
+        text += '<div class="pictures">'
+        for path, kind in found[:MOST_PICTURES]:
+            with open(path, "rb") as stream:
+                data = base64.b64encode(stream.read()).decode("ascii")
+            name = escaped(os.path.relpath(path, folder))
+            text += '<figure><img alt="%s" src="data:image/%s;base64,%s">' % (name, kind, data)
+            text += '<div class="dim">%s</div></figure>' % name
+        return text + "</div>\n"
+
+    def facts(self, run: RunRecord) -> str:
+        result = run.result
+        stages = [
+            [row["name"], row["status"], duration_text(row["seconds"]), row["text"]]
+            for row in result.get("stages") or []
+        ]
+        origins = result.get("origins") or {}
+        plan = [
+            [key, value, origins.get(key, "")] for key, value in (result.get("plan") or {}).items()
+        ]
+        adjusted = [
+            [row["what"], row["planned"], row["used"], row["why"]]
+            for row in result.get("adjustments") or []
+        ]
+        notes = [[row["stage"] or "", row["text"]] for row in result.get("notes") or []]
+        attempts = [
+            [row["started"], row["status"], row["stage"] or "", row["message"] or ""]
+            for row in result.get("attempts") or []
+        ]
+        machine = [
+            [key if part != "source" else "PaddleDetection: %s" % key, shown_value(key, value)]
+            for part in ("machine", "versions", "source")
+            for key, value in (result.get(part) or {}).items()
+        ]
+        artefacts = [
+            [row["path"], "{:,}".format(row["bytes"]), row["sha256"]]
+            for row in result.get("artefacts") or []
+        ]
+        return (
+            self.section("Stages", ["stage", "status", "time", "what it did"], stages)
+            + self.section("Notes", ["stage", ""], notes)
+            + self.section(
+                "What this machine or a parameter changed", ["", "planned", "used", "why"], adjusted
+            )
+            + self.section("Earlier attempts", ["time", "status", "stage", ""], attempts)
+            + self.section("Plan", ["", "value", "origin"], plan)
+            + self.section("Machine", ["", "value"], machine)
+            + self.section("Artefacts", ["file", "bytes", "SHA-256"], artefacts)
+        )
+
+    def logs(self, run: RunRecord) -> str:
+        folder = os.path.join(run.folder, "logs")
+        text = ""
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            tail = "\n".join(last_lines(os.path.join(folder, name), LOG_LINES))
+            if tail:
+                text += "<details><summary>%s</summary><pre>%s</pre></details>\n" % (
+                    escaped(name),
+                    escaped(tail),
+                )
+        return self.head("Logs, their last lines") + text if text else ""
+
+
+def _share(value: float) -> str:
+    """A figure from 0 to 1; COCO's -1 where there is no such ground truth."""
+    return "-" if value < 0 else "%.3f" % value
+
+
+def last_lines(path: str, count: int) -> List[str]:
+    """The last lines of a file, of whatever size; none where it can't be read."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, os.path.getsize(path) - 400 * count))
+            text = stream.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return text.splitlines()[-count:]

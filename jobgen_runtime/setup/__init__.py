@@ -1,0 +1,1 @@
+"""The machine, PaddleDetection and its packages, before anything is trained."""

@@ -1,0 +1,1 @@
+"""The stages of the notebook, one file each: what its cells call."""

@@ -1,0 +1,11 @@
+"""The `data` stage."""
+
+from jobgen_runtime.data.dataset import prepare_data
+from jobgen_runtime.stages.run import Run
+from jobgen_runtime.train.schedule import smoke_images
+
+
+def place_data(run: Run) -> None:
+    """Find and unpack the data, and see that it is the job's. Sets `run.place`."""
+    few = smoke_images(run.batch_size, run.cards, run.device) if run.smoke else 0
+    run.place = prepare_data(run.home, run.dataset, run.name, few)

@@ -1,0 +1,101 @@
+"""What all stages share: what the notebook was told, and what the stages before have found."""
+
+import os
+from typing import Any, Dict, List, Optional
+
+from jobgen_runtime.record.collect import clean_up, keep_what_there_is
+from jobgen_runtime.record.outcome import at_end, begin
+from jobgen_runtime.record.report import write_report
+from jobgen_runtime.setup.machine import Nodes, find_home
+
+
+class Run:
+    """One run of the notebook. `names` are those of its cells: the parameters, SETTINGS (what no
+    parameter of the same name replaces), and what the job consists of."""
+
+    def __init__(self, names: Dict[str, Any]) -> None:
+        self.settings: Dict[str, Any] = dict(names["SETTINGS"])
+        self.settings.update({key: names[key] for key in self.settings if key in names})
+        self._take_job(names)
+        self._take_parameters(names)
+        self._take_places()
+        # What stages find, in their order.
+        self.device = ""  # prepare: cpu or gpu
+        self.place: Dict[str, Any] = {}  # data: where it lies, its counts and hashes
+        self.values: Dict[str, Any] = {}  # configure: the plan for this very machine
+        self.config = ""  # configure: the path of the config that is trained
+        self.status = ""  # collect
+
+    def _take_job(self, names: Dict[str, Any]) -> None:
+        self.name: str = names["NAME"]
+        self.job: Dict[str, Any] = names["JOB"]
+        self.dataset: Dict[str, Any] = self.job["dataset"]
+        self.classes: List[str] = self.dataset["classes"]
+        self.plan: Dict[str, Any] = names["PLAN"]
+        self.origins: Dict[str, str] = names["ORIGINS"]
+        self.dataset_file: str = names["DATASET_FILE"]
+        self.model_file: str = names["MODEL_FILE"]
+        self.pretrained: str = names["PRETRAINED"]
+        self.nms: Dict[str, Any] = names["NMS"]
+        self.paddle: str = names["PADDLE_WANTED"]
+        self.built_stages: List[str] = names["BUILT_STAGES"]
+        self.source_hashes: Dict[str, Any] = names["SOURCE_HASHES"]
+        self.requirements: List[Dict[str, Any]] = names["REQUIREMENTS"]
+        self.fixes: List[Dict[str, Any]] = names["FIXES"]
+
+    def _take_parameters(self, names: Dict[str, Any]) -> None:
+        self.wanted_device: str = names["DEVICE"]
+        self.gpus: int = names["GPUS"]
+        self.epochs: int = names["EPOCHS"]
+        self.batch_size: int = names["BATCH_SIZE"]
+        self.base_lr: Optional[float] = names["BASE_LR"]
+        self.workers: int = names["WORKERS"]
+        self.amp: bool = names["AMP"]
+        self.seed: Optional[int] = names["SEED"]
+        self.stages: List[str] = names["STAGES"]
+        self.smoke: bool = names["SMOKE"]
+        self.on_oom: str = names["ON_OOM"]
+        self.trained_weights: Optional[str] = names["TRAINED_WEIGHTS"]
+        self.resume_from: Optional[str] = names["RESUME_FROM"]
+        self.hours: float = names["TIME_LIMIT_HOURS"] or 0
+        self.cleanup: Any = names["CLEANUP"]
+        self.stall_minutes: float = self.settings["STALL_MINUTES"]
+
+    def _take_places(self) -> None:
+        files = [self.dataset_file, self.model_file]
+        self.home = find_home(self.settings["HOME_DIR"], files)
+        own = os.path.join(self.home, "PaddleDetection")
+        self.clone: str = self.settings["PADDLEDETECTION_DIR"] or own
+        # What is tried leaves the record and the checkpoints of the job itself alone.
+        beside = "-after" if self.trained_weights else "-smoke" if self.smoke else ""
+        self.output = os.path.join(self.home, "output", self.name + beside)
+        self.save_dir = os.path.join(self.output, "checkpoints")
+        nodes = (self.settings[key] for key in ("NNODES", "NODE_RANK", "MASTER"))
+        self.nodes = Nodes(*nodes)
+
+    @property
+    def cards(self) -> int:
+        """Cards on all machines."""
+        return self.gpus * int(self.nodes.count)
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a sign of life after which a child is taken for hung; 0: never."""
+        return self.stall_minutes * 60
+
+    def wants(self, stage: str) -> bool:
+        """Whether an optional stage is to be done, and by this machine of several."""
+        return stage in self.stages and self.nodes.rank == 0
+
+
+def begin_run(names: Dict[str, Any], version: str, language: str) -> Run:
+    """Open the record of this run, with what is done however it ends."""
+    run = Run(names)
+    facts = {"name": run.name, "smoke": run.smoke, "home": run.home, "job": run.job}
+    facts.update(plan=run.plan, origins=run.origins, jobgen=version, language=language)
+    begin(run.output, time_limit=run.hours * 3600, **facts)
+    at_end(keep_what_there_is, run.save_dir)
+    sources = run.dataset["sources"]
+    at_end(clean_up, run.home, run.name, sources, run.clone, run.save_dir, run.cleanup)
+    at_end(write_report, language)
+    return run

@@ -1,0 +1,110 @@
+"""Checkpoints that a training leaves: the newest whole one, and the best."""
+
+import json
+import os
+import re
+import shutil
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from jobgen_runtime.data.dataset import file_sha256
+from jobgen_runtime.record.outcome import read_json_object, write_text_atomically
+from jobgen_runtime.train.weightsfile import TORN, weights_fault
+
+EPOCH_FILE = re.compile(r"(\d+)\.pdparams")
+ASIDE = "best_before_resume"
+# Beside the checkpoints of a training whose batch had to be halved: they count its steps.
+HALVED_FILE = "batch_halved"
+PARTS = (".pdparams", ".pdopt", ".pdema")
+
+
+class Checkpoint(NamedTuple):
+    """`prefix` is the path without ending, `epochs` how many epochs it has behind it."""
+
+    prefix: str
+    epochs: int
+
+
+def find_weights(folder: str, name: str) -> Optional[str]:
+    """`<name>.pdparams` below `folder`, wherever this release of PaddleDetection puts it."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        if name + ".pdparams" in names:
+            return os.path.join(place, name + ".pdparams")
+    return None
+
+
+def checkpoint_is_whole(prefix: str) -> bool:
+    """Weights and optimizer are there and end where a file should; so does the EMA, if any."""
+    if not all(os.path.isfile(prefix + part) for part in (".pdparams", ".pdopt")):
+        return False
+    parts = [prefix + part for part in PARTS if os.path.isfile(prefix + part)]
+    return all(weights_fault(path) != TORN for path in parts)
+
+
+def newest_checkpoint(folder: str) -> Optional[Checkpoint]:
+    """The newest whole checkpoint; one that a kill tore while it was written is passed over."""
+    found: List[Checkpoint] = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            match = EPOCH_FILE.fullmatch(name)
+            if match:
+                prefix = os.path.join(place, match.group(1))
+                found.append(Checkpoint(prefix, int(match.group(1)) + 1))
+    for checkpoint in sorted(found, key=lambda item: item.epochs, reverse=True):
+        if checkpoint_is_whole(checkpoint.prefix):
+            return checkpoint
+    return None
+
+
+class BestWeights(NamedTuple):
+    """The best weights so far: their `.pdparams` and the evaluation that measured them."""
+
+    path: str
+    metrics: Dict[str, Any]
+
+
+def score(metrics: Dict[str, Any]) -> float:
+    """What PaddleDetection picks the best model by: mAP, or mAP@0.5 where the metric is VOC."""
+    return float(metrics.get("mAP", metrics.get("mAP50", -1.0)))
+
+
+def mark_best(folder: str, metrics: Dict[str, Any]) -> None:
+    """Remember which evaluation `best_model`, as it is now, was saved for."""
+    path = find_weights(folder, "best_model")
+    if path is not None:
+        _write_mark(os.path.join(folder, "best_model.json"), metrics, path)
+
+
+def _write_mark(mark: str, metrics: Dict[str, Any], path: str) -> None:
+    record = dict(metrics, sha256=file_sha256(path))
+    write_text_atomically(mark, json.dumps(record, sort_keys=True) + "\n")
+
+
+def best_weights(folder: str) -> Optional[BestWeights]:
+    """The best whole weights of all attempts, whichever attempt made them."""
+    aside = os.path.join(folder, ASIDE)
+    found = []
+    for path, mark in (
+        (find_weights(folder, "best_model"), os.path.join(folder, "best_model.json")),
+        (os.path.join(aside, "model.pdparams"), os.path.join(aside, "model.json")),
+    ):
+        metrics = read_json_object(mark)
+        if path and os.path.isfile(path) and metrics.pop("sha256", "") == file_sha256(path):
+            found.append(BestWeights(path, metrics))
+    return max(found, key=lambda best: score(best.metrics)) if found else None
+
+
+def keep_best_before_resume(folder: str) -> Optional[BestWeights]:
+    """Put the best weights aside: PaddleDetection forgets their mAP at a resume and
+    overwrites them. Gives what is the best so far."""
+    best = best_weights(folder)
+    if best is None:
+        return None
+    aside = os.path.join(folder, ASIDE)
+    goal = os.path.join(aside, "model.pdparams")
+    if best.path != goal:
+        os.makedirs(aside, exist_ok=True)
+        shutil.copyfile(best.path, goal + ".tmp")
+        os.replace(goal + ".tmp", goal)
+        _write_mark(os.path.join(aside, "model.json"), best.metrics, goal)
+    return BestWeights(goal, best.metrics)

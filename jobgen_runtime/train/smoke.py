@@ -1,0 +1,53 @@
+"""The `smoke` stage: the job's own model takes a step through both assigners on real data."""
+
+import math
+import os
+from typing import Any, Dict
+
+from jobgen_runtime.children.guard import job_guard
+from jobgen_runtime.record.outcome import StageError, note, outcome, summary
+from jobgen_runtime.children.processes import (
+    child_environment,
+    program_path,
+    json_from_child,
+    python_command,
+)
+
+CPU_IMAGES = 2
+# One step computes without a pause; a reader that has failed leaves it waiting for ever.
+HANG_SECONDS = 60.0
+
+
+def smoke(clone_dir: str, run_config: str, device: str, timeout: float) -> Dict[str, Any]:
+    """Run the step in a child process. Raises StageError unless both losses are finite."""
+    limit = CPU_IMAGES if device == "cpu" else 0
+    found: Dict[str, Any] = json_from_child(
+        python_command(
+            program_path("run_tool"), program_path("smoke_step"), run_config, str(limit)
+        ),
+        "smoke",
+        "the smoke step",
+        cwd=clone_dir,
+        env=child_environment(JOBGEN_PARENT=str(os.getpid())),
+        timeout=timeout,
+        quiet=True,
+        guard=job_guard(HANG_SECONDS),
+    )
+    if not all(math.isfinite(loss) for loss in found["losses"]):
+        raise StageError(
+            "the loss of the smoke step is %s" % found["losses"],
+            "Most likely the boxes are at fault: look for boxes of no or tiny size in the data.",
+            cause="nan",
+            log=outcome().log_path("smoke"),
+        )
+    if limit:
+        note(
+            "the smoke step used %d images: a CPU shows that it works, not that the batch fits "
+            "a card" % found["batch_size"]
+        )
+    outcome().data["smoke_step"] = found
+    summary(
+        "one step through each assigner, loss %s"
+        % ", ".join("%.2f" % loss for loss in found["losses"])
+    )
+    return found
