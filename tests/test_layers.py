@@ -20,6 +20,7 @@ FLOORS = (
     ("check", "explain", "packs"),
     ("run",),
     ("report",),
+    ("api",),
     ("cli",),
     ("__main__",),
 )

@@ -87,15 +87,12 @@ def refuse_errors(console: Console, job: Path, plan: Plan, bundle: Bundle) -> No
 
 def render_job(job: Path) -> tuple[Plan, Bundle, Pack]:
     """The plan, the bundle and the templates of a job.yaml, in memory."""
+    from jobgen.api import load_job, plan_job
     from jobgen.build import render
-    from jobgen.plan import make_plan
-    from jobgen.spec import load_spec
-    from jobgen.templates import load_job_pack
 
-    spec, document = load_spec(job)
-    pack = load_job_pack(spec.template, job.parent)
-    plan = make_plan(spec, document, pack)
-    return plan, render(plan, pack), pack
+    found = load_job(job)
+    plan = plan_job(found)
+    return plan, render(plan, found.pack), found.pack
 
 
 def trust(console: Console, bundle: Bundle, pack: Pack) -> None:

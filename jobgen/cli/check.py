@@ -55,11 +55,12 @@ def command(
     Ends with exit code 1 where there are errors.
     """
     from jobgen.check.rules import JOB, chosen_rules
+    from jobgen.check.whole import is_job
 
     console.json_output = json_output
     try:
         target = checked_of(target) if target else None
-        alone = target and _is_job(target) and not archives and not (machine or list_rules)
+        alone = target and is_job(target) and not archives and not (machine or list_rules)
         family = JOB if alone else None
         chosen = chosen_rules(_codes(select), _codes(ignore), family)
     except ValueError as error:
@@ -80,71 +81,31 @@ def _check(
     console: Console, target: Path | None, archives: tuple[Path, ...], chosen: list[Rule],
     pick: int | None, deep: bool, measured: Path | None, machine: bool,
 ) -> None:  # fmt: skip
-    from jobgen.check.job import check_job
-    from jobgen.check.machine import check_machine
-    from jobgen.check.rules import in_order
-    from jobgen.findings import Findings
-    from jobgen.settings import load_settings
+    from jobgen.check.whole import check_whole, is_job
 
     started = time.monotonic()
-    is_job = target is not None and _is_job(target)
-    if not is_job and archives:
-        raise click.UsageError("--archive goes with a job; a data set is given alone")
-    if measured and not is_job:
-        raise click.UsageError("--measured goes with a job")
-    findings: list[Finding] = []
-    checked = []
-    plan = None
-    if target is not None and is_job:
-        checked.append("job")
-        try:
-            plan, found = check_job(target, chosen, archives, measured)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
-        findings += found
-    if machine:
-        checked.insert(0, "machine")
-        findings += check_machine(load_settings(), chosen, plan)
-    # A job.yaml with errors says of no data set where it lies; an upload made by hand need not.
-    placed = plan is not None or (target is not None and target.is_dir())
-    if target is not None and (not is_job or (archives and placed)):
-        from jobgen.check.dataset import check_dataset
-
-        checked.append("data set")
-        paths = list(archives) if is_job else [target]
-        findings += check_dataset(paths, chosen, plan, pick, deep, console.progress())
-    whole = in_order(Findings(findings))
-    console.result(findings=[_as_data(finding) for finding in whole], checked=checked)
+    try:
+        checked = check_whole(
+            target,
+            chosen,
+            archives,
+            pick=pick,
+            deep=deep,
+            measured=measured,
+            machine=machine,
+            progress=console.progress(),
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    whole = checked.findings
+    console.result(findings=[_as_data(finding) for finding in whole], checked=checked.parts)
     if len(whole):
         console.data(whole.text())
     console.data(f"{whole.summary()}, {time.monotonic() - started:.1f} s")
-    if is_job and not archives:
+    if target is not None and not archives and is_job(target):
         console.say("The data was not looked at; give it with --archive.")
     if whole.errors:
         raise click.exceptions.Exit(1)
-
-
-def _is_job(target: Path) -> bool:
-    """A job.yaml, or an upload folder; anything else is a data set."""
-    if target.is_dir():
-        return any(target.glob("*.ipynb")) and not _is_data_set(target)
-    return target.suffix.lower() in (".yaml", ".yml")
-
-
-def _is_data_set(folder: Path) -> bool:
-    """A folder with a data set in it and no YAML of a training, whatever notebook lies there."""
-    from jobgen.datasets.contents import open_contents
-    from jobgen.datasets.look import candidates
-    from jobgen.errors import DatasetError
-
-    signs = (b"TrainDataset", b"architecture", b"_BASE_", b"TrainReader", b"Arch:")
-    for path in (*folder.glob("*.yml"), *folder.glob("*.yaml")):
-        if any(sign in path.read_bytes()[: 1 << 20] for sign in signs):
-            return False
-    try:
-        return bool(candidates(open_contents(folder)))
-    except DatasetError:
-        return False
 
 
 def _as_data(finding: Finding) -> dict[str, object]:

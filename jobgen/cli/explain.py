@@ -48,12 +48,10 @@ def command(console: Console, job: Path, full: bool, other: Path | None, json_ou
 
 
 def _read(path: Path) -> tuple[Plan, Document]:
-    from jobgen.plan import make_plan
-    from jobgen.spec import load_spec
-    from jobgen.templates import load_job_pack
+    from jobgen.api import load_job, plan_job
 
-    spec, document = load_spec(path)
-    return make_plan(spec, document, load_job_pack(spec.template, path.parent)), document
+    job = load_job(path)
+    return plan_job(job), job.document
 
 
 def _values(console: Console, job: Path) -> None:

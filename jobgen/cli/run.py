@@ -147,21 +147,16 @@ def refuse_errors(
     console: Console, upload: Path, archives: tuple[Path, ...], left_out: list[str]
 ) -> None:
     """Say what the rules find in the bundle and its data; exit code 1 at an error."""
-    from jobgen.check.dataset import check_dataset
-    from jobgen.check.job import check_job
-    from jobgen.check.machine import check_machine
-    from jobgen.check.rules import chosen_rules, in_order
-    from jobgen.findings import Findings
-    from jobgen.settings import load_settings
+    from jobgen.check.rules import chosen_rules
+    from jobgen.check.whole import check_whole
 
     # Whoever brings a Python needs none for the managed environment; offline, no address.
     rules = chosen_rules(ignore=left_out)
-    # How many archives there must be is the run's own to say.
-    plan, found = check_job(upload, rules)
-    findings = [*found, *check_machine(load_settings(), rules, plan)]
-    if plan is not None and len(archives) == len(plan.spec.dataset.sources):
-        findings += check_dataset(archives, rules, plan, progress=console.progress())
-    whole = in_order(Findings(findings))
+    try:
+        checked = check_whole(upload, rules, archives, machine=True, progress=console.progress())
+    except ValueError:  # how many archives there must be is the run's own to say
+        checked = check_whole(upload, rules, machine=True)
+    whole = checked.findings
     if len(whole):
         console.say(whole.text())
     if whole.errors:
