@@ -240,6 +240,7 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "name": spec.name,
         "environment": plan.environment.name,
         "model": plan.model.name,
+        "model_folder": plan.model.family.folder,
         "input_size": plan.input_size,
         "classes": spec.dataset.classes,
         "eval_images": spec.dataset.expect.eval.images if spec.dataset.expect else 0,
@@ -295,7 +296,8 @@ def _bases(plan: Plan) -> list[str]:
         if path.startswith("datasets/"):
             found.append(f"../datasets/{plan.dataset_file}")
         else:
-            found.append(path.removeprefix("picodet/") if "/" in path else f"../{path}")
+            own = f"{plan.model.family.folder}/"
+            found.append(path.removeprefix(own) if "/" in path else f"../{path}")
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobgen.bundle import Bundle
-from jobgen.catalog.picodet import layer_texts
+from jobgen.catalog import layer_texts
 from jobgen.plan import OVERRIDES, Plan, Value
 from jobgen.ppconfig import Origin, Resolved, dotted, flat, resolve
 from jobgen.yamlio import Document, YamlPath
@@ -21,11 +21,6 @@ IN_THE_JOB: dict[str, YamlPath] = {
     "repeat": ("train", "repeat"),
     "gpus": ("train", "gpus"),
     "train_images": ("dataset", "expect", "train", "images"),
-    "snapshot_epoch": ("overrides", "snapshot_epoch"),
-    "log_iter": ("overrides", "log_iter"),
-    "eval_batch_size": ("overrides", "EvalReader", "batch_size"),
-    "worker_num": ("overrides", "worker_num"),
-    "static_assigner_epoch": ("overrides", "PicoHeadV2", "static_assigner_epoch"),
 }
 
 
@@ -52,7 +47,7 @@ def explain(plan: Plan, document: Document) -> list[Explained]:
         _pretrained(plan, document),
     ]
     for name, value in plan.values.items():
-        found.append(Explained(name, value.value, _origin(document, name, value)))
+        found.append(Explained(name, value.value, _origin(plan, document, name, value)))
     for name, value in plan.augment.items():
         where = _line(document, ("augment", name))
         preset = f"preset {plan.augment['preset']}"
@@ -89,8 +84,10 @@ def _pretrained(plan: Plan, document: Document) -> Explained:
     return Explained("pretrained", plan.pretrained or MISSING, f"{where}: {choice}")
 
 
-def _origin(document: Document, name: str, value: Value) -> str:
-    if value.origin in ("job.yaml", "dataset.expect", OVERRIDES):
+def _origin(plan: Plan, document: Document, name: str, value: Value) -> str:
+    if value.origin == OVERRIDES:
+        return _line(document, (OVERRIDES, *plan.model.family.paths[name]))
+    if value.origin in ("job.yaml", "dataset.expect"):
         return _line(document, IN_THE_JOB[name])
     return value.origin
 
@@ -99,7 +96,7 @@ def job_config(bundle: Bundle, plan: Plan) -> Resolved:
     """The config that training reads, from the bundle's own files over the catalogue's bases."""
     texts = {f"configs/{path}": text for path, text in layer_texts().items()}
     texts[f"configs/datasets/{plan.dataset_file}"] = bundle.files[plan.dataset_file].decode()
-    model = f"configs/picodet/{plan.model_file}"
+    model = f"configs/{plan.model.family.folder}/{plan.model_file}"
     texts[model] = bundle.files[plan.model_file].decode()
     return resolve(Path(model), texts)
 

@@ -17,6 +17,7 @@ import nbformat
 
 from jobgen.build import render
 from jobgen.bundle import NOTEBOOK, Bundle
+from jobgen.catalog import smallest
 from jobgen.errors import JobgenError, TemplateError
 from jobgen.files import write_atomically
 from jobgen.layers import EJECTED, find_pack
@@ -41,7 +42,7 @@ SAMPLE: dict[str, Any] = {
         "classes": ["ship", AWKWARD],
         "expect": {"train": {"images": 200, "boxes": 400}, "eval": {"images": 50, "boxes": 90}},
     },
-    "model": {"config": "picodet_s_320_coco_lcnet"},
+    "model": {"config": smallest()},
 }
 VOC = {
     split: {"images": "JPEGImages", "annotations": "Annotations", "list": f"{split}.txt"}

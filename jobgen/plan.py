@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobgen.catalog import Environment, Model, environments, models, platform
+from jobgen.catalog import (
+    Environment,
+    Model,
+    class_parameters,
+    environments,
+    families,
+    full_name,
+    models,
+    platform,
+    size_values,
+    trainer_keys,
+)
 from jobgen.catalog.augment import reader_values, settled
-from jobgen.catalog.picodet import class_parameters, full_name, size_values, trainer_keys
 from jobgen.findings import Findings
 from jobgen.spec import STAGES_AFTER_TRAINING, JobSpec, faults, nearest
 from jobgen.templates import Pack
 from jobgen.yamlio import Document, Tagged
-from jobgen_runtime.train.configure import merge_dicts, schedulers
+from jobgen_runtime.train.configure import at_path, merge_dicts, schedulers
 from jobgen_runtime.train.schedule import (
-    BASE_LR_PER_IMAGE,
     fitting_batch_size,
     repeats,
     training_values,
@@ -47,20 +56,13 @@ LEAST = {
     "snapshot_epoch": 1,
     "log_iter": 1,
     "worker_num": 0,
-    "PicoHeadV2.static_assigner_epoch": 0,
     "EvalReader.batch_size": 1,
     "TestReader.batch_size": 1,
 }
 NMS_KEYS = ("score_threshold", "nms_threshold", "nms_top_k", "keep_top_k")
-# Values of the plan that an override may replace, and where they stand in the config.
+# Values of the plan that an override may replace.
 OVERRIDES = "overrides"
-REPLACEABLE = {
-    "snapshot_epoch": ("snapshot_epoch",),
-    "log_iter": ("log_iter",),
-    "worker_num": ("worker_num",),
-    "static_assigner_epoch": ("PicoHeadV2", "static_assigner_epoch"),
-    "eval_batch_size": ("EvalReader", "batch_size"),
-}
+REPLACEABLE = ("snapshot_epoch", "log_iter", "worker_num", "switch_epoch", "eval_batch_size")
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,16 @@ class Plan:
     def nms(self) -> dict[str, Any]:
         """Non-maximum suppression as training and evaluation have it."""
         merged = merge_dicts(self.model.config(), self.config)
-        found = merged["PicoHeadV2"]["nms"]
+        found = merged
+        for key in self.model.family.nms:
+            found = found[key]
         return {name: found[name] for name in NMS_KEYS}
 
     def numbers(self) -> dict[str, Any]:
         """The training values without their origins, as the notebook carries them; `overridden`
         names those that stay when a parameter of the run moves the rest."""
         found = {name: value.value for name, value in self.values.items()}
+        found["family"] = self.model.family.carried()
         found["overridden"] = [n for n, value in self.values.items() if value.origin == OVERRIDES]
         return found
 
@@ -258,7 +263,7 @@ def check_overrides(
         elif has_tag(value):
             findings.error("CF002", f"{dotted}: write `name: X` instead of the tag `!X`", place)
         elif value_below(dotted, value):
-            least = LEAST[dotted.removeprefix("overrides.")]
+            least = least_of(dotted)
             findings.error("CF004", f"{dotted} is {value!r}; it must be at least {least}", place)
         elif not _same_kind(value, config[key]):
             findings.error(
@@ -279,8 +284,17 @@ def parameters(path: tuple[str, ...], config: Any) -> list[str]:
 
 def value_below(dotted: str, value: Any) -> bool:
     """Whether a number is under the least with which PaddleDetection works."""
-    least = LEAST.get(dotted.removeprefix("overrides."))
+    least = least_of(dotted)
     return least is not None and isinstance(value, int) and value < least
+
+
+def least_of(dotted: str) -> int | None:
+    """The least that a key of overrides may be; None where there is no such bound."""
+    key = dotted.removeprefix("overrides.")
+    switches = [family.switch for family in families().values()]
+    if any(switch is not None and ".".join(switch.path) == key for switch in switches):
+        return 0
+    return LEAST.get(key)
 
 
 def has_tag(value: Any) -> bool:
@@ -342,9 +356,11 @@ def _training(
         )
     base_lr = None if train.base_lr == "auto" else train.base_lr
     numbers = training_values(
-        images, train.epochs // repeat, batch, base_lr, train.gpus, repeat, model.parameters
-    )
-    scale = f"rule: {BASE_LR_PER_IMAGE} x {batch} x {train.gpus}; the config's {model.base_lr} is "
+        images, train.epochs // repeat, batch, base_lr, train.gpus, repeat, model.parameters,
+        model.family.carried(),
+    )  # fmt: skip
+    per_image = model.family.base_lr_per_image
+    scale = f"rule: {per_image} x {batch} x {train.gpus}; the config's {model.base_lr} is "
     scale += f"for {model.gpus} cards of {model.batch_size}"
     passes = f"job.yaml: {train.epochs} passes over the set, {repeat} in an epoch"
     often = "rule: fifty steps an epoch, as its start costs seconds, and ten epochs at least"
@@ -355,21 +371,24 @@ def _training(
         "repeat": often if train.repeat == "auto" else "job.yaml",
         "steps_per_epoch": f"{images} x {repeat} images in steps of {batch} x {train.gpus}",
         "warmup_steps": "rule: 300 steps, at most a tenth of all",
-        "static_assigner_epoch": "rule: a third of the epochs, at most 100",
         "snapshot_epoch": "rule: ten times in a run, at least every ten epochs and half an hour",
         "log_iter": "rule: five lines an epoch, at least every 20 steps",
         "eval_batch_size": "rule: the training's, from 8 to 32",
     }
+    switch = model.family.switch
+    if switch:
+        origins["switch_epoch"] = f"rule: 1/{switch.part} of the epochs, at most {switch.most}"
     found = {name: Value(numbers[name], origin) for name, origin in origins.items()}
     found["gpus"] = Value(train.gpus, "job.yaml" if "gpus" in train.model_fields_set else "default")
     found["parameters"] = Value(model.parameters, "catalogue: millions")
     found["train_images"] = Value(images, "dataset.expect")
     found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
-    for name, path in REPLACEABLE.items():
+    for name in REPLACEABLE:
+        path = model.family.paths.get(name, ())
         value: Any = spec.overrides
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
-        if value is not None:
+        if path and value is not None:
             found[name] = Value(value, OVERRIDES)
     return found
 
@@ -394,20 +413,11 @@ def _config(
         "pretrain_weights": pretrained or None,
         "weights": f"{output}/weights/best_model",
         "save_dir": f"{output}/checkpoints",
-        "epoch": number["epochs"],
-        "snapshot_epoch": number["snapshot_epoch"],
-        "log_iter": number["log_iter"],
-        "worker_num": number["worker_num"],
-        "PicoHeadV2": {"static_assigner_epoch": number["static_assigner_epoch"]},
-        "LearningRate": {
-            "base_lr": number["base_lr"],
-            "schedulers": schedulers(number["epochs"], number["warmup_steps"]),
-        },
-        "TrainReader": {"batch_size": number["batch_size"]},
-        "EvalReader": {"batch_size": number["eval_batch_size"]},
+        "LearningRate": {"schedulers": schedulers(number["epochs"], number["warmup_steps"])},
     }
-    if number["repeat"] > 1:
-        ours["TrainDataset"] = {"repeat": number["repeat"]}
+    for name, path in model.family.paths.items():
+        if name != "repeat" or number["repeat"] > 1:
+            ours = merge_dicts(ours, at_path(path, number[name]))
     config = merge_dicts(model.own, ours)
     if size != model.size:
         config = merge_dicts(config, size_values(size))

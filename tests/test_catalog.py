@@ -55,7 +55,10 @@ def test_a_config_equals_upstreams_resolved_one(name: str, revision: str) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_the_published_learning_rates_are_the_linear_rules(name: str) -> None:
     model = models()[name]
-    assert linear_base_lr(model.batch_size, model.gpus) == model.base_lr
+    assert (
+        linear_base_lr(model.batch_size, model.gpus, model.family.base_lr_per_image)
+        == model.base_lr
+    )
 
 
 def test_scales() -> None:
@@ -125,3 +128,15 @@ def test_the_table_of_pairings_is_the_catalogues(page: str, language: str) -> No
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     assert with_pairings(text, language) == text
     assert all(f"`{name}`" in text for name in environments())
+
+
+def test_only_the_catalogue_names_a_family() -> None:
+    """Another family is a file: nothing else knows a head, a key of one or a family's name."""
+    folders = [ROOT / "jobgen", ROOT / "jobgen_runtime", ROOT / "templates"]
+    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        inside = path.relative_to(ROOT).as_posix()
+        if inside.startswith("jobgen/catalog/") or path.suffix == ".pyc":
+            continue
+        text = path.read_text(encoding="utf-8")
+        found = [word for word in ("picodet", "PicoHeadV2", "static_assigner") if word in text]
+        assert not found, f"{inside} names {found}"

@@ -31,14 +31,16 @@ def resolved(plan: Plan) -> dict[str, Any]:
 
 def test_every_value_says_where_it_comes_from(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
-    assert plan.numbers() == {
+    numbers = plan.numbers()
+    assert numbers.pop("family") == plan.model.family.carried()
+    assert numbers == {
         "epochs": 10,
         "batch_size": 16,
         "base_lr": 0.02,
         "repeat": 4,
         "steps_per_epoch": 40,
         "warmup_steps": 40,
-        "static_assigner_epoch": 3,
+        "switch_epoch": 3,
         "snapshot_epoch": 1,
         "log_iter": 8,
         "eval_batch_size": 16,

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from jobgen.catalog.picodet import Model, config_texts, models
+from jobgen.catalog.families import Family, families, family_of, model_named, smallest, suggested
+from jobgen.catalog.families import full_name as _full_name
+from jobgen.catalog.picodet import (
+    Model,
+    class_parameters,
+    config_texts,
+    layer_texts,
+    models,
+    size_values,
+    trainer_keys,
+)
 from jobgen.errors import SpecError
 from jobgen.resources import catalog_file, mirror_tools_dir
 from jobgen.yamlio import load_file
@@ -15,18 +25,35 @@ from jobgen_runtime.setup.source import is_run_code, listing_hash
 
 __all__ = [
     "Environment",
+    "Family",
     "GpuBuild",
     "Model",
     "Platform",
     "Revision",
+    "class_parameters",
     "computing_operators",
+    "config_texts",
     "environments",
+    "families",
+    "family_of",
+    "full_name",
     "indexed_build",
+    "layer_texts",
+    "model_named",
     "models",
     "own_parts",
     "pins",
     "platform",
+    "size_values",
+    "smallest",
+    "suggested",
+    "trainer_keys",
 ]
+
+
+def full_name(name: str) -> str:
+    """A model as people call it, as `picodet_s_320`, by the name of its config."""
+    return _full_name(name, models())
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from jobgen.catalog.families import Family, families, family_data
 from jobgen.resources import catalog_file
 from jobgen.yamlio import Tagged, dump_block, dump_scalar, load_file, plain
 from jobgen_runtime.train.configure import merge_dicts
 
 Values = dict[str, Any]
+FAMILY = "picodet"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Model:
     imagenet_weights: str
     bases: tuple[str, ...]
     own: Values
+    family: Family
 
     def layers(self) -> list[tuple[str, Values]]:
         """The base files in the order of `_BASE_`, as (path below configs/, values)."""
@@ -128,10 +131,8 @@ def reader_layer(size: int) -> Values:
     return merge_dicts(fixed, size_values(size))
 
 
-@cache
 def _data() -> Values:
-    found: Values = load_file(catalog_file("picodet.yml"), "yaml11").value
-    return found
+    return family_data(FAMILY)
 
 
 @cache
@@ -155,13 +156,6 @@ def models() -> dict[str, Model]:
     return {name: _model(name, row) for name, row in _data()["models"].items()}
 
 
-def full_name(name: str) -> str:
-    """A model as people call it, `picodet_s_320`, by the name of its config; any other name as it
-    is."""
-    whole = f"{name}_coco_lcnet"
-    return whole if whole in models() else name
-
-
 def _model(name: str, row: Values) -> Model:
     bases = (*_data()["layers"], f"picodet/_base_/picodet_{row['size']}_reader.yml")
     return Model(
@@ -179,6 +173,7 @@ def _model(name: str, row: Values) -> Model:
         imagenet_weights=row["imagenet"],
         bases=bases,
         own=_own_values(row),
+        family=families()[FAMILY],
     )
 
 

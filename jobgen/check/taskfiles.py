@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from jobgen.catalog.picodet import config_texts
+from jobgen.catalog import config_texts
 from jobgen.check.steps import Step, Steps
 from jobgen.plan import HOME
 

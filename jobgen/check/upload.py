@@ -12,7 +12,7 @@ from typing import Any
 
 from jobgen.build import render
 from jobgen.bundle import NOTEBOOK, TOLERATED
-from jobgen.catalog.picodet import layer_texts
+from jobgen.catalog import Family, families, family_of, layer_texts
 from jobgen.check.rules import Hit
 from jobgen.check.steps import Step, Steps, steps_of
 from jobgen.check.taskfiles import TaskFiles, Training
@@ -165,22 +165,36 @@ class JobFacts:
 
         None where the catalogue does not have the model's family."""
         found = self.partial
-        # The catalogue has the bases of PicoDet alone.
-        known = self.plan is not None or (found and found.config.get("architecture") == "PicoDet")
-        return found if known else None
+        known = found is not None and family_of(found.config.get("architecture"))
+        return found if self.plan is not None or known else None
+
+    @cached_property
+    def family(self) -> Family:
+        """The family of the model; where it is not known, that whose bases fit best."""
+        if self.plan is not None:
+            return self.plan.model.family
+        architecture = self.partial.config.get("architecture") if self.partial else None
+        return family_of(architecture) or next(iter(families().values()))
 
     @cached_property
     def partial(self) -> Resolved | None:
-        """What is known of the config; of another family than PicoDet its bases are missing."""
+        """What is known of the config; of a family that is not in the catalogue the bases are
+        missing."""
         if self.training is not None:
             return _trained(self.training)
         if self.model_file is None:
             return None
+        tries = [self._resolved(family.folder) for family in families().values()]
+        known = (found for found in tries if family_of(found.config.get("architecture")))
+        return next(known, tries[0])
+
+    def _resolved(self, own: str) -> Resolved:
+        """The config where the model's YAML lies in the folder `own` below configs/."""
         texts = {f"configs/{path}": text for path, text in layer_texts().items()}
         for name in self.yamls:
-            folder = "picodet" if name == self.model_file else "datasets"
+            folder = own if name == self.model_file else "datasets"
             texts[f"configs/{folder}/{name}"] = self.files[name].decode()
-        return resolve(Path(f"configs/picodet/{self.model_file}"), texts)
+        return resolve(Path(f"configs/{own}/{self.model_file}"), texts)
 
     def items(self, *path: str | int) -> list[Any]:
         """A list of the config; empty where there is none."""

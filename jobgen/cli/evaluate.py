@@ -12,7 +12,7 @@ from jobgen.cli.console import Console
 EXAMPLES = """\b
 Examples:
   jobgen evaluate output.zip --archive ssdd.zip
-  jobgen evaluate best_model.pdparams --model picodet_l_640_coco_lcnet --archive ssdd.zip
+  jobgen evaluate best_model.pdparams --model MODEL --archive ssdd.zip
 """
 
 

@@ -22,7 +22,7 @@ Examples:
   jobgen explain bundles/ssdd/job.yaml
   jobgen explain bundles/ssdd/job.yaml --full
   jobgen explain bundles/ssdd/job.yaml --diff bundles/bccd/job.yaml
-  jobgen explain PaddleDetection/configs/picodet/picodet_s_416_coco_lcnet.yml --full
+  jobgen explain PaddleDetection/configs/FAMILY/MODEL.yml --full
 """
 
 
@@ -82,7 +82,7 @@ def _resolved(path: Path) -> tuple[Resolved, Bundle | None]:
     if path.is_dir():
         found = facts_of(path).config
         if found is None:
-            raise BundleError(f"{path} has no one model YAML of PicoDet")
+            raise BundleError(f"{path} has no one model YAML of a family that is known")
         return found, None
     if is_config(path):
         found = resolve(path)

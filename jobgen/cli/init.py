@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   jobgen init ships --archive ships.zip --dataset-id 264241
-  jobgen init cells --archive bccd.zip --model picodet_s_416_coco_lcnet
+  jobgen init cells --archive bccd.zip --epochs 50
   jobgen init ships                       (on AI Studio: what is mounted in data/)
 """
 
@@ -48,7 +48,7 @@ def command(
     pick: int | None, json_output: bool,
 ) -> None:  # fmt: skip
     """Look at a data set and write NAME's job.yaml: splits, classes, counts, hashes."""
-    from jobgen.catalog.picodet import full_name
+    from jobgen.catalog import full_name
     from jobgen.datasets.job import job_text, need_trainable
     from jobgen.datasets.look import choose, read_layout
     from jobgen.datasets.sources import open_sources, refuse_mount, source_of, the_mounted_source

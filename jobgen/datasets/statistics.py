@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jobgen.catalog import suggested
 from jobgen.datasets.record import DataSet, Floats, Split
 
 PERCENTILES = (0, 10, 50, 90, 100)
@@ -14,11 +15,7 @@ PERCENTILES = (0, 10, 50, 90, 100)
 SMALL, MEDIUM = 32**2, 96**2
 # PicoDet's finest level has a cell every 8 px: a box under two cells is hard to place.
 FINEST_STRIDE = 8
-SIZES = {
-    320: "picodet_s_320_coco_lcnet",
-    416: "picodet_s_416_coco_lcnet",
-    640: "picodet_l_640_coco_lcnet",
-}
+SIZES = (320, 416, 640)
 
 
 @dataclass(frozen=True)
@@ -113,4 +110,4 @@ def suggest_model(data: DataSet) -> tuple[str, str]:
     why = f"at {size} px nine boxes of ten are {side:.0f} px or more"
     if side < wanted:
         why += f"; {wanted} px would be better, so expect to miss the smallest"
-    return SIZES[size], why
+    return suggested(size), why

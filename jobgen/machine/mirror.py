@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobgen.catalog import Environment, Revision, own_parts
-from jobgen.catalog.picodet import config_texts
+from jobgen.catalog import Environment, Revision, config_texts, own_parts
 from jobgen.errors import RunError
 from jobgen.files import sha256, write_atomically
 from jobgen.machine.damage import mirror_damage

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from jobgen.catalog import models
-from jobgen.catalog.picodet import full_name
+from jobgen.catalog import full_name, models
+from jobgen.catalog import model_named as named_in
 from jobgen.datasets.job import job_text, need_trainable
 from jobgen.datasets.look import choose, read_layout
 from jobgen.datasets.sources import open_sources, source_of
@@ -27,7 +27,6 @@ WEIGHTS = ".pdparams"
 NAMES = ("best_model.pdparams", "best_model/model.pdparams", "model_final.pdparams")
 # Paddle issue 55438.
 AGAIN = "Download it again: AI Studio's downloads may stop half-way and look complete."
-MODEL_NAME = re.compile(r"picodet_(xs|s|m|l)_(\d{3})_")
 
 
 @dataclass(frozen=True)
@@ -175,8 +174,7 @@ def job_of(
 def model_named(names: Sequence[str]) -> str:
     """The model of the catalogue that file or folder names tell. Raises SpecError."""
     for name in names:
-        match = MODEL_NAME.search(PurePosixPath(name).name)
-        found = f"picodet_{match[1]}_{match[2]}_coco_lcnet" if match else ""
+        found = named_in(PurePosixPath(name).name)
         if found in models():
             return found
     raise SpecError(

@@ -1,7 +1,8 @@
-"""One training step through each of PicoDet's assigners: python smoke_step.py CONFIG IMAGES
+"""One training step through each assigner of a model: python smoke_step.py CONFIG IMAGES SWITCH
 
-Builds the very model and reader of CONFIG, goes forward and back on real
-images, and prints a line of JSON. IMAGES bounds the batch (0: the config's own).
+Builds the very model and reader of CONFIG, goes forward and back on real images, and prints a line
+of JSON. IMAGES bounds the batch (0: the config's own). SWITCH is the config's key, as A.b, that
+names the epoch from which another assigner works; empty for none.
 """
 
 import json
@@ -35,9 +36,14 @@ def main() -> None:
     rate = create("LearningRate")(1)
     optimizer = create("OptimizerBuilder")(rate, model)
     losses = []
-    switch = cfg.get("PicoHeadV2", {}).get("static_assigner_epoch", 0)
+    epochs = [0]
+    if sys.argv[3]:
+        found = cfg
+        for key in sys.argv[3].split("."):
+            found = found.get(key, {})
+        epochs.append(found or 0)
     started = time.time()
-    for epoch in (0, switch):
+    for epoch in epochs:
         try:
             data = next(loader)
         except StopIteration:

@@ -10,7 +10,8 @@ def write_configs(run: Run) -> None:
     changes. Sets `run.values` and `run.config`."""
     settings, images = run.settings, run.place["train_images"]
     files = (run.dataset_file, run.model_file, settings["FILE_HASHES"])
-    model = copy_configs(run.home, run.clone, *files)
+    folder = run.plan["family"]["folder"]
+    model = copy_configs(run.home, run.clone, *files, folder)
     if run.smoke:
         run.values = smoke_values(
             run.plan, run.batch_size, run.cards, run.workers, images, run.device

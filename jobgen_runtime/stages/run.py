@@ -92,7 +92,8 @@ def begin_run(names: Dict[str, Any], version: str, language: str) -> Run:
     """Open the record of this run, with what is done however it ends."""
     run = Run(names)
     facts = {"name": run.name, "smoke": run.smoke, "home": run.home, "job": run.job}
-    facts.update(plan=run.plan, origins=run.origins, jobgen=version, language=language)
+    plan = {name: value for name, value in run.plan.items() if name != "family"}
+    facts.update(plan=plan, origins=run.origins, jobgen=version, language=language)
     begin(run.output, time_limit=run.hours * 3600, **facts)
     at_end(keep_what_there_is, run.save_dir)
     sources = run.dataset["sources"]

@@ -7,7 +7,7 @@ YAML and holds only the changed keys, so that no value goes through `-o`.
 import os
 import re
 import shutil
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from jobgen_runtime.data.dataset import file_sha256
 from jobgen_runtime.setup.machine import core_count
@@ -82,15 +82,29 @@ def merge_dicts(base: Dict[str, Any], top: Dict[str, Any]) -> Dict[str, Any]:
     return merged
 
 
+def at_path(path: Sequence[str], value: Any) -> Dict[str, Any]:
+    """`value` as the config has it at this path: dicts in dicts."""
+    for key in reversed(path):
+        value = {key: value}
+    found: Dict[str, Any] = value
+    return found
+
+
 def copy_configs(
-    home: str, clone_dir: str, dataset_file: str, model_file: str, hashes: Dict[str, str]
+    home: str,
+    clone_dir: str,
+    dataset_file: str,
+    model_file: str,
+    hashes: Dict[str, str],
+    folder: str,
 ) -> str:
-    """Copy the bundle's YAML files to where PaddleDetection looks for them; give the model's path.
+    """Copy the bundle's YAML files to where PaddleDetection looks for them, below configs/ the
+    model's into `folder`; give the model's path.
 
     Raises StageError where a file is missing or is not the one that was built.
     """
-    goals = {dataset_file: "configs/datasets", model_file: "configs/picodet"}
-    for name, folder in goals.items():
+    goals = {dataset_file: "configs/datasets", model_file: "configs/" + folder}
+    for name, place in goals.items():
         source = os.path.join(home, name)
         if not os.path.isfile(source):
             raise StageError(
@@ -106,10 +120,10 @@ def copy_configs(
                 "entry in FILE_HASHES to ''.",
                 cause="bundle",
             )
-        goal = os.path.join(clone_dir, *folder.split("/"))
+        goal = os.path.join(clone_dir, *place.split("/"))
         os.makedirs(goal, exist_ok=True)
         shutil.copyfile(source, os.path.join(goal, name))
-    return os.path.join(clone_dir, "configs", "picodet", model_file)
+    return os.path.join(clone_dir, "configs", folder, model_file)
 
 
 def run_values(
@@ -136,9 +150,8 @@ def run_values(
         if base_lr is None:
             per_image = plan["base_lr"] / float(plan["batch_size"] * plan["gpus"])
             base_lr = round(per_image * batch_size * gpus, 8)
-        moved = training_values(
-            train_images, epochs, batch_size, base_lr, gpus, plan["repeat"], plan["parameters"]
-        )
+        kept = (plan["repeat"], plan["parameters"], plan["family"])
+        moved = training_values(train_images, epochs, batch_size, base_lr, gpus, *kept)
         moved = {key: value for key, value in moved.items() if key not in plan["overridden"]}
         values.update(moved, gpus=gpus, train_images=train_images)
     if values["steps_per_epoch"] < 1:
@@ -163,22 +176,9 @@ def smoke_values(
 def changed_keys(plan: Dict[str, Any], values: Dict[str, Any]) -> Dict[str, Any]:
     """PaddleDetection's keys for the values that are not the plan's."""
     changed: Dict[str, Any] = {}
-    for key, path in (
-        ("epochs", ["epoch"]),
-        ("snapshot_epoch", ["snapshot_epoch"]),
-        ("log_iter", ["log_iter"]),
-        ("worker_num", ["worker_num"]),
-        ("repeat", ["TrainDataset", "repeat"]),
-        ("batch_size", ["TrainReader", "batch_size"]),
-        ("eval_batch_size", ["EvalReader", "batch_size"]),
-        ("base_lr", ["LearningRate", "base_lr"]),
-        ("static_assigner_epoch", ["PicoHeadV2", "static_assigner_epoch"]),
-    ):
+    for key, path in plan["family"]["paths"].items():
         if values[key] != plan[key]:
-            nested = values[key]
-            for name in reversed(path):
-                nested = {name: nested}
-            changed = merge_dicts(changed, nested)
+            changed = merge_dicts(changed, at_path(path, values[key]))
             why = "this machine's cores" if key == "worker_num" else "this run's parameters"
             adjust(".".join(path), plan[key], values[key], why)
     if any(values[key] != plan[key] for key in ("epochs", "warmup_steps")):

@@ -6,10 +6,6 @@ parameter was changed, so that a shorter run keeps the proportions of a long one
 
 from typing import Any, Dict
 
-# All PP-PicoDet v2 configs obey it: base_lr 0.32 for 64 images on each of 4 cards, and so on.
-BASE_LR_PER_IMAGE = 0.00125
-WARMUP_STEPS = 300
-STATIC_ASSIGNER_EPOCHS = 100
 STEPS_PER_EPOCH_WANTED = 10
 # PaddleDetection starts its reader's processes anew for every epoch: a second or two that
 # fifty steps are worth and ten are not.
@@ -49,9 +45,9 @@ def repeats(train_images: int, epochs: int, batch_size: int, gpus: int) -> int:
     return max([n for n in range(1, most + 1) if epochs % n == 0] or [1])
 
 
-def linear_base_lr(batch_size: int, gpus: int) -> float:
-    """Linear scaling: 0.00125 for every image of a step, over all cards."""
-    return round(BASE_LR_PER_IMAGE * batch_size * gpus, 8)
+def linear_base_lr(batch_size: int, gpus: int, per_image: float) -> float:
+    """Linear scaling: so much for every image of a step, over all cards."""
+    return round(per_image * batch_size * gpus, 8)
 
 
 def steps_per_epoch(train_images: int, batch_size: int, gpus: int) -> int:
@@ -59,14 +55,14 @@ def steps_per_epoch(train_images: int, batch_size: int, gpus: int) -> int:
     return -(-train_images // gpus) // batch_size
 
 
-def warmup_steps(epochs: int, steps: int) -> int:
-    """Upstream's 300 steps, but at most a tenth of the training."""
-    return max(1, min(WARMUP_STEPS, epochs * steps // 10))
+def warmup_steps(epochs: int, steps: int, published: int) -> int:
+    """The published steps, but at most a tenth of the training."""
+    return max(1, min(published, epochs * steps // 10))
 
 
-def static_assigner_epoch(epochs: int) -> int:
-    """Where ATSS hands over to TaskAligned: after a third, as 100 of 300 upstream."""
-    return max(1, min(STATIC_ASSIGNER_EPOCHS, epochs // 3))
+def switch_epoch(epochs: int, switch: Dict[str, int]) -> int:
+    """Where one assigner hands over to the other: after the published part, as 100 of 300."""
+    return max(1, min(switch["most"], epochs // switch["part"]))
 
 
 def snapshot_epoch(epochs: int, epoch_images: int, parameters: float) -> int:
@@ -99,26 +95,32 @@ def training_values(
     gpus: int,
     repeat: int,
     parameters: float,
+    family: Dict[str, Any],
 ) -> Dict[str, Any]:
     """The values that follow from the length of the run and the size of a step.
 
     `epochs` are PaddleDetection's, of `repeat` passes over the set each; `base_lr` is a
-    number, or None for the linear rule; `parameters` are the model's, in millions.
+    number, or None for the linear rule; `parameters` are the model's, in millions; `family` is
+    what the bundle carries of the model's family.
     """
     epoch_images = train_images * repeat
     steps = steps_per_epoch(epoch_images, batch_size, gpus)
-    return {
+    if base_lr is None:
+        base_lr = linear_base_lr(batch_size, gpus, family["base_lr_per_image"])
+    found = {
         "epochs": epochs,
         "batch_size": batch_size,
-        "base_lr": linear_base_lr(batch_size, gpus) if base_lr is None else base_lr,
+        "base_lr": base_lr,
         "repeat": repeat,
         "steps_per_epoch": steps,
-        "warmup_steps": warmup_steps(epochs, steps),
-        "static_assigner_epoch": static_assigner_epoch(epochs),
+        "warmup_steps": warmup_steps(epochs, steps, family["warmup_steps"]),
         "snapshot_epoch": snapshot_epoch(epochs, epoch_images, parameters),
         "log_iter": log_iter(steps),
         "eval_batch_size": eval_batch_size(batch_size),
     }
+    if family["switch"]:
+        found["switch_epoch"] = switch_epoch(epochs, family["switch"])
+    return found
 
 
 def halved(values: Dict[str, Any]) -> Dict[str, Any]:
@@ -131,7 +133,7 @@ def halved(values: Dict[str, Any]) -> Dict[str, Any]:
         batch_size=batch_size,
         base_lr=round(values["base_lr"] * batch_size / values["batch_size"], 8),
         steps_per_epoch=steps,
-        warmup_steps=warmup_steps(values["epochs"], steps),
+        warmup_steps=warmup_steps(values["epochs"], steps, values["family"]["warmup_steps"]),
         eval_batch_size=eval_batch_size(batch_size),
     )
 

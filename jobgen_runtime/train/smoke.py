@@ -1,8 +1,8 @@
-"""The `smoke` stage: the job's own model takes a step through both assigners on real data."""
+"""The `smoke` stage: the job's own model takes a step on real data, through each of its assigners."""
 
 import math
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from jobgen_runtime.children.guard import job_guard
 from jobgen_runtime.record.outcome import StageError, note, outcome, summary
@@ -18,12 +18,19 @@ CPU_IMAGES = 2
 HANG_SECONDS = 60.0
 
 
-def smoke(clone_dir: str, run_config: str, device: str, timeout: float) -> Dict[str, Any]:
-    """Run the step in a child process. Raises StageError unless both losses are finite."""
+def smoke(
+    clone_dir: str, run_config: str, device: str, timeout: float, switch: List[str]
+) -> Dict[str, Any]:
+    """Run the step in a child process, and another at the epoch that the config's key `switch`
+    names (empty for none). Raises StageError unless every loss is finite."""
     limit = CPU_IMAGES if device == "cpu" else 0
     found: Dict[str, Any] = json_from_child(
         python_command(
-            program_path("run_tool"), program_path("smoke_step"), run_config, str(limit)
+            program_path("run_tool"),
+            program_path("smoke_step"),
+            run_config,
+            str(limit),
+            ".".join(switch),
         ),
         "smoke",
         "the smoke step",

@@ -106,7 +106,8 @@ def training_identity(
 ) -> str:
     """What a checkpoint was trained on and how, as text: only a training of the same identity
     goes on from it. Paths, device and worker processes don't shape a training."""
-    shaping = {key: value for key, value in values.items() if key != "worker_num"}
+    beside = ("worker_num", "family")
+    shaping = {key: value for key, value in values.items() if key not in beside}
     facts = dict(more, values=shaping, data=place["sha256"], classes=dataset["classes"])
     # A mirror's commit is another one, its content the same: `pinned` is what was verified.
     source = outcome().data["source"]

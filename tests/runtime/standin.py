@@ -8,6 +8,25 @@ from jobgen_runtime.record.outcome import outcome
 from jobgen_runtime.train.configure import amend_run_config
 from jobgen_runtime.train.training import train
 
+# What a bundle carries of a family whose config has a switch.
+FAMILY: Dict[str, Any] = {
+    "folder": "picodet",
+    "base_lr_per_image": 0.00125,
+    "warmup_steps": 300,
+    "switch": {"part": 3, "most": 100},
+    "paths": {
+        "epochs": ["epoch"],
+        "snapshot_epoch": ["snapshot_epoch"],
+        "log_iter": ["log_iter"],
+        "worker_num": ["worker_num"],
+        "repeat": ["TrainDataset", "repeat"],
+        "batch_size": ["TrainReader", "batch_size"],
+        "eval_batch_size": ["EvalReader", "batch_size"],
+        "base_lr": ["LearningRate", "base_lr"],
+        "switch_epoch": ["Head", "static_epoch"],
+    },
+}
+
 TOOL = """
 import json, os, pickle, re, signal, sys, time
 path = sys.argv[sys.argv.index("-c") + 1]
@@ -127,6 +146,7 @@ class Bench:
             "warmup_steps": 6,
             "eval_batch_size": 8,
             "worker_num": 4,
+            "family": FAMILY,
         }
 
     def train(self, **changes: Any) -> None:

@@ -15,14 +15,16 @@ from jobgen_runtime.train.configure import (
     yaml_scalar,
 )
 from jobgen_runtime.train.schedule import training_values
+from tests.runtime.standin import FAMILY
 
 PLAN = dict(
-    training_values(928, 100, 12, None, 1, 1, 5.8),
+    training_values(928, 100, 12, None, 1, 1, 5.8, FAMILY),
     gpus=1,
     parameters=5.8,
     train_images=928,
     worker_num=4,
     overridden=[],
+    family=FAMILY,
 )
 PLACE = {
     "dataset_dir": "/h/datasets/s",
@@ -79,7 +81,7 @@ def test_an_unchanged_run_changes_only_the_workers(run: Outcome) -> None:
 def test_a_shorter_run_moves_all_that_hangs_on_it(run: Outcome) -> None:
     changed = changed_keys(PLAN, values(epochs=3))
     assert changed["epoch"] == 3
-    assert changed["PicoHeadV2"] == {"static_assigner_epoch": 1}
+    assert changed["Head"] == {"static_epoch": 1}
     assert changed["snapshot_epoch"] == 1
     assert changed["LearningRate"] == {
         "schedulers": [
@@ -99,7 +101,7 @@ def test_what_was_overridden_stays(run: Outcome) -> None:
     plan = dict(PLAN, snapshot_epoch=2, overridden=["snapshot_epoch"])
     found = run_values(plan, 200, 12, None, 1, 4, 928)
     assert found["snapshot_epoch"] == 2
-    assert found["static_assigner_epoch"] == 66
+    assert found["switch_epoch"] == 66
 
 
 def test_a_set_smaller_than_a_batch_can_not_train(run: Outcome) -> None:
@@ -118,14 +120,14 @@ def test_smoke_values(run: Outcome) -> None:
 
 
 def test_a_smoke_run_goes_through_a_repeated_set_once(run: Outcome) -> None:
-    plan = dict(PLAN, **training_values(160, 10, 16, None, 1, 4, 5.8), train_images=160)
+    plan = dict(PLAN, **training_values(160, 10, 16, None, 1, 4, 5.8, FAMILY), train_images=160)
     found = smoke_values(plan, 16, 1, 4, 8, "cpu")
     assert (found["repeat"], found["steps_per_epoch"]) == (1, 4)
     assert changed_keys(plan, found)["TrainDataset"] == {"repeat": 1}
 
 
 def test_a_shorter_run_keeps_the_passes_of_an_epoch(run: Outcome) -> None:
-    plan = dict(PLAN, **training_values(160, 10, 16, None, 1, 4, 5.8), train_images=160)
+    plan = dict(PLAN, **training_values(160, 10, 16, None, 1, 4, 5.8, FAMILY), train_images=160)
     found = run_values(plan, 2, 16, None, 1, 4, 160)
     assert (found["repeat"], found["steps_per_epoch"]) == (4, 40)
 
@@ -138,14 +140,16 @@ def put(home: Path, name: str, text: str) -> str:
 def test_the_files_are_copied_as_they_are(tmp_path: Path, run: Outcome) -> None:
     hashes = {"d.yml": put(tmp_path, "d.yml", "a: 1\n"), "m.yml": put(tmp_path, "m.yml", "b: 1\n")}
     clone = tmp_path / "clone"
-    path = copy_configs(str(tmp_path), str(clone), "d.yml", "m.yml", hashes)
-    assert path == str(clone / "configs" / "picodet" / "m.yml")
+    path = copy_configs(str(tmp_path), str(clone), "d.yml", "m.yml", hashes, "family")
+    assert path == str(clone / "configs" / "family" / "m.yml")
     assert (clone / "configs" / "datasets" / "d.yml").read_text() == "a: 1\n"
     with pytest.raises(StageError, match=r"m\.yml is not the file that was built"):
-        copy_configs(str(tmp_path), str(clone), "d.yml", "m.yml", dict(hashes, **{"m.yml": "0"}))
+        copy_configs(
+            str(tmp_path), str(clone), "d.yml", "m.yml", dict(hashes, **{"m.yml": "0"}), "family"
+        )
     (tmp_path / "d.yml").unlink()
     with pytest.raises(StageError, match=r"d\.yml is not in"):
-        copy_configs(str(tmp_path), str(clone), "d.yml", "m.yml", hashes)
+        copy_configs(str(tmp_path), str(clone), "d.yml", "m.yml", hashes, "family")
 
 
 def test_the_run_config_holds_only_what_differs(tmp_path: Path, run: Outcome) -> None:

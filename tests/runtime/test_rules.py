@@ -1,12 +1,13 @@
 import pytest
 
 from jobgen_runtime.train import schedule as rules
+from tests.runtime.standin import FAMILY
 
 
 def test_the_published_values_obey_the_linear_rule() -> None:
     # configs/picodet of PaddleDetection: batch per card and base_lr for 4 cards.
     for batch, base_lr in ((64, 0.32), (56, 0.28), (48, 0.24), (24, 0.12), (12, 0.06)):
-        assert rules.linear_base_lr(batch, 4) == base_lr
+        assert rules.linear_base_lr(batch, 4, 0.00125) == base_lr
 
 
 @pytest.mark.parametrize(
@@ -28,18 +29,18 @@ def test_the_batch_fits_the_set(published: int, images: int, gpus: int, expected
 
 def test_the_values_of_a_hand_made_run() -> None:
     # 160 images of SSDD, batch 16, 40 epochs: the run that reached mAP@0.5 0.6.
-    found = rules.training_values(160, 40, 16, None, 1, 1, 0.7)
+    found = rules.training_values(160, 40, 16, None, 1, 1, 0.7, FAMILY)
     assert found["base_lr"] == 0.02
     assert (found["steps_per_epoch"], found["warmup_steps"]) == (10, 40)
-    assert (found["static_assigner_epoch"], found["snapshot_epoch"]) == (13, 4)
+    assert (found["switch_epoch"], found["snapshot_epoch"]) == (13, 4)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 7, 100, 300, 1000])
 def test_proportions_hold_for_every_length(epochs: int) -> None:
-    found = rules.training_values(928, epochs, 12, None, 1, 1, 5.8)
+    found = rules.training_values(928, epochs, 12, None, 1, 1, 5.8, FAMILY)
     total = epochs * found["steps_per_epoch"]
     assert 1 <= found["warmup_steps"] <= max(1, total // 10)
-    assert 1 <= found["static_assigner_epoch"] <= max(1, epochs // 2)
+    assert 1 <= found["switch_epoch"] <= max(1, epochs // 2)
     assert 1 <= found["snapshot_epoch"] <= 10
     assert 1 <= found["log_iter"] <= found["steps_per_epoch"]
 
@@ -71,8 +72,8 @@ def test_small_sets_are_repeated(
 
 
 def test_repeating_keeps_the_schedule_in_steps() -> None:
-    plain = rules.training_values(160, 40, 16, None, 1, 1, 0.7)
-    dealt = rules.training_values(160, 10, 16, None, 1, 4, 0.7)
+    plain = rules.training_values(160, 40, 16, None, 1, 1, 0.7, FAMILY)
+    dealt = rules.training_values(160, 10, 16, None, 1, 4, 0.7, FAMILY)
     assert dealt["epochs"] * dealt["steps_per_epoch"] == 400
     assert dealt["warmup_steps"] == plain["warmup_steps"]
     assert (dealt["snapshot_epoch"], dealt["steps_per_epoch"]) == (1, 40)
@@ -96,10 +97,15 @@ def test_evaluation_takes_the_batch_of_training_within_bounds() -> None:
 
 def test_cards_share_the_set() -> None:
     assert rules.steps_per_epoch(101, 10, 2) == 5
-    assert rules.linear_base_lr(10, 2) == 0.025
+    assert rules.linear_base_lr(10, 2, 0.00125) == 0.025
 
 
 def test_a_smoke_run_is_small_on_a_cpu_and_whole_on_a_gpu() -> None:
     assert rules.smoke_batch_size(12, "cpu") == 2
     assert rules.smoke_batch_size(12, "gpu") == 12
     assert rules.smoke_images(12, 1, "cpu") == 8
+
+
+def test_a_family_without_a_switch_has_no_epoch_for_one() -> None:
+    found = rules.training_values(160, 40, 16, None, 1, 1, 0.7, dict(FAMILY, switch=None))
+    assert "switch_epoch" not in found

@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from jobgen.catalog.picodet import models, trainer_keys
+from jobgen.catalog import layer_texts, models, trainer_keys
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job
 from jobgen.check.upload import JobFacts
 from jobgen.ppconfig import dotted, flat
 from jobgen.spec import nearest
 from jobgen.yamlio import YamlPath
 from jobgen_runtime.data.dataset import DOWNLOADED_NAMES
-from jobgen_runtime.train.schedule import BASE_LR_PER_IMAGE
 
 # Only with an exponent: plain digits may well be a folder's name.
 NUMBER_AS_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
@@ -49,7 +48,7 @@ def unscaled_rate(facts: JobFacts) -> Iterator[Hit]:
     numbers = isinstance(rate, (int, float)) and isinstance(batch, int) and not given
     if numbers and batch > 0 and rate > 0:
         gpus = facts.plan.spec.train.gpus if facts.plan else cards_by_hand(facts)
-        linear = BASE_LR_PER_IMAGE * batch * gpus
+        linear = facts.family.base_lr_per_image * batch * gpus
         if not 1 / LR_FACTOR <= rate / linear <= LR_FACTOR:
             detail = f"{rate:g}; the linear rule gives {linear:g} for {batch} images a step"
             yield from facts.hit(("LearningRate", "base_lr"), detail)
@@ -124,13 +123,15 @@ def batch_over_data(facts: JobFacts) -> Iterator[Hit]:
     WARNING,
     "assigner that is never switched",
     why="TaskAligned never takes over from ATSS: what was published was trained with both.",
-    remedy="Set static_assigner_epoch to a third of the epochs.",
+    remedy="Set it to the published share of the epochs, such as a third.",
 )
 def one_assigner(facts: JobFacts) -> Iterator[Hit]:
-    epoch, switch = facts.value("epoch"), facts.value("PicoHeadV2", "static_assigner_epoch")
+    known = facts.family.switch
+    if known is None:
+        return
+    epoch, switch = facts.value("epoch"), facts.value(*known.path)
     if isinstance(epoch, int) and isinstance(switch, int) and 1 < epoch <= switch:
-        path = ("PicoHeadV2", "static_assigner_epoch")
-        yield from facts.hit(path, f"at epoch {switch} of {epoch}")
+        yield from facts.hit(known.path, f"{known.path[-1]}: at epoch {switch} of {epoch}")
 
 
 @job(
@@ -247,15 +248,16 @@ def number_as_text(facts: JobFacts) -> Iterator[Hit]:
 @job(
     "CF032",
     WARNING,
-    "key that no config of PicoDet has",
+    "key that no config of the model's family has",
     why="PaddleDetection takes any key without a word, and a typing error does nothing.",
     remedy="Correct it, or take it out.",
 )
 def unknown_key(facts: JobFacts) -> Iterator[Hit]:
     known = known_keys()
+    of_bases = {posixpath.basename(path) for path in layer_texts()}
     for key in facts.config.config if facts.config else {}:
         path: YamlPath = (key,)
-        if key not in known and not facts.line(key).startswith("picodet_v2"):
+        if key not in known and facts.line(key).rpartition(":")[0] not in of_bases:
             yield from facts.hit(path, f"{key}{nearest(str(key), sorted(known))}")
 
 

@@ -252,7 +252,7 @@ def hidden_status(facts: JobFacts) -> Iterator[Hit]:
     "checkpoint that can't be resumed from",
     why="-r takes a path without ending, or .pdparams or .pdopt; any other dot in the name is "
     "taken for an ending, and training stops with an AssertionError.",
-    remedy="Give the path without its ending, as in: -r output/picodet/9",
+    remedy="Give the path without its ending, as in: -r output/MODEL/9",
 )
 def unknown_checkpoint(facts: JobFacts) -> Iterator[Hit]:
     for step in facts.steps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from jobgen.catalog import platform
@@ -10,9 +9,6 @@ from jobgen.check.rules import ERROR, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
 
 SEE = "docs/job.md says what may stand in job.yaml."
-
-# The size decides the shape of every weight; the input size none.
-MODEL_SIZE = re.compile(r"picodet_(xs|s|m|l)(?=_|\b)")
 
 
 def _told(facts: JobFacts, code: str) -> Iterator[Hit]:
@@ -90,10 +86,11 @@ def stale_template(facts: JobFacts) -> Iterator[Hit]:
 def weights_of_another(facts: JobFacts) -> Iterator[Hit]:
     if facts.plan is None:
         return
-    named = MODEL_SIZE.search(facts.plan.pretrained.rpartition("/")[2])
-    own = MODEL_SIZE.search(facts.plan.model.name)
-    if named and own and named[1] != own[1]:
-        detail = f"{named[0]} for {facts.plan.model.name}"
+    family = facts.plan.model.family
+    named = family.variant(facts.plan.pretrained.rpartition("/")[2])
+    own = family.variant(facts.plan.model.name)
+    if named and own and named != own:
+        detail = f"{named} for {facts.plan.model.name}"
         yield Hit(1, (), facts.place, detail)
 
 
@@ -258,7 +255,7 @@ def base_cycle(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "_BASE_ that is not there",
     why="Training stops with FileNotFoundError.",
-    remedy="Paths are as seen from the YAML's own folder, configs/picodet/.",
+    remedy="Paths are as seen from the folder below configs/ that the YAML is copied to.",
 )
 def missing_base(facts: JobFacts) -> Iterator[Hit]:
     return _told(facts, "CF013")
