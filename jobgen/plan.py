@@ -14,7 +14,6 @@ from jobgen.catalog import (
     full_name,
     models,
     platform,
-    size_values,
     trainer_keys,
 )
 from jobgen.catalog.augment import reader_values, settled
@@ -420,9 +419,9 @@ def _config(
             ours = merge_dicts(ours, at_path(path, number[name]))
     config = merge_dicts(model.own, ours)
     if size != model.size:
-        config = merge_dicts(config, size_values(size))
+        config = merge_dicts(config, model.size_values(size))
     if augment:
-        lists = size_values(size)["TrainReader"]["batch_transforms"]
+        lists = model.size_values(size)["TrainReader"]["batch_transforms"]
         reader = reader_values(augment, lists, size, number["epochs"])
         config = merge_dicts(config, {"TrainReader": reader})
     return merge_dicts(config, spec.overrides)

@@ -8,12 +8,11 @@ import pytest
 from jobgen.catalog import environments, models, pins, platform
 from jobgen.catalog.pairings import with_pairings
 from jobgen.catalog.picodet import (
-    class_parameters,
     config_sha256,
     known_sha256,
     scale_sizes,
-    trainer_keys,
 )
+from jobgen.catalog.trainer import class_parameters, trainer_keys
 from jobgen.errors import SpecError
 from jobgen.yamlio import plain
 from jobgen_runtime.record import collect

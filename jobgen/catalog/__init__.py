@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 from jobgen.catalog.families import Family, families, family_of, model_named, smallest, suggested
 from jobgen.catalog.families import full_name as _full_name
-from jobgen.catalog.picodet import (
-    Model,
-    class_parameters,
-    config_texts,
-    layer_texts,
-    models,
-    size_values,
-    trainer_keys,
-)
+from jobgen.catalog.picodet import Model
+from jobgen.catalog.trainer import class_parameters, trainer_keys
 from jobgen.errors import SpecError
 from jobgen.resources import catalog_file, mirror_tools_dir
 from jobgen.yamlio import load_file
@@ -44,11 +39,33 @@ __all__ = [
     "own_parts",
     "pins",
     "platform",
-    "size_values",
     "smallest",
     "suggested",
     "trainer_keys",
 ]
+
+
+def _of_families() -> list[ModuleType]:
+    """The module of each family, which puts its configs together."""
+    return [importlib.import_module(f"jobgen.catalog.{name}") for name in families()]
+
+
+@cache
+def models() -> dict[str, Model]:
+    """Every model by the name of its config."""
+    return {name: model for module in _of_families() for name, model in module.models().items()}
+
+
+@cache
+def layer_texts() -> dict[str, str]:
+    """The bases of all configs as YAML of our own writing, by path below configs/."""
+    return {path: t for module in _of_families() for path, t in module.layer_texts().items()}
+
+
+@cache
+def config_texts() -> dict[str, str]:
+    """Every config as YAML of our own writing, by path below configs/."""
+    return {path: t for module in _of_families() for path, t in module.config_texts().items()}
 
 
 def full_name(name: str) -> str:

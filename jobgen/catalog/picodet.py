@@ -10,8 +10,7 @@ from functools import cache
 from typing import Any
 
 from jobgen.catalog.families import Family, families, family_data
-from jobgen.resources import catalog_file
-from jobgen.yamlio import Tagged, dump_block, dump_scalar, load_file, plain
+from jobgen.yamlio import Tagged, dump_block, dump_scalar, plain
 from jobgen_runtime.train.configure import merge_dicts
 
 Values = dict[str, Any]
@@ -63,6 +62,10 @@ class Model:
     def _image_mib(self, size: int) -> float:
         most = scale_sizes(size)[-1] / scale_sizes(self.size)[-1]
         return self.image_mib * float(most**2)
+
+    def size_values(self, size: int) -> Values:
+        """Every key of the config that depends on the input size in pixels."""
+        return size_values(size)
 
     def config(self) -> Values:
         """The resolved config, as PaddleDetection's own merge gives it."""
@@ -133,22 +136,6 @@ def reader_layer(size: int) -> Values:
 
 def _data() -> Values:
     return family_data(FAMILY)
-
-
-@cache
-def trainer_keys(newer: bool = False) -> frozenset[str]:
-    """The top-level keys that PaddleDetection reads beside those of its configs: in every known
-    revision, or with `newer` in any, also in configs of other families."""
-    table = load_file(catalog_file("classes.yml")).value
-    beside = table["trainer_newer"] + table["elsewhere"] if newer else []
-    return frozenset(table["trainer"] + beside)
-
-
-@cache
-def class_parameters() -> dict[str, list[str]]:
-    """The parameters of PaddleDetection's classes by class name, in every known revision."""
-    found: dict[str, list[str]] = load_file(catalog_file("classes.yml")).value["classes"]
-    return found
 
 
 @cache
