@@ -8,19 +8,17 @@ from typing import Any
 from jobgen.catalog import (
     Environment,
     Model,
-    class_parameters,
     environments,
-    families,
     full_name,
     models,
     platform,
-    trainer_keys,
 )
 from jobgen.catalog.augment import reader_values, settled
 from jobgen.findings import Findings
+from jobgen.overrides import check_overrides
 from jobgen.spec import STAGES_AFTER_TRAINING, JobSpec, faults, nearest
 from jobgen.templates import Pack
-from jobgen.yamlio import Document, Tagged
+from jobgen.yamlio import Document
 from jobgen_runtime.train.configure import at_path, merge_dicts, schedulers
 from jobgen_runtime.train.schedule import (
     fitting_batch_size,
@@ -32,32 +30,6 @@ HOME = "/home/aistudio"
 # The reader's processes: upstream's 6 wait for the 2 to 8 cores of AI Studio's machines;
 # the notebook takes fewer where there are fewer cores.
 WORKERS = 4
-# Keys that follow from job.yaml: two places for one value would contradict each other.
-OWNED = {
-    "epoch": "set train.epochs",
-    "TrainReader.batch_size": "set train.batch_size",
-    "LearningRate.base_lr": "set train.base_lr",
-    "pretrain_weights": "set model.pretrained",
-    "num_classes": "it is the number of dataset.classes",
-    "metric": "it is COCO, as the data is made to be",
-    "save_dir": "the notebook sets it",
-    "weights": "the notebook sets it",
-    "use_gpu": "set the parameter DEVICE of the notebook",
-    "TrainDataset": "set dataset.train and train.repeat",
-    "EvalDataset": "set dataset.eval",
-    "TestDataset": "set dataset.eval",
-}
-# Their keys depend on the type that they name: AdamW takes weight_decay, Momentum momentum;
-# `regularizer: null` turns it off.
-OPEN = frozenset(("OptimizerBuilder.optimizer", "OptimizerBuilder.regularizer"))
-# A snapshot_epoch of 0 divides by zero after the first epoch; the others fail as late.
-LEAST = {
-    "snapshot_epoch": 1,
-    "log_iter": 1,
-    "worker_num": 0,
-    "EvalReader.batch_size": 1,
-    "TestReader.batch_size": 1,
-}
 NMS_KEYS = ("score_threshold", "nms_threshold", "nms_top_k", "keep_top_k")
 # Values of the plan that an override may replace.
 OVERRIDES = "overrides"
@@ -229,92 +201,6 @@ def _unknown(
     dotted = ".".join(str(part) for part in path)
     place = f"{document.source}:{document.line(path)}"
     findings.error("SP002", f"{dotted}: {word!r} is not known{nearest(word, list(known))}", place)
-
-
-def check_overrides(
-    findings: Findings, document: Document, values: Any, config: Any, path: tuple[str, ...]
-) -> None:
-    """Every override names a key of the resolved config and has its type."""
-    for key, value in values.items():
-        here = (*path, key)
-        owner = OWNED.get(".".join(here[1:]))
-        if owner is not None:
-            findings.error(
-                "CF003",
-                f"{'.'.join(here)} is not for overrides: {owner}",
-                f"{document.source}:{document.line(here)}",
-            )
-            continue
-        if ".".join(here[1:]) in OPEN:
-            continue
-        dotted, place = ".".join(here), f"{document.source}:{document.line(here)}"
-        if key not in config:
-            known = [name for name in config if isinstance(name, str)] + parameters(here, config)
-            if key not in known:
-                close = nearest(key, known)
-                message = f"{dotted} is no key of PaddleDetection's config{close}"
-                findings.error("CF001", message, place)
-            elif has_tag(value):
-                findings.error("CF002", f"{dotted}: write `name: X` instead of the tag `!X`", place)
-            continue
-        if isinstance(value, dict) and isinstance(config[key], dict):
-            check_overrides(findings, document, value, config[key], here)
-        elif has_tag(value):
-            findings.error("CF002", f"{dotted}: write `name: X` instead of the tag `!X`", place)
-        elif value_below(dotted, value):
-            least = least_of(dotted)
-            findings.error("CF004", f"{dotted} is {value!r}; it must be at least {least}", place)
-        elif not _same_kind(value, config[key]):
-            findings.error(
-                "CF002", f"{dotted} is {value!r}, but the config has {config[key]!r} there", place
-            )
-
-
-def parameters(path: tuple[str, ...], config: Any) -> list[str]:
-    """What the class around a key takes beside what its config names; at the top, the trainer.
-
-    `path` is that of the key, from `overrides`; `config` the dict in which it would stand.
-    """
-    if len(path) == 2:
-        return sorted(trainer_keys())
-    name = config.get("name", path[-2])
-    return class_parameters().get(name, []) if isinstance(name, str) else []
-
-
-def value_below(dotted: str, value: Any) -> bool:
-    """Whether a number is under the least with which PaddleDetection works."""
-    least = least_of(dotted)
-    return least is not None and isinstance(value, int) and value < least
-
-
-def least_of(dotted: str) -> int | None:
-    """The least that a key of overrides may be; None where there is no such bound."""
-    key = dotted.removeprefix("overrides.")
-    switches = [family.switch for family in families().values()]
-    if any(switch is not None and ".".join(switch.path) == key for switch in switches):
-        return 0
-    return LEAST.get(key)
-
-
-def has_tag(value: Any) -> bool:
-    """Whether a YAML tag stands anywhere in a value."""
-    if isinstance(value, dict):
-        return any(map(has_tag, value.values()))
-    if isinstance(value, list):
-        return any(map(has_tag, value))
-    return isinstance(value, Tagged)
-
-
-def _same_kind(value: Any, known: Any) -> bool:
-    if isinstance(known, Tagged) or known is None:
-        return True
-    if value is None:
-        return isinstance(known, str)
-    if isinstance(known, bool) or isinstance(value, bool):
-        return isinstance(known, bool) and isinstance(value, bool)
-    if isinstance(known, float):
-        return isinstance(value, (int, float))
-    return isinstance(value, type(known))
 
 
 def _training(

@@ -12,7 +12,8 @@ import pytest
 from jobgen_runtime.data.dataset import prepare_data
 from jobgen_runtime.data.faults import FAULTS
 from jobgen_runtime.record import outcome as outcome_module
-from jobgen_runtime.record.outcome import StageError, begin
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import begin
 from tests.sets import Plain, write_zip
 from tests.test_check import ARCHIVES, CASES, JOBS
 

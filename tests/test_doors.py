@@ -23,7 +23,7 @@ from jobgen.report.read import read_records
 from jobgen.templates import within
 from jobgen.yamlio import YamlError, load, load_file
 from jobgen_runtime.data.archives import unpack
-from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.record.errors import StageError
 from tests.conftest import JOB, ROOT, Answer
 from tests.sets import Coco, picture, voc, write_zip, yolo
 

@@ -35,7 +35,7 @@ from jobgen.spec import spec_from_text
 from jobgen.yamlio import YamlError, load
 from jobgen_runtime.after.trained import claimed_map50
 from jobgen_runtime.data.archives import unpack
-from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.train.weightsfile import WeightsFault, rewrite_weights
 from tests.conftest import JOB, ROOT
 from tests.test_exported import program

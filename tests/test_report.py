@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jobgen_runtime.record.charts import chart, nice_ticks
-from jobgen_runtime.record.outcome import process_identity
-from jobgen_runtime.record.report import STATUS_TEXT, ZH, RunRecord, report_page
+from jobgen_runtime.record.identity import process_identity
+from jobgen_runtime.record.page_words import STATUS_TEXT, ZH
+from jobgen_runtime.record.report import RunRecord, report_page
 from jobgen_runtime.train.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
 from tests.conftest import ROOT, Answer
 from tests.served import served

@@ -10,10 +10,24 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from jobgen.check.cellcode import (
+    COPIERS,
+    DECIDING,
+    KEYWORDS,
+    LONGEST_LINE,
+    MAKERS,
+    PREFIXES,
+    STARTERS,
+    expressions,
+    is_true,
+    joined_lines,
+    opens_to_write,
+    split_commands,
+    starter_of,
+)
 from jobgen.names import parsed
 from jobgen.plan import HOME
 
@@ -28,59 +42,9 @@ ASSIGNED = re.compile(r"^(?:export\s+)?(\w+)=(\S*)$")
 MARK = "__line__"
 # The first word of the steps that write a file from Python, and of %%writefile cells.
 WRITE = "%%writefile"
-# Words of the shell that stand before a command.
-KEYWORDS = frozenset(
-    [
-        "if",
-        "then",
-        "elif",
-        "else",
-        "fi",
-        "for",
-        "while",
-        "until",
-        "do",
-        "done",
-        "case",
-        "esac",
-        "{",
-        "}",
-        "!",
-        "time",
-    ]
-)
-DECIDING = frozenset(("if", "elif", "while", "until", "!"))
-PREFIXES = frozenset(("sudo", "nohup", "env", "command", "exec", "stdbuf"))
-# What subprocess, os and IPython call.
-STARTERS = frozenset(
-    ("run", "call", "check_call", "check_output", "Popen", "system", "getoutput", "popen")
-)
-MODULES = frozenset(("subprocess", "os", "sp", "s", "get_ipython()"))
 ALWAYS_SEEN = frozenset(("check_call", "check_output"))
-# Calls that make or move files in ways which are not followed.
-MAKERS = frozenset(
-    [
-        "extractall",
-        "unpack_archive",
-        "symlink",
-        "link",
-        "rename",
-        "replace",
-        "write_text",
-        "write_bytes",
-        "urlretrieve",
-        "makedirs",
-        "mkdir",
-        "to_csv",
-        "savetxt",
-        "save",
-    ]
-)
-COPIERS = {"copytree": "cp", "copy": "cp", "copyfile": "cp", "copy2": "cp", "move": "mv"}
 SCRIPT_ENDINGS = (".sh", ".py", ".ipynb")
 NESTED = 4
-# Nobody writes longer lines; a hostile one costs no time.
-LONGEST_LINE = 4000
 MOST_STEPS = 5000
 
 
@@ -176,7 +140,7 @@ class _Reader:
 
     def python(self, source: str, where: str, following: str) -> None:
         """A cell of Python with IPython's own lines in it."""
-        lines, marked = _joined(source), []
+        lines, marked = joined_lines(source), []
         status = "_exit_code" in source or (following.lstrip().startswith(
             ("assert", "if", "_exit_code")
         ) and "_exit_code" in following.splitlines()[0])  # fmt: skip
@@ -226,7 +190,7 @@ class _Reader:
                 inner = [n for name in ("body", "orelse", "finalbody", "handlers")
                          for n in getattr(statement, name, ())]  # fmt: skip
                 used = not isinstance(statement, ast.Expr)
-                for node in _expressions(statement):
+                for node in expressions(statement):
                     if isinstance(node, ast.Call):
                         self.call(node, where, own, status, used)
                 for part in inner:
@@ -239,13 +203,13 @@ class _Reader:
             return
         names = {argument.arg for argument in function.args.args}
         for node in ast.walk(function):
-            if not (isinstance(node, ast.Call) and _starter(node) and node.args):
+            if not (isinstance(node, ast.Call) and starter_of(node) and node.args):
                 continue
             given = {n.id for n in ast.walk(node.args[0]) if isinstance(n, ast.Name)}
             if given & names:
                 text = ast.unparse(function)
                 looked = any(word in text for word in ("assert", "raise", "check=True", "exit("))
-                self.wrappers[function.name] = looked or _starter(node) in ALWAYS_SEEN
+                self.wrappers[function.name] = looked or starter_of(node) in ALWAYS_SEEN
 
     def call(
         self, node: ast.Call, where: str, own: dict[int, tuple[str, str]], status: bool, used: bool
@@ -274,20 +238,20 @@ class _Reader:
             self.found.steps.append(Step(words2, self.folder, True, place))
         elif attribute in ("makedirs", "mkdir") and first:
             self.found.steps.append(Step(("mkdir", "-p", first), self.folder, True, place))
-        elif name in self.wrappers or _starter(node):
+        elif name in self.wrappers or starter_of(node):
             self.program(node, place, used, first)
-        elif name == "open" and _writes(node) and first:
+        elif name == "open" and opens_to_write(node) and first:
             self.found.steps.append(Step((WRITE, first), self.folder, True, place))
-        elif attribute in MAKERS or (name == "open" and _writes(node)):
+        elif attribute in MAKERS or (name == "open" and opens_to_write(node)):
             self.found.makers.append(place)
 
     def program(self, node: ast.Call, place: str, used: bool, first: str | None) -> None:
         """A call that starts a program."""
-        starter = _starter(node)
+        starter = starter_of(node)
         keywords = {keyword.arg: keyword.value for keyword in node.keywords}
         if isinstance(node.func, ast.Name) and node.func.id in self.wrappers:
             seen = self.wrappers[node.func.id]
-        elif starter in ALWAYS_SEEN or _is_true(keywords.get("check")):
+        elif starter in ALWAYS_SEEN or is_true(keywords.get("check")):
             seen = True
         elif starter in ("run", "Popen"):
             seen = used and any(word in self.code for word in ("returncode", "check_returncode"))
@@ -354,7 +318,7 @@ class _Reader:
         folder, end = self.folder, ""
         pending: list[list[Step]] = []
         kept, errors_end = dict(self.names), errors_end
-        lines = _joined(source)
+        lines = joined_lines(source)
         for number, line in enumerate(lines, before + 1):
             text = line[:LONGEST_LINE].strip()
             if end:
@@ -383,7 +347,7 @@ class _Reader:
         """The commands of a line and the folder after them: `a && b; c | d` has four."""
         found: list[Step] = []
         before, outer = "", folder
-        for words, after in _split(text):
+        for words, after in split_commands(text):
             decided = False
             while words and words[0] in KEYWORDS | PREFIXES:
                 decided = decided or words[0] in DECIDING
@@ -426,88 +390,3 @@ class _Reader:
             self.shell(text, name, 0, errors_end=errors_end, script=True)
             self.depth -= 1
             self.folder = kept
-
-
-def _expressions(statement: ast.stmt) -> Iterator[ast.AST]:
-    """The nodes of a statement in their order, without the statements in it."""
-    for child in ast.iter_child_nodes(statement):
-        if isinstance(child, (ast.stmt, ast.ExceptHandler)):
-            continue
-        yield from _inner(child)
-
-
-def _inner(node: ast.AST) -> Iterator[ast.AST]:
-    yield node
-    for child in ast.iter_child_nodes(node):
-        yield from _inner(child)
-
-
-def _starter(node: ast.Call) -> str:
-    """The name of a call that starts a program, as `run`; empty for any other."""
-    if not isinstance(node.func, ast.Attribute) or node.func.attr not in STARTERS:
-        return ""
-    return node.func.attr if ast.unparse(node.func.value) in MODULES else ""
-
-
-def _is_true(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and node.value is True
-
-
-def _writes(node: ast.Call) -> bool:
-    modes = [a.value for a in node.args[1:2] if isinstance(a, ast.Constant)]
-    modes += [k.value.value for k in node.keywords
-              if k.arg == "mode" and isinstance(k.value, ast.Constant)]  # fmt: skip
-    return any(letter in str(mode) for mode in modes for letter in "wax+")
-
-
-def _joined(source: str) -> list[str]:
-    """The lines of a source; one that ends in a backslash takes the next, and leaves it empty."""
-    found: list[str] = []
-    open_at: int | None = None
-    for line in source.splitlines():
-        shell = open_at is not None or bool(
-            re.match(r"\s*[\w, =]*!|\s*[\w./-]+ ", line[:LONGEST_LINE])
-        )
-        if open_at is not None:
-            found[open_at] += " " + line.rstrip("\\").strip()
-            found.append("")
-        else:
-            found.append(line[:-1] if shell and line.endswith("\\") else line)
-        going = shell and line.endswith("\\")
-        open_at = (open_at if open_at is not None else len(found) - 1) if going else None
-    return found
-
-
-def _split(text: str) -> Iterator[tuple[list[str], str]]:
-    """The commands of a line as (words, what stands after them). Redirections are left out."""
-    lexer = shlex.shlex(text, posix=True, punctuation_chars="&;|()")
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    try:
-        tokens = list(lexer)
-    except ValueError:
-        return
-    words: list[str] = []
-    skip = 0
-    for number, token in enumerate(tokens):
-        following = tokens[number + 1] if number + 1 < len(tokens) else ""
-        if skip:
-            skip -= 1
-        elif token == "#" or token.startswith("# "):
-            break
-        elif re.fullmatch(r"\d*>>?|<", token):  # `> log`, `2> &1`
-            skip = 2 if following == "&" else 1
-        elif re.match(r"\d*>>?[^>]", token) and "<" not in token:
-            continue
-        elif token == "&" and re.match(r">>?", following):  # `&> log`
-            skip = 2 if following in (">", ">>") else 1
-        elif set(token) <= set("&;|()"):
-            if words:
-                yield words, token[0] if token[0] in ");" else token
-            elif token.startswith(")"):
-                yield [], ")"
-            words = []
-        else:
-            words.append(token)
-    if words:
-        yield words, ""

@@ -16,94 +16,11 @@ from pathlib import PurePosixPath
 
 from jobgen.catalog import config_texts
 from jobgen.check.steps import Step, Steps
+from jobgen.check.taskplaces import CLONE_ONLY, CLONE_TOPS, OPEN_IN_HOME, QUIET, TOOLS, UNPACKERS
 from jobgen.plan import HOME
 
 YAML_ENDINGS = (".yml", ".yaml")
-# What a checkout of PaddleDetection has at its top, in every branch from 2.5 on.
-CLONE_TOPS = frozenset(
-    [
-        "activity",
-        "benchmark",
-        "configs",
-        "dataset",
-        "demo",
-        "deploy",
-        "docs",
-        "industrial_tutorial",
-        "ppdet",
-        "scripts",
-        "static",
-        "test_tipc",
-        "tools",
-        "README.md",
-        "README_cn.md",
-        "README_en.md",
-        "requirements.txt",
-        "setup.py",
-        "LICENSE",
-        ".git",
-        ".github",
-        ".gitignore",
-        ".pre-commit-config.yaml",
-        ".style.yapf",
-        ".travis",
-        ".travis.yml",
-    ]
-)
-CLONE_ONLY = ("configs", "ppdet", "tools", "deploy")
-# Mounted, kept from one start to the next, or made by the platform.
-OPEN_IN_HOME = ("data", "work", "external-libraries", "datasets", "models", ".cache", ".ipython")
-# Commands that make no files of interest.
-QUIET = frozenset(
-    [
-        "set",
-        "echo",
-        "ls",
-        "ll",
-        "pwd",
-        "cat",
-        "head",
-        "tail",
-        "df",
-        "du",
-        "free",
-        "which",
-        "find",
-        "wc",
-        "tree",
-        "date",
-        "grep",
-        "nvidia-smi",
-        "test",
-        "[",
-        "true",
-        "false",
-        "export",
-        "pip",
-        "pip3",
-        "conda",
-        "exit",
-        "source",
-        ".",
-        "rm",
-        "sleep",
-        "ps",
-        "kill",
-        "chmod",
-        "unset",
-        "[[",
-        "printf",
-        "apt",
-        "apt-get",
-        "ulimit",
-        "clear",
-        "trap",
-        *("tee", "sort", "uniq", "awk", "xargs", "cut", "tr", "wait", "touch"),
-    ]
-)
-UNPACKERS = frozenset(("unzip", "tar", "7z", "7za", "unrar", "bsdtar"))
 MOST_PATTERN = 300
-TOOLS = ("train.py", "eval.py", "infer.py", "export_model.py")
 SUBSTITUTION = re.compile(r"s(?P<sep>[/|#@,%])(?P<old>.*)(?P=sep)(?P<new>.*)(?P=sep)(?P<flags>g?)")
 
 

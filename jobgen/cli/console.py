@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from jobgen.text import legible
-from jobgen_runtime.record.outcome import redacted
+from jobgen_runtime.record.text import redacted
 
 # What a line begins with, and how it stands out on a terminal.
 COLOURS = {

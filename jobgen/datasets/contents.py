@@ -25,7 +25,7 @@ from jobgen_runtime.data.archives import (
     name_clash,
     open_member,
 )
-from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.record.errors import StageError
 
 # An annotation file over this size is refused: nobody's data set, or a bomb.
 LARGEST_READ = 2 * 2**30

@@ -6,18 +6,25 @@ They work on the record in memory: the set itself is never changed.
 from __future__ import annotations
 
 import posixpath
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from jobgen.datasets.contents import Contents
-from jobgen.datasets.headers import Header, is_image, known_headers
-from jobgen.datasets.record import UNKNOWN, DataSet, Floats, Ints, Mask, Split, Trouble
+from jobgen.datasets.geometry import (
+    TOLERANCE,
+    beyond_the_edge,
+    duplicates,
+    edges,
+    image_sizes,
+    outside,
+    swapped_corners,
+    without_area,
+)
+from jobgen.datasets.headers import Header, known_headers
+from jobgen.datasets.names import elsewhere, meant_path
+from jobgen.datasets.record import UNKNOWN, DataSet, Ints, Mask, Split, Trouble
 
-# VOC counts pixels from 1, and rounding moves an edge by less than one: neither is a fault.
-TOLERANCE = 1.0
 # When boxes are taken for two corners: of so many boxes, nearly all fit as corners, and a fifth
 # or more reach out of their image as corner and size.
 FEWEST_CORNERS = 4
@@ -136,45 +143,6 @@ def nearest_names(data: DataSet, split: Split) -> Repair:
     return replace(split, image_names=names), count, "names written as the images have them"
 
 
-def meant_path(files: Contents, split: Split, row: int) -> str | None:
-    """The one image that a row's name means, where it is not there under that name: other letter
-    case, Unicode form or slashes, or a path that another machine had."""
-    path, name = split.path(row), split.image_names[row]
-    if path in files.sizes:
-        return None
-    index: dict[str, list[str]] = files.memo.setdefault(" folded", {})
-    if not index:
-        for known in files.names:
-            index.setdefault(folded(known), []).append(known)
-    tries = [path]
-    if name.startswith("/") or "\\" in name or ":" in name:
-        tries.append(f"{split.folder}/{name.replace(chr(92), '/').rpartition('/')[2]}".lstrip("/"))
-    for wanted in tries:
-        found = index.get(folded(wanted), [])
-        if len(found) == 1:
-            return found[0]
-    return None
-
-
-def elsewhere(files: Contents, split: Split) -> dict[int, str]:
-    """Missing images that lie in another folder under the same name, {row: path}; nothing where
-    that explains less than half of those that are missing."""
-    gone = [row for row, path in enumerate(split.paths)
-            if path not in files.sizes and meant_path(files, split, row) is None]  # fmt: skip
-    if not gone:
-        return {}
-    places: dict[str, list[str]] = files.memo.setdefault(" by own name", {})
-    if not places:
-        for name in filter(is_image, files.names):
-            places.setdefault(name.rpartition("/")[2], []).append(name)
-    found = {}
-    for row in gone:
-        there = places.get(split.image_names[row].rpartition("/")[2], [])
-        if len(there) == 1:
-            found[row] = there[0]
-    return found if 2 * len(found) >= len(gone) else {}
-
-
 def where_they_are(data: DataSet, split: Split) -> Repair:
     """File names with the folder in which the images really lie."""
     found = elsewhere(data.contents, split)
@@ -188,11 +156,6 @@ def where_they_are(data: DataSet, split: Split) -> Repair:
     # The paths that were worked out before are those of the old names.
     fixed.__dict__.pop("paths", None)
     return fixed, len(found), "names given the folder in which the images lie"
-
-
-def folded(name: str) -> str:
-    """What names have in common that some system takes for one."""
-    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold()
 
 
 def without_missing(data: DataSet, split: Split) -> Repair:
@@ -371,70 +334,6 @@ def written_anew(code: str, what: str) -> Callable[[DataSet, Split], Repair]:
         return split, sum(t.code == code for t in split.troubles), what
 
     return repair
-
-
-def swapped_corners(data: DataSet, split: Split) -> Mask:
-    """VOC boxes whose right is left of their left, or bottom above top, bool (M,)."""
-    negative = (split.boxes[:, 2:] < 0).any(axis=1)
-    return np.asarray(negative & (data.layout.format == "voc"))
-
-
-def without_area(data: DataSet, split: Split) -> Mask:
-    """Boxes of zero width or height, or of a negative one that means nothing, bool (M,)."""
-    flat = (split.boxes[:, 2:] <= 0).any(axis=1)
-    return np.asarray(flat & ~swapped_corners(data, split))
-
-
-def edges(boxes: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Left, top, right and bottom, each (M,)."""
-    return boxes[:, 0], boxes[:, 1], boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
-
-
-def image_sizes(split: Split) -> tuple[Floats, Floats, Mask]:
-    """Width and height of each box's image, and whether they are known, each (M,)."""
-    if not split.images:
-        none = np.zeros(len(split))
-        return none, none, none.astype(bool)
-    width = split.widths[split.image_of].astype(np.float64)
-    height = split.heights[split.image_of].astype(np.float64)
-    return width, height, (split.image_of >= 0) & (width > 0) & (height > 0)
-
-
-def beyond_the_edge(split: Split) -> Floats:
-    """By how many pixels a box reaches outside its image, (M,); 0 within the tolerance, and for
-    one that lies outside altogether."""
-    width, height, known = image_sizes(split)
-    left, top, right, bottom = edges(split.boxes)
-    by = np.stack([-left, -top, right - width, bottom - height]).max(axis=0, initial=0)
-    partly = known & split.solid & ~outside(split) & (by > TOLERANCE)
-    return np.asarray(np.where(partly, by, 0.0))
-
-
-def outside(split: Split) -> Mask:
-    """The boxes that share nothing with their image, bool (M,)."""
-    width, height, known = image_sizes(split)
-    left, top, right, bottom = edges(split.boxes)
-    off = (left >= width) | (top >= height) | (right <= 0) | (bottom <= 0)
-    return np.asarray(known & split.solid & off)
-
-
-def duplicates(split: Split) -> Mask:
-    """The boxes that an earlier one equals in image, class, place and size, bool (M,)."""
-    same = np.zeros(len(split), bool)
-    keys = np.column_stack([split.image_of, split.class_of, split.boxes]) + 0.0
-    # Few boxes share a hash: only those are compared.
-    mixed = np.zeros(len(split), np.uint64)
-    for column in keys.T:
-        mixed = (mixed ^ np.ascontiguousarray(column).view(np.uint64)) * np.uint64(
-            0x9E3779B97F4A7C15
-        )
-        mixed ^= mixed >> np.uint64(29)
-    order = np.argsort(mixed)
-    equal = np.flatnonzero(mixed[order[1:]] == mixed[order[:-1]])
-    rows = np.unique(np.concatenate([order[equal], order[equal + 1]]))
-    rows = rows[np.lexsort(keys[rows].T[::-1])]
-    same[rows[1:]] = (keys[rows[1:]] == keys[rows[:-1]]).all(axis=1)
-    return np.asarray(same & (split.image_of >= 0))
 
 
 # In the order in which they are made: a box is only judged once its numbers and names are right.

@@ -26,11 +26,10 @@ from jobgen.datasets.record import (
     box_columns,
     integers,
 )
+from jobgen.datasets.yolo_classes import LARGEST_CLASS, class_names_of
+from jobgen.datasets.yolo_yaml import YAML_SPLITS, number_of, read_yaml_file, yaml_files
 from jobgen.errors import DatasetError
-from jobgen.yamlio import YamlError, load
 
-NAME_FILES = ("classes.txt", "obj.names", "names.txt", "predefined_classes.txt")
-LARGEST_CLASS = 9999
 # A fraction may be off by a rounding; pixels are far beyond.
 OVERSHOOT = 1.05
 
@@ -38,35 +37,14 @@ OVERSHOOT = 1.05
 def layouts(files: Contents) -> list[Layout]:
     """The YOLO sets among the files: by data.yaml, else by images that have a txt of labels."""
     found: list[Layout] = []
-    for layout in (one for name in _yaml_files(files) for one in _by_yaml(files, name)):
+    for layout in (one for name in yaml_files(files) for one in _by_yaml(files, name)):
         if layout not in found:
             found.append(layout)
     return found or _by_lists(files) or _by_folders(files)
 
 
-# In the memo of a source: why its YAML files can't be read.
-YAML_FAULTS = " yaml faults"
-# And what they name that is not there.
-YAML_SPLITS = " yaml splits"
-
-
-def _yaml_files(files: Contents) -> list[str]:
-    return [n for n in files.names if n.lower().endswith((".yaml", ".yml"))]
-
-
-def _read_yaml(files: Contents, name: str) -> dict[str, Any]:
-    """A data.yaml; empty where it is none."""
-    try:
-        # Other people's YAML: numbers as keys are usual, and nothing in it is jobgen's to judge.
-        value = load(decoded(files.read(name)), name, "yaml11", lenient=True).value
-    except (YamlError, DatasetError) as error:
-        files.memo.setdefault(YAML_FAULTS, []).append(error.message)
-        return {}
-    return value if isinstance(value, dict) and "names" in value and "train" in value else {}
-
-
 def _by_yaml(files: Contents, name: str) -> list[Layout]:
-    record = _read_yaml(files, name)
+    record = read_yaml_file(files, name)
     top = posixpath.dirname(name)
     splits: dict[str, dict[str, str]] = {}
     missing: dict[str, str] = {}
@@ -176,7 +154,9 @@ def _looks_like_labels(files: Contents, folder: str, texts: set[str]) -> bool:
             place = label_path(name, texts)
             words = files.head(place, 200).split() if place in texts else []
             if words:
-                return len(words) >= 5 and _number(words[0].decode("ascii", "replace")) is not None
+                return (
+                    len(words) >= 5 and number_of(words[0].decode("ascii", "replace")) is not None
+                )
     return True
 
 
@@ -201,8 +181,8 @@ def label_path(image: str, texts: set[str]) -> str:
 
 def read(files: Contents, layout: Layout) -> DataSet:
     """The set at a layout. Sizes come from the images, since the labels are fractions of them."""
-    names, troubles = _class_names(files, layout)
-    pose = any("kpt_shape" in _read_yaml(files, name) for name in _yaml_files(files))
+    names, troubles = class_names_of(files, layout)
+    pose = any("kpt_shape" in read_yaml_file(files, name) for name in yaml_files(files))
     readers = {name: _Reader(files, layout, paths, pose) for name, paths in layout.splits.items()}
     for reader in readers.values():
         reader.read()
@@ -212,40 +192,6 @@ def read(files: Contents, layout: Layout) -> DataSet:
     splits = {name: reader.split(name, names) for name, reader in readers.items()}
     troubles = [*troubles, *dict.fromkeys(files.memo.get(YAML_SPLITS, ()))]
     return DataSet(files, layout, names, splits, troubles)
-
-
-def _class_names(files: Contents, layout: Layout) -> tuple[list[str], list[Trouble]]:
-    """The names of the classes: from data.yaml, else classes.txt and its like, else none."""
-    for name in _yaml_files(files):
-        found = _listed_names(_read_yaml(files, name).get("names"))
-        if found:
-            return found, []
-    for name in files.names:
-        if posixpath.basename(name) in NAME_FILES:
-            text = decoded(files.read(name))
-            lines = [line.strip() for line in text.splitlines() if line.strip()]
-            if lines:
-                return lines, []
-    place = layout.root or files.name
-    faults = files.memo.get(YAML_FAULTS) or ["neither data.yaml nor classes.txt"]
-    return [], [Trouble("DS083", place, faults[0])]
-
-
-def _listed_names(names: Any) -> list[str]:
-    """The names of a list, or of a mapping by their numbers; a number that is left out keeps
-    its place."""
-    if isinstance(names, list):
-        return [str(name) for name in names]
-    if not isinstance(names, dict):
-        return []
-    numbers = {_class_number(key): str(name) for key, name in names.items()}
-    known = {number: name for number, name in numbers.items() if number is not None}
-    return [known.get(n, f"class{n}") for n in range(max(known, default=-1) + 1)]
-
-
-def _class_number(key: Any) -> int | None:
-    number = _number(str(key))
-    return int(number) if number is not None and 0 <= number <= LARGEST_CLASS else None
 
 
 @dataclass
@@ -393,19 +339,12 @@ class _Reader:
 def _label(cells: list[str], keypoints: bool) -> list[float] | None:
     """The numbers of a line: a class with a box, or with a polygon of three points or more; a
     confidence and keypoints after the box are left out. None for a line that is neither."""
-    values = [value for cell in cells if (value := _number(cell)) is not None]
+    values = [value for cell in cells if (value := number_of(cell)) is not None]
     if len(values) != len(cells) or len(cells) < 5:
         return None
     if keypoints or len(cells) <= 6:
         return values[:5]
     return values if len(cells) % 2 else None
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def write(data: DataSet) -> Iterator[tuple[str, str]]:

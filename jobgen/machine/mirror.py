@@ -22,7 +22,7 @@ from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.told import run_told
 from jobgen.resources import mirror_tools_dir
 from jobgen.text import PIPED
-from jobgen_runtime.record.outcome import redacted
+from jobgen_runtime.record.text import redacted
 from jobgen_runtime.setup.source import COMMIT, code_hash
 
 Say = Callable[[str], None]

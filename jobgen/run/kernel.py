@@ -29,7 +29,7 @@ from jobgen.notebook import (
     cell_tags,
     tagged_cell,
 )
-from jobgen_runtime.record.outcome import redacted
+from jobgen_runtime.record.text import redacted
 
 STOPPED = "the run was stopped"
 # The kernel's first lines: whatever ends jobgen, SIGKILL too, ends the kernel with it.

@@ -41,7 +41,7 @@ from jobgen.run.workspace import (
     sources_of,
 )
 from jobgen.settings import Settings
-from jobgen_runtime.record.outcome import utc_now
+from jobgen_runtime.record.text import utc_now
 from jobgen_runtime.setup.machine import gpu_facts
 
 

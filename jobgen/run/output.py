@@ -18,7 +18,7 @@ from jobgen.errors import RunError, SpecError
 from jobgen.spec import JobSpec, parse_spec
 from jobgen.yamlio import Document, load
 from jobgen_runtime.data.archives import list_archive, unpack
-from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.train.weightsfile import TORN, weights_fault
 
 RESULT = "result.json"

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from jobgen.text import legible
-from jobgen_runtime.record.outcome import duration_text
+from jobgen_runtime.record.text import duration_text
 
 PLAIN_STEPS = 20.0
 

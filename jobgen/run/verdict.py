@@ -11,7 +11,8 @@ from typing import Any
 from jobgen.files import write_atomically
 from jobgen.run.kernel import STOPPED
 from jobgen.run.workspace import Workspace
-from jobgen_runtime.record.outcome import LITTLE, finds_little, process_identity
+from jobgen_runtime.record.identity import process_identity
+from jobgen_runtime.record.outcome import LITTLE, finds_little
 from jobgen_runtime.record.report import read_run, report_page
 
 GOOD = ("ok", "ok-smoke")

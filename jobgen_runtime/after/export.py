@@ -8,7 +8,9 @@ from typing import Any, Dict, List
 
 from jobgen_runtime.data.coco import annotation_path
 from jobgen_runtime.train.configure import amend_run_config
-from jobgen_runtime.record.outcome import StageError, note, outcome, summary, write_text_atomically
+from jobgen_runtime.record.text import write_text_atomically
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.children.processes import (
     child_environment,
     program_path,

@@ -6,14 +6,9 @@ import shutil
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from jobgen_runtime.data.coco import annotation_path, read_coco
-from jobgen_runtime.record.outcome import (
-    StageError,
-    finds_little,
-    note,
-    outcome,
-    summary,
-    write_text_atomically,
-)
+from jobgen_runtime.record.text import write_text_atomically
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import finds_little, note, outcome, summary
 from jobgen_runtime.children.processes import program_path, python_command
 from jobgen_runtime.after.trained import (
     ask_child,

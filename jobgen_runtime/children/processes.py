@@ -16,7 +16,9 @@ import uuid
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 from jobgen_runtime.children.guard import Guard, job_guard
-from jobgen_runtime.record.outcome import StageError, outcome, redacted
+from jobgen_runtime.record.text import redacted
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import outcome
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|ACCESS_?KEY|CREDENTIAL|AUTH", re.IGNORECASE)

@@ -5,7 +5,7 @@ import os
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from jobgen_runtime.data.faults import data_fault
-from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.record.errors import StageError
 
 
 def annotation_path(place: Dict[str, Any], split: str) -> str:

@@ -4,7 +4,7 @@ The data stage stops at the faults named here; `jobgen check --rules` has them a
 with the reason and the remedy of each.
 """
 
-from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.record.errors import StageError
 
 FAULTS = {
     "DS001": "entry with an unsafe name",

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 from xml.parsers import expat
 
 from jobgen_runtime.data.faults import CORRECT, data_fault, fault_text
-from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.record.errors import StageError
 
 # What OpenCV decodes; compared in lower case.
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")

@@ -4,7 +4,7 @@ import html
 import math
 from typing import Any, Dict, List, Optional, Tuple
 
-from jobgen_runtime.record.outcome import redacted
+from jobgen_runtime.record.text import redacted
 
 MOST_POINTS = 500
 # What is larger, or no number, is not drawn.

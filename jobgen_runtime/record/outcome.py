@@ -4,6 +4,9 @@
 the run, the file on disk is complete and says how far the run came.
 """
 
+from jobgen_runtime.record.identity import hold_folder, process_identity, children_memory
+from jobgen_runtime.record.errors import StageError, describe_os_error
+from jobgen_runtime.record.text import write_text_atomically, read_json_object, redacted, recordable, duration_text, utc_now
 import atexit
 import contextlib
 import datetime
@@ -35,80 +38,14 @@ BETWEEN = "A cell between the stages has failed: the executed notebook shows it.
 STATUS_OF_CAUSE = {"untrained": "untrained", "time": "timeout", "interrupted": "interrupted"}
 
 
-class StageError(Exception):
-    """A stage can't go on.
-
-    `cause` is a short class of cause (`data`, `network`, `killed`, ...), `remedy`
-    says what to do, `log` names the file with the whole story.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        remedy: str = "",
-        cause: str = "error",
-        log: Optional[str] = None,
-        exit_status: Optional[int] = None,
-        tail: Optional[List[str]] = None,
-    ) -> None:
-        self.message = redacted(message)
-        super().__init__(self.message)
-        self.remedy = remedy
-        self.cause = cause
-        self.log = log
-        self.exit_status = exit_status
-        self.tail = tail or []
 
 
-def write_text_atomically(path: str, text: str) -> None:
-    """Replace `path` by `text` in one step, so that no reader sees half of it."""
-    temporary = "%s.%d.tmp" % (path, os.getpid())
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
 
 
-def read_json_object(path: str) -> Dict[str, Any]:
-    """A JSON object from a file; empty where there is none that can be read."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            found = json.load(stream)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
-def redacted(text: str) -> str:
-    """`text` without the user, password and query of any address in it (a query may be a token),
-    and without what UTF-8 can't write: a file name in another encoding has such characters."""
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    if "://" not in text:
-        return text
-    text = re.sub(r"(?<=://)[^/\s@]+@", "", text)
-    return re.sub(r"(://[^\s?\"'<>]+)\?[^\s\"'<>)\],]+", r"\1?...", text)
 
 
-def recordable(value: Any) -> Any:
-    """`value` as it may be written down: numbers that JSON lacks (nan, inf) as text, addresses
-    without passwords."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, str):
-        return redacted(value)
-    if isinstance(value, dict):
-        return {
-            redacted(key) if isinstance(key, str) else key: recordable(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [recordable(item) for item in value]
-    return value
 
 
 def finds_little(result: Dict[str, Any]) -> bool:
@@ -119,19 +56,8 @@ def finds_little(result: Dict[str, Any]) -> bool:
     return bool(best["mAP50"] < FINDS_MAP50)
 
 
-def duration_text(seconds: float) -> str:
-    """`0.4 s`, `12 min 3 s` or `3 h 5 min`."""
-    if seconds < 60:
-        return "%.1f s" % seconds
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return "%d min %d s" % (minutes, rest)
-    return "%d h %d min" % divmod(minutes, 60)
 
 
-def count_text(number: int, word: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return "%d %s%s" % (number, word, "" if number == 1 else "s")
 
 
 class Outcome:
@@ -302,8 +228,6 @@ class Outcome:
 _current: List[Outcome] = []
 
 
-def utc_now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def begin(folder: str, time_limit: float = 0.0, **facts: Any) -> Outcome:
@@ -328,39 +252,8 @@ def begin(folder: str, time_limit: float = 0.0, **facts: Any) -> Outcome:
     return _current[0]
 
 
-# The open lock of each folder that this process records in; the system closes it at the end.
-_held: Dict[str, int] = {}
 
 
-def hold_folder(folder: str) -> None:
-    """Make a run's folder this process's own. Raises StageError while another one's run is at
-    work in it: they would train into the same checkpoints."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    place = os.path.realpath(folder)
-    if place in _held:
-        return
-    os.makedirs(place, exist_ok=True)
-    lock = os.open(os.path.join(place, ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.read(lock, 20).decode("ascii", "replace").strip()
-        os.close(lock)
-        raise StageError(
-            "another run of this job is at work in %s (process %s)" % (folder, owner),
-            "Wait for its end, or stop it; or give this one another home: HOME_DIR.",
-            cause="order",
-        )
-    except OSError:
-        # A file system without locks.
-        os.close(lock)
-        return
-    os.ftruncate(lock, 0)
-    os.write(lock, b"%d\n" % os.getpid())
-    _held[place] = lock
 
 
 def _close_between_stages() -> None:
@@ -387,27 +280,8 @@ def at_end(function: Callable[..., None], *arguments: Any) -> None:
     outcome()._closing.append(lambda: function(*arguments))
 
 
-def process_identity(pid: int) -> Dict[str, Any]:
-    """What tells a process from any other, of an earlier start of the machine too."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as stream:
-            boot = stream.read().strip()
-        with open("/proc/%d/stat" % pid) as stream:
-            fields = stream.read().rpartition(")")[2].split()
-        # Nobody may have fetched the exit status of a process that has ended.
-        started = 0 if fields[0] in "ZX" else int(fields[19])
-    except (OSError, ValueError, IndexError):
-        return {"pid": pid, "boot": "", "started": 0}
-    return {"pid": pid, "boot": boot, "started": started}
 
 
-def children_memory() -> int:
-    """The most memory that a child of this process had, in bytes; 0 where it is not known."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 def _stop(number: int, frame: Any) -> None:
@@ -489,12 +363,3 @@ def stage(name: str) -> Iterator[Outcome]:
         raise
 
 
-def describe_os_error(error: OSError) -> StageError:
-    """A full disk or a read-only folder is the machine's fault, and says so."""
-    place = error.filename or "a file"
-    text = "%s: %s" % (place, error.strerror or error)
-    if error.errno in (28, 122):  # ENOSPC, EDQUOT
-        return StageError(text, "Free some space, then run the same job again.", cause="disk")
-    if error.errno in (13, 30):  # EACCES, EROFS
-        return StageError(text, "The home folder must be writable (HOME_DIR).", cause="disk")
-    return StageError(text, "", cause="system")

@@ -6,7 +6,9 @@ import time
 from typing import Any, Dict, List
 
 from jobgen_runtime.setup.machine import module_folder, paddle_facts
-from jobgen_runtime.record.outcome import StageError, note, outcome, summary, write_text_atomically
+from jobgen_runtime.record.text import write_text_atomically
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.children.processes import (
     child_environment,
     exit_text,

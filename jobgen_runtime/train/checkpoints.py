@@ -7,7 +7,7 @@ import shutil
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from jobgen_runtime.data.dataset import file_sha256
-from jobgen_runtime.record.outcome import read_json_object, write_text_atomically
+from jobgen_runtime.record.text import read_json_object, write_text_atomically
 from jobgen_runtime.train.weightsfile import TORN, weights_fault
 
 EPOCH_FILE = re.compile(r"(\d+)\.pdparams")

@@ -7,7 +7,7 @@ import time
 import urllib.request
 from typing import Callable, Dict, List, Optional
 
-from jobgen_runtime.record.outcome import redacted
+from jobgen_runtime.record.text import redacted
 
 DOWNLOAD_TIMEOUT = 30.0
 # As git is told (SLOW_NETWORK): what brings less than this for so long, brings nothing.

@@ -5,7 +5,8 @@ import os
 from typing import Any, Dict, List
 
 from jobgen_runtime.children.guard import job_guard
-from jobgen_runtime.record.outcome import StageError, note, outcome, summary
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.children.processes import (
     child_environment,
     program_path,

@@ -18,15 +18,9 @@ from jobgen_runtime.data.coco import annotation_path, read_coco
 from jobgen_runtime.train.cures import ReaderCures, halve_batch
 from jobgen_runtime.children.guard import job_guard
 from jobgen_runtime.setup.machine import Nodes
-from jobgen_runtime.record.outcome import (
-    StageError,
-    count_text,
-    duration_text,
-    note,
-    outcome,
-    summary,
-    write_text_atomically,
-)
+from jobgen_runtime.record.text import count_text, duration_text, write_text_atomically
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.children.processes import (
     TAIL_LINES,
     Finished,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobgen_runtime.data.archives import need_space, open_archive, unpack
-from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.record.errors import StageError
 
 
 def make_zip(path: Path, entries: list) -> Path:

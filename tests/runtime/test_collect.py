@@ -10,7 +10,9 @@ import pytest
 
 from jobgen_runtime.record import outcome as outcome_module
 from jobgen_runtime.record.collect import clean_up, keep_what_there_is, saved_size
-from jobgen_runtime.record.outcome import Outcome, StageError, at_end, begin, stage
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome, at_end, begin, stage
+from jobgen_runtime.record.text import write_text_atomically
 from jobgen_runtime.setup.source import CLONE_MARK
 from tests.runtime.conftest import read_json
 from tests.runtime.standin import Bench
@@ -162,7 +164,7 @@ def test_a_record_that_can_not_be_written_stops_nothing_else(
 ) -> None:
     """What is done at the end may free the disk: then the verdict is written after all."""
     run = begin(str(tmp_path / "out"), name="t")
-    write = outcome_module.write_text_atomically
+    write = write_text_atomically
     full = [True]
 
     def maybe(path: str, text: str) -> None:

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome
 from jobgen_runtime.train.configure import (
     changed_keys,
     copy_configs,

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome
 from jobgen_runtime.train import trainwatch
 from jobgen_runtime.train.checkpoints import newest_checkpoint
 from tests.runtime.standin import Bench

@@ -7,7 +7,8 @@ from typing import Any, Dict
 import pytest
 
 from jobgen_runtime.data.dataset import DOWNLOADED_NAMES, file_sha256, prepare_data, remove_unpacked
-from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome
 from tests.runtime.conftest import events
 
 

@@ -15,7 +15,8 @@ from jobgen_runtime.children.guard import (
     session_processes,
 )
 from jobgen_runtime.children.processes import run_logged
-from jobgen_runtime.record.outcome import Outcome, StageError, begin
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome, begin
 
 pytestmark = pytest.mark.waits
 

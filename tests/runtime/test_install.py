@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome
 from jobgen_runtime.setup.install import install_missing
 
 pytestmark = pytest.mark.waits

@@ -8,7 +8,8 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from jobgen_runtime.data.archives import unpack
-from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome
 from jobgen_runtime.setup.install import missing_requirements
 from jobgen_runtime.setup.machine import (
     check_values,

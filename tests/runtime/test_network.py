@@ -12,7 +12,8 @@ from typing import Iterator
 
 import pytest
 
-from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome
 from jobgen_runtime.setup.install import install_missing
 from jobgen_runtime.setup.source import clone
 from tests.runtime.conftest import events, git_repository

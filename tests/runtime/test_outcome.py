@@ -7,17 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jobgen_runtime.record.outcome import (
-    Outcome,
-    StageError,
-    adjust,
-    begin,
-    duration_text,
-    note,
-    outcome,
-    stage,
-    summary,
-)
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome, adjust, begin, note, outcome, stage, summary
+from jobgen_runtime.record.text import duration_text
 from tests.runtime.conftest import events, read_json
 
 

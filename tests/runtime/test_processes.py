@@ -13,7 +13,8 @@ from jobgen_runtime.children.processes import (
     last_words,
     run_logged,
 )
-from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome
 
 pytestmark = pytest.mark.waits
 

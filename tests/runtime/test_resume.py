@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobgen_runtime.record.outcome import Outcome, StageError, begin
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome, begin
 from jobgen_runtime.train import resume
 from jobgen_runtime.train.resume import bring_checkpoints
 from jobgen_runtime.train.training import claim_save_dir

@@ -5,7 +5,8 @@ from typing import Any, Dict
 
 import pytest
 
-from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome
 from jobgen_runtime.setup.source import (
     PARTS_RUN,
     apply_fixes,

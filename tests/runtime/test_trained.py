@@ -21,7 +21,8 @@ from jobgen_runtime.after.trained import (
     trained_weights,
 )
 from jobgen_runtime.record.collect import verdict
-from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome
 from jobgen_runtime.setup.machine import check_stages, use_seed
 from jobgen_runtime.train.checkpoints import mark_best
 from tests.runtime.standin import Bench

@@ -14,7 +14,8 @@ import pytest
 from jobgen_runtime.children.guard import Guard
 from jobgen_runtime.children.processes import Finished, exit_text, program_path
 from jobgen_runtime.record.collect import collect, loss_trend, verdict
-from jobgen_runtime.record.outcome import Outcome, StageError, begin
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome, begin
 from jobgen_runtime.setup.machine import Nodes, check_nodes
 from jobgen_runtime.train.checkpoints import (
     best_weights,

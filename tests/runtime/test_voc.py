@@ -8,7 +8,7 @@ from jobgen_runtime.data.voc import (
     parse_voc_image,
     read_split_list,
 )
-from jobgen_runtime.record.outcome import StageError
+from jobgen_runtime.record.errors import StageError
 
 BOX = "<object><name>%s</name><bndbox><xmin>%s</xmin><ymin>%s</ymin><xmax>%s</xmax><ymax>%s</ymax></bndbox></object>"
 PAGE = "<annotation><size><width>%s</width><height>%s</height></size>%s</annotation>"

@@ -6,7 +6,8 @@ from typing import Iterator
 
 import pytest
 
-from jobgen_runtime.record.outcome import Outcome, StageError
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import Outcome
 from jobgen_runtime.train.weights import download_weights, fetch_weights, pretrained_weights
 from tests.runtime.conftest import events
 from tests.served import served

@@ -8,7 +8,7 @@ import numpy as np
 
 from jobgen.check.facts import DataFacts, boxes_hit, told
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, repair
-from jobgen.datasets.fix import (
+from jobgen.datasets.geometry import (
     beyond_the_edge,
     duplicates,
     outside,

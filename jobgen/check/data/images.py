@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 
 from jobgen.check.facts import DataFacts, images_hit, told
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, repair, whole_set
-from jobgen.datasets.fix import elsewhere, folded, meant_path
 from jobgen.datasets.found import job_word
 from jobgen.datasets.headers import ENDINGS, Header, is_image
+from jobgen.datasets.names import elsewhere, folded, meant_path
 from jobgen.datasets.record import Split
 
 UNUSUAL = ("CMYK", "palette", "unknown")

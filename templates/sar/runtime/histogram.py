@@ -4,7 +4,8 @@ import os
 from typing import Any, Dict, List
 
 from jobgen_runtime.data.coco import read_coco
-from jobgen_runtime.record.outcome import note, outcome, summary, write_text_atomically
+from jobgen_runtime.record.outcome import note, outcome, summary
+from jobgen_runtime.record.text import write_text_atomically
 
 
 def histogram(place: Dict[str, Any], classes: List[str], few: int) -> None:
