@@ -67,7 +67,7 @@ FAILURE = {
     "stage": "train",
     "cause": "killed",
     "message": "the training process was killed (SIGKILL)",
-    "remedy": "Run again to go on from epoch 9.",
+    "remedy": "Run again to resume from epoch 9.",
     "log": "logs/train.log",
     "exit_status": -9,
     "tail": ["last words"],
@@ -191,7 +191,7 @@ def test_a_record_of_a_killed_process_is_told_as_interrupted(
     row = jobgen("report", folder, "--json").json["runs"][0]
     assert row["status"] == "interrupted"
     assert row["message"] == "the process was killed while train was running"
-    assert "goes on from its last whole checkpoint" in row["remedy"]
+    assert "resumes from its last whole checkpoint" in row["remedy"]
     kept = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert kept["status"] == "interrupted"
     assert kept["stages"][0]["status"] == "interrupted"

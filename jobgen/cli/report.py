@@ -61,7 +61,7 @@ def command(
     from jobgen.files import write_atomically
     from jobgen.report.png import curves_png
     from jobgen.report.read import read_records
-    from jobgen_runtime.record.report import report_page, told_apart
+    from jobgen_runtime.record.report import report_page, with_own_titles
 
     console.json_output = json_output
     runs = tuple(_run_of(path, folder) for path in runs)
@@ -75,7 +75,7 @@ def command(
                 if len(runs) == 1 or (number == len(runs) - 1 and not records):
                     raise
                 console.say(f"left out: {error.message}")
-        records = told_apart(records)
+        records = with_own_titles(records)
         language = language or str(records[-1].result.get("language", "en"))
         goal = output or _beside(runs, records[0].folder, len(records))
         write_atomically(goal, report_page(records, language).encode())

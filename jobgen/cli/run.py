@@ -92,8 +92,8 @@ def command(
     """Execute the notebook in UPLOAD, unchanged, in an emulated AI Studio home.
 
     What jobgen check finds is said first; an error ends it there, with exit code 1.
-    A run that is not ok ends with exit code 7. Run again to go on with a run that
-    was stopped.
+    A run that is not ok ends with exit code 7. Run again to resume a run that was
+    stopped.
     """
     from jobgen.bundle import read_bundle
     from jobgen.run.local import RunRequest

@@ -147,7 +147,7 @@ def _failure(stage: str, message: str) -> dict[str, Any]:
         "cause": "kernel",
         "exit_status": None,
         "message": message,
-        "remedy": "Run again: what is done is kept, and training goes on from its last whole "
+        "remedy": "Run again: what is done is kept, and training resumes from its last whole "
         "checkpoint. The executed notebook shows the last cell.",
         "log": None,
         "tail": [],

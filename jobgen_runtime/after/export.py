@@ -87,7 +87,7 @@ def export(
         measured["mAP50"] = round(abs(found["mAP50"] - trained["mAP50"]), 6)
         parity[name] = measured
         run.event("parity", form=name, **measured)
-        hold_to_bounds(name, measured, sample)
+        check_bounds(name, measured, sample)
     files = [name for name in os.listdir(folder) if name != "detect.py"]
     total = sum(os.path.getsize(os.path.join(folder, name)) for name in files)
     worst = max(measured["largest_px"] for measured in parity.values())
@@ -243,7 +243,7 @@ def compare_boxes(ones: List[List[List[float]]], others: List[List[List[float]]]
     }
 
 
-def hold_to_bounds(name: str, measured: Dict[str, Any], sample: Sample) -> None:
+def check_bounds(name: str, measured: Dict[str, Any], sample: Sample) -> None:
     bound = PARITY_PIXELS * max(1.0, sample.side / PARITY_SIDE)
     if measured["alone"] or measured["largest_px"] > bound:
         found = (measured["alone"], measured["largest_px"])

@@ -121,7 +121,7 @@ class Guard:
         if free < DISK_FLOOR:
             raise StageError(
                 "only %.0f MB are left on the disk of %s" % (free / 2.0**20, self.folder),
-                "Free some space, then run the same job again: it goes on from its last whole "
+                "Free some space, then run the same job again: it resumes from its last whole "
                 "checkpoint. A larger snapshot_epoch keeps fewer checkpoints.",
                 cause="disk",
             )
@@ -148,7 +148,7 @@ class Guard:
             raise StageError(
                 "nothing was heard for %s, and neither processor nor disk were used: it hangs"
                 % duration_text(now - self._heard),
-                "Run the same job again: training goes on from its last whole checkpoint. If it "
+                "Run the same job again: training resumes from its last whole checkpoint. If it "
                 "hangs again, set WORKERS = 0; jobgen check --deep names images it can't read.",
                 cause="stall",
             )
@@ -159,7 +159,7 @@ def time_is_up() -> StageError:
     limit = outcome().time_limit
     return StageError(
         "the job's time is up (TIME_LIMIT_HOURS = %g)" % (limit / 3600.0),
-        "Run the same job again to go on from its last whole checkpoint, or give its output to "
+        "Run the same job again to resume from its last whole checkpoint, or give its output to "
         "another job as RESUME_FROM.",
         cause="time",
     )

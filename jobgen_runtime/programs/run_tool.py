@@ -24,7 +24,7 @@ def die_with_parent(parent: int) -> None:
     os.environ["JOBGEN_PARENT"] = str(os.getpid())
 
 
-def begin_alike(seed: int) -> None:
+def seed_everything(seed: int) -> None:
     """The same weights, order of images and augmentation in every run with this seed."""
     import random
 
@@ -48,7 +48,7 @@ def main() -> None:
         return
     if "JOBGEN_SEED" in os.environ:
         # Each process of several draws its own.
-        begin_alike(int(os.environ["JOBGEN_SEED"]) + int(os.environ.get("PADDLE_TRAINER_ID", "0")))
+        seed_everything(int(os.environ["JOBGEN_SEED"]) + int(os.environ.get("PADDLE_TRAINER_ID", "0")))
     tool = sys.argv[1]
     sys.argv = sys.argv[1:]
     sys.path[0] = os.path.dirname(os.path.abspath(tool))

@@ -222,7 +222,7 @@ def keep_older_weights(folder: str) -> None:
     note("the weights of an earlier run that ended well are now in %s" % aside(folder))
 
 
-def keep_what_there_is(save_dir: str) -> None:
+def keep_best_so_far(save_dir: str) -> None:
     """After a run that did not come to its end: the best weights so far, and what is there."""
     run = outcome()
     if run.data["status"].startswith("ok") or not run.claimed:

@@ -25,7 +25,7 @@ RESULT_SCHEMA = 1
 # Kept for gathering the weights and writing the result before the platform's own end.
 MARGIN = 15 * 60.0
 GO_ON = (
-    "Run the same job again: what is done is kept, training goes on from its last whole checkpoint."
+    "Run the same job again: what is done is kept, training resumes from its last whole checkpoint."
 )
 # From here on a model finds things, whatever its loss did: it may have begun with good weights.
 FINDS_MAP50 = 0.3

@@ -29,7 +29,7 @@ class RunRecord(NamedTuple):
     folder: str
 
 
-def told_apart(runs: List[RunRecord]) -> List[RunRecord]:
+def with_own_titles(runs: List[RunRecord]) -> List[RunRecord]:
     """The runs with titles of their own: where two have one name, the time they began."""
     titles = [run.title for run in runs]
     found: List[RunRecord] = []
@@ -84,7 +84,7 @@ def write_report(language: str) -> None:
 def report_page(runs: List[RunRecord], language: str = "en") -> str:
     """The whole page. Several runs: a table and their curves over one another, then each."""
     page = _Page(language)
-    runs = told_apart(runs)
+    runs = with_own_titles(runs)
     title = " · ".join(run.title for run in runs)
     body = page.comparison(runs) if len(runs) > 1 else ""
     body += "".join(page.run(run) for run in runs)

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict, List, Optional
 
-from jobgen_runtime.record.collect import clean_up, keep_what_there_is
+from jobgen_runtime.record.collect import clean_up, keep_best_so_far
 from jobgen_runtime.record.outcome import at_end, begin
 from jobgen_runtime.record.report import write_report
 from jobgen_runtime.setup.machine import Nodes, find_home
@@ -95,7 +95,7 @@ def begin_run(names: Dict[str, Any], version: str, language: str) -> Run:
     plan = {name: value for name, value in run.plan.items() if name != "family"}
     facts.update(plan=plan, origins=run.origins, jobgen=version, language=language)
     begin(run.output, time_limit=run.hours * 3600, **facts)
-    at_end(keep_what_there_is, run.save_dir)
+    at_end(keep_best_so_far, run.save_dir)
     sources = run.dataset["sources"]
     at_end(clean_up, run.home, run.name, sources, run.clone, run.save_dir, run.cleanup)
     at_end(write_report, language)

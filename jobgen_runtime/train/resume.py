@@ -1,4 +1,4 @@
-"""RESUME_FROM: go on from the downloaded output of an earlier job, a folder or a zip."""
+"""RESUME_FROM: resume from the downloaded output of an earlier job, a folder or a zip."""
 
 import json
 import os
@@ -32,9 +32,9 @@ def check_resume(resume_from: Optional[str], home: str, smoke: bool) -> None:
         raise _unusable("%s is not there" % os.path.join(home, resume_from))
 
 
-def bring_checkpoints(resume_from: Optional[str], home: str, save_dir: str, identity: str) -> None:
+def fetch_checkpoints(resume_from: Optional[str], home: str, save_dir: str, identity: str) -> None:
     """Put the newest whole checkpoint, the best weights and the curve of an earlier job where
-    this run goes on from them. Checkpoints of this run itself come first.
+    this run resumes from them. Checkpoints of this run itself come first.
 
     Raises StageError where there are none, or they are of another training, or unsafe.
     """

@@ -1,4 +1,4 @@
-"""The `train` stage: tools/train.py, watched, logged, and gone on with where it stopped."""
+"""The `train` stage: tools/train.py, watched, logged, and resumed where it stopped."""
 
 import json
 import os
@@ -99,7 +99,7 @@ def training_identity(
     values: Dict[str, Any], place: Dict[str, Any], dataset: Dict[str, Any], **more: Any
 ) -> str:
     """What a checkpoint was trained on and how, as text: only a training of the same identity
-    goes on from it. Paths, device and worker processes don't shape a training."""
+    resumes from it. Paths, device and worker processes don't shape a training."""
     beside = ("worker_num", "family")
     shaping = {key: value for key, value in values.items() if key not in beside}
     facts = dict(more, values=shaping, data=place["sha256"], classes=dataset["classes"])
@@ -238,7 +238,7 @@ def _attempt(
         words = death_of_a_rank() or "exit status 0 and no word"
         raise StageError(
             "the training ended in epoch %d of %d: %s" % (last_epoch, epochs, words),
-            "Its last whole checkpoint stays; run again to go on from there.",
+            "Its last whole checkpoint stays; run again to resume there.",
             cause="killed",
             log=log,
             tail=finished.tail,
@@ -319,12 +319,12 @@ def first_to_die(finished: Finished) -> Tuple[Finished, str]:
 
 
 def _died(finished: Finished, log: str, save_dir: str, reader: bool) -> StageError:
-    """The training process ended on its own: say how, and where to go on."""
+    """The training process ended on its own: say how, and where to resume."""
     last = newest_checkpoint(save_dir)
     remedy = "No checkpoint was written yet; run again to start anew."
     if last:
         remedy = (
-            "Its last whole checkpoint is epoch %d; run again to go on from there." % last.epochs
+            "Its last whole checkpoint is epoch %d; run again to resume there." % last.epochs
         )
     finished, who = first_to_die(finished)
     text = "%s %s" % (who, exit_text(finished))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobgen_runtime.record import outcome as outcome_module
-from jobgen_runtime.record.collect import clean_up, keep_what_there_is, saved_size
+from jobgen_runtime.record.collect import clean_up, keep_best_so_far, saved_size
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import Outcome, at_end, begin, stage
 from jobgen_runtime.record.text import write_text_atomically
@@ -100,10 +100,10 @@ def test_after_a_failure_the_best_weights_are_kept(bench: Bench, run: Outcome) -
     with pytest.raises(StageError):
         bench.train(die_in=2)
     run.data["status"] = "failed"
-    keep_what_there_is(str(bench.save_dir))
+    keep_best_so_far(str(bench.save_dir))
     assert not Path(run.path("weights")).exists()  # nothing says that they are this run's
     run.claimed = True
-    keep_what_there_is(str(bench.save_dir))
+    keep_best_so_far(str(bench.save_dir))
     assert Path(run.path("weights", "best_model.pdparams")).is_file()
     paths = [item["path"] for item in run.data["artefacts"]]
     assert "weights/best_model.pdparams" in paths
@@ -135,7 +135,7 @@ def test_weights_of_an_earlier_success_are_not_overwritten(bench: Bench, run: Ou
     with pytest.raises(StageError):
         bench.train(die_in=2)
     run.claimed, run.data["status"] = True, "failed"
-    keep_what_there_is(str(bench.save_dir))
+    keep_best_so_far(str(bench.save_dir))
     old = Path(run.path("weights-old-1", "best_model.pdparams"))
     assert old.read_bytes() == b"good"
     assert (weights / "best_model.pdparams").read_bytes() != b"good"

@@ -10,7 +10,7 @@ import pytest
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import Outcome, begin
 from jobgen_runtime.train import resume
-from jobgen_runtime.train.resume import bring_checkpoints
+from jobgen_runtime.train.resume import fetch_checkpoints
 from jobgen_runtime.train.training import claim_save_dir
 from jobgen_runtime.train.trainwatch import read_metrics
 from tests.runtime.standin import Bench
@@ -35,7 +35,7 @@ def earlier(bench: Bench, run: Outcome, tmp_path: Path) -> Path:
 
 def bring(bench: Bench, place: object, identity: str = OURS) -> None:
     claim_save_dir(str(bench.save_dir), identity)
-    bring_checkpoints(str(place), str(bench.folder), str(bench.save_dir), identity)
+    fetch_checkpoints(str(place), str(bench.folder), str(bench.save_dir), identity)
 
 
 def zipped(folder: Path) -> Path:
@@ -78,10 +78,10 @@ def test_an_interrupted_curve_is_that_of_an_uninterrupted_run(
 def test_nothing_is_brought_unasked_or_over_own_checkpoints(bench: Bench, earlier: Path) -> None:
     from jobgen_runtime.record.outcome import outcome
 
-    bring_checkpoints(None, str(bench.folder), str(bench.save_dir), OURS)
+    fetch_checkpoints(None, str(bench.folder), str(bench.save_dir), OURS)
     with pytest.raises(StageError):
         bench.train(die_in=2)
-    bring_checkpoints(str(earlier), str(bench.folder), str(bench.save_dir), OURS)
+    fetch_checkpoints(str(earlier), str(bench.folder), str(bench.save_dir), OURS)
     assert "is not used" in outcome().data["notes"][-1]["text"]
 
 

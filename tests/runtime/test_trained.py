@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 import pytest
 
 from jobgen_runtime.after.evaluate import EvalWatch, compare_figures, evaluate
-from jobgen_runtime.after.export import compare_boxes, hold_to_bounds
+from jobgen_runtime.after.export import check_bounds, compare_boxes
 from jobgen_runtime.after.infer import INFER_IMAGES, choose_images
 from jobgen_runtime.after.trained import (
     Sample,
@@ -190,14 +190,14 @@ def test_boxes_are_compared_with_their_fellows(
 
 def test_the_bounds_of_an_export(run: Outcome) -> None:
     measured = {"alone": 0, "largest_px": 0.02, "mAP": 0.0}
-    hold_to_bounds("onnx", measured, Sample([1], ["a"], 2000))
+    check_bounds("onnx", measured, Sample([1], ["a"], 2000))
     with pytest.raises(StageError, match=r"\(onnx\) does not find .* up to 0\.0200 px") as caught:
-        hold_to_bounds("onnx", measured, Sample([1], ["a"], 640))
+        check_bounds("onnx", measured, Sample([1], ["a"], 640))
     assert caught.value.cause == "parity"
     with pytest.raises(StageError, match=r"its mAP differs by 0\.0020"):
-        hold_to_bounds("paddle", {"alone": 0, "largest_px": 0, "mAP": 0.002}, Sample([1], [], 1))
+        check_bounds("paddle", {"alone": 0, "largest_px": 0, "mAP": 0.002}, Sample([1], [], 1))
     with pytest.raises(StageError, match="1 boxes have no fellow"):
-        hold_to_bounds("paddle", {"alone": 1, "largest_px": 0, "mAP": 0}, Sample([1], [], 1))
+        check_bounds("paddle", {"alone": 1, "largest_px": 0, "mAP": 0}, Sample([1], [], 1))
 
 
 def test_what_eval_prints_is_held_against_its_boxes(run: Outcome) -> None:

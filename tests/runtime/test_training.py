@@ -68,7 +68,7 @@ def test_a_killed_training_says_how_and_where_to_go_on(bench: Bench, run: Outcom
     assert error.cause == "killed"
     assert error.exit_status == -9
     assert error.message.endswith("the training process was killed (SIGKILL)")
-    assert error.remedy == "Its last whole checkpoint is epoch 2; run again to go on from there."
+    assert error.remedy == "Its last whole checkpoint is epoch 2; run again to resume there."
     assert error.log == run.log_path("train")
 
 

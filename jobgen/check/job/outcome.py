@@ -36,7 +36,7 @@ def left_behind(facts: JobFacts) -> Iterator[Hit]:
     WARNING,
     "longer than a background task may run",
     why="A task is stopped after 72 hours of running; what it has by then is all there is.",
-    remedy="Take fewer epochs or a smaller model; a stopped job is gone on with by another.",
+    remedy="Take fewer epochs or a smaller model; a later job resumes a stopped one (RESUME_FROM).",
 )
 def too_long(facts: JobFacts) -> Iterator[Hit]:
     hours = expected_hours(facts)

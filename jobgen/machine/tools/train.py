@@ -12,7 +12,7 @@ from ppdet.utils.cli import ArgsParser
 def parse_arguments():
     parser = ArgsParser()
     parser.add_argument("--eval", action="store_true", help="evaluate at every snapshot")
-    parser.add_argument("-r", "--resume", help="checkpoint to go on from, without its ending")
+    parser.add_argument("-r", "--resume", help="checkpoint to resume from, without its ending")
     parser.add_argument("--slim_config", help="config of a compression method")
     parser.add_argument("--enable_ce", type=bool, default=False, help="fix the random seed")
     parser.add_argument("--amp", action="store_true", help="mixed precision")

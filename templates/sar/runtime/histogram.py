@@ -28,4 +28,4 @@ def histogram(place: Dict[str, Any], classes: List[str], few: int) -> None:
     if rare and not outcome().data.get("smoke"):
         note("few boxes to train on: %s" % ", ".join(rare))
     most = max(classes, key=lambda name: counts["train"][name])
-    summary("%d classes; the most boxes has %s: %d" % (len(classes), most, counts["train"][most]))
+    summary("%d classes; most boxes: %s, %d" % (len(classes), most, counts["train"][most]))
