@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,13 +168,7 @@ def read_layer(folder: Path, name: str = "") -> Layer:
         if strange:
             raise TemplateError(f"{folder / 'words' / strange[0]}.yml: words are keys and values")
         files = _texts(folder, "*.j2")
-        for path_of in files:
-            place, _, cell = path_of.partition("/")
-            if not cell or (place == "notebook" and not CELL_FILE.fullmatch(cell)):
-                raise TemplateError(
-                    f"{folder / path_of} is never read",
-                    "A cell is notebook/NN_name.py.j2 or .md.j2: two digits, then a-z, 0-9 and _.",
-                )
+        _refuse_unread(folder, files)
         return Layer(
             name or data["name"],
             data.get("version", 0) if name else data["version"],
@@ -201,6 +195,17 @@ def read_layer(folder: Path, name: str = "") -> Layer:
     except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise TemplateError(f"{folder}: the pack can't be read ({reason})") from error
+
+
+def _refuse_unread(folder: Path, files: Iterable[str]) -> None:
+    """Raise TemplateError for a template whose name keeps it out of every bundle."""
+    for path in files:
+        place, _, cell = path.partition("/")
+        if not cell or (place == "notebook" and not CELL_FILE.fullmatch(cell)):
+            raise TemplateError(
+                f"{folder / path} is never read",
+                "A cell is notebook/NN_name.py.j2 or .md.j2: two digits, then a-z, 0-9 and _.",
+            )
 
 
 def _refuse_links(folder: Path) -> None:

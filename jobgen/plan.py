@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,16 +123,7 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
     if model is None:
         _unknown(findings, document, ["model", "config"], spec.model.config, sorted(models()))
     offered = STAGES_AFTER_TRAINING if pack is None else pack.optional
-    for number, stage in enumerate(spec.stages):
-        if stage not in offered:
-            path: list[str | int] = ["stages", number]
-            _unknown(findings, document, path, stage, offered)
-    if environment is not None and spec.export.format == "json" and environment.paddle < "3":
-        findings.error(
-            "SP003",
-            f"export.format: Paddle {environment.paddle} writes model.pdmodel only",
-            f"{document.source}:{document.line(['export', 'format'])}",
-        )
+    _check_stages(findings, document, spec, offered, environment)
     if model is not None:
         check_overrides(findings, document, spec.overrides, model.config(), ("overrides",))
     if spec.dataset.expect is None:
@@ -165,6 +157,24 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
         parameters=spec.parameters if pack is None else pack.settle(spec.parameters),
         augment=augment,
     )
+
+
+def _check_stages(
+    findings: Findings,
+    document: Document,
+    spec: JobSpec,
+    offered: Sequence[str],
+    environment: Environment | None,
+) -> None:
+    for number, stage in enumerate(spec.stages):
+        if stage not in offered:
+            _unknown(findings, document, ["stages", number], stage, offered)
+    if environment is not None and spec.export.format == "json" and environment.paddle < "3":
+        findings.error(
+            "SP003",
+            f"export.format: Paddle {environment.paddle} writes model.pdmodel only",
+            f"{document.source}:{document.line(['export', 'format'])}",
+        )
 
 
 def _refuse_two_lists(
@@ -214,31 +224,17 @@ def _training(
         return {}
     size = model.size if spec.model.input_size == "auto" else spec.model.input_size
     room = model.room(size, platform().card_bytes)
-    batch = train.batch_size
+    batch, batch_origin = train.batch_size, "job.yaml"
     if batch == "auto":
         batch = fitting_batch_size(model.batch_size, images, train.gpus, room)
         batch_origin = (
             f"rule: the config's {model.batch_size}, at most a tenth of {images} images a card "
             f"and the {room} that a card of {platform().card_bytes >> 30} GB has room for"
         )
-    else:
-        batch_origin = "job.yaml"
     repeat = train.repeat
     if repeat == "auto":
         repeat = repeats(images, train.epochs, batch, train.gpus)
-    if batch * train.gpus > images * repeat:
-        findings.error(
-            "PL003",
-            f"train.batch_size: {batch} x {train.gpus} card(s) are more than the {images} "
-            "training images; PaddleDetection would train nothing and end 0",
-            place,
-        )
-    if train.epochs % repeat:
-        findings.error(
-            "PL004",
-            f"train.repeat: {train.epochs} epochs can't be dealt out in passes of {repeat}",
-            f"{document.source}:{document.line(['train', 'repeat'])}",
-        )
+    _check_steps(findings, document, spec, batch, repeat)
     base_lr = None if train.base_lr == "auto" else train.base_lr
     numbers = training_values(
         images, train.epochs // repeat, batch, base_lr, train.gpus, repeat, model.parameters,
@@ -268,6 +264,33 @@ def _training(
     found["parameters"] = Value(model.parameters, "catalogue: millions")
     found["train_images"] = Value(images, "dataset.expect")
     found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
+    return {**found, **_overridden(spec, model)}
+
+
+def _check_steps(
+    findings: Findings, document: Document, spec: JobSpec, batch: int, repeat: int
+) -> None:
+    """See that an epoch has a step, and that the epochs can be dealt out in passes."""
+    assert spec.dataset.expect is not None
+    images, train = spec.dataset.expect.train.images, spec.train
+    if batch * train.gpus > images * repeat:
+        findings.error(
+            "PL003",
+            f"train.batch_size: {batch} x {train.gpus} card(s) are more than the {images} "
+            "training images; PaddleDetection would train nothing and end 0",
+            f"{document.source}:{document.line(['train', 'batch_size'])}",
+        )
+    if train.epochs % repeat:
+        findings.error(
+            "PL004",
+            f"train.repeat: {train.epochs} epochs can't be dealt out in passes of {repeat}",
+            f"{document.source}:{document.line(['train', 'repeat'])}",
+        )
+
+
+def _overridden(spec: JobSpec, model: Model) -> dict[str, Value]:
+    """The values of the plan that job.yaml's overrides set."""
+    found = {}
     for name in REPLACEABLE:
         path = model.family.paths.get(name, ())
         value: Any = spec.overrides

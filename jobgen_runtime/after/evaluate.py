@@ -70,37 +70,13 @@ def evaluate(
     os.makedirs(folder)
     watch = EvalWatch()
     _run_tool(clone_dir, run_config, folder, watch, patience)
-    boxes = os.path.join(folder, "bbox.json")
-    if not os.path.isfile(boxes):
-        if not watch.ended:
-            raise StageError(
-                "tools/eval.py ended 0, but neither boxes nor its last line are there",
-                "See the log, then run the same job again.",
-                cause="evaluation",
-                log=run.log_path("evaluate"),
-            )
-        with open(boxes, "w", encoding="utf-8") as stream:
-            stream.write("[]")
+    boxes = _boxes_file(folder, watch)
     found = judge(annotation_path(place, "eval"), boxes, None, "evaluate")
-    metrics = run.data["metrics"]
     trained = dict(weights.metrics)
-    if "claimed_mAP50" in metrics:
-        trained["mAP50"] = metrics["claimed_mAP50"]
+    if "claimed_mAP50" in run.data["metrics"]:
+        trained["mAP50"] = run.data["metrics"]["claimed_mAP50"]
     compare_figures(watch.figures, found["figures"], trained)
-    metrics["evaluation"] = dict(
-        found["figures"],
-        images=found["images"],
-        boxes=found["boxes"],
-        weights=os.path.basename(weights.path),
-    )
-    metrics["best_f1"] = found["best_f1"]
-    rows = list(zip(classes, found["classes"]))
-    metrics["per_class"] = [
-        {"class": name, "AP": row["AP"], "AP50": row["AP50"], "boxes": row["boxes"]}
-        for name, row in rows
-    ]
-    metrics["precision_recall"] = {name: row["curve"] for name, row in rows if row["curve"]}
-    metrics["confusion"] = {"threshold": found["best_f1"]["threshold"], "rows": found["confusion"]}
+    _keep_figures(found, classes, os.path.basename(weights.path))
     if any(box["id"] == 0 for box in read_coco(annotation_path(place, "eval"))["annotations"]):
         note(
             "an annotation has the id 0: COCO's own evaluation, in training too, counts its box as "
@@ -118,6 +94,41 @@ def evaluate(
             found["best_f1"]["threshold"],
         )
     )
+
+
+def _boxes_file(folder: str, watch: EvalWatch) -> str:
+    """The boxes that tools/eval.py left; where it found none it leaves no file."""
+    boxes = os.path.join(folder, "bbox.json")
+    if not os.path.isfile(boxes):
+        if not watch.ended:
+            raise StageError(
+                "tools/eval.py ended 0, but neither boxes nor its last line are there",
+                "See the log, then run the same job again.",
+                cause="evaluation",
+                log=outcome().log_path("evaluate"),
+            )
+        with open(boxes, "w", encoding="utf-8") as stream:
+            stream.write("[]")
+    return boxes
+
+
+def _keep_figures(found: Dict[str, Any], classes: List[str], weights: str) -> None:
+    """Write what judge() found into the record's metrics."""
+    metrics = outcome().data["metrics"]
+    metrics["evaluation"] = dict(
+        found["figures"],
+        images=found["images"],
+        boxes=found["boxes"],
+        weights=weights,
+    )
+    metrics["best_f1"] = found["best_f1"]
+    rows = list(zip(classes, found["classes"]))
+    metrics["per_class"] = [
+        {"class": name, "AP": row["AP"], "AP50": row["AP50"], "boxes": row["boxes"]}
+        for name, row in rows
+    ]
+    metrics["precision_recall"] = {name: row["curve"] for name, row in rows if row["curve"]}
+    metrics["confusion"] = {"threshold": found["best_f1"]["threshold"], "rows": found["confusion"]}
 
 
 def _run_tool(

@@ -74,6 +74,29 @@ def export(
     forms = {"paddle": folder}
     if wanted["onnx"]:
         forms["onnx"] = _to_onnx(folder, form)
+    _prove(forms, sample, reference, place, nms)
+    parity = run.data["metrics"]["parity"]
+    files = [name for name in os.listdir(folder) if name != "detect.py"]
+    total = sum(os.path.getsize(os.path.join(folder, name)) for name in files)
+    worst = max(measured["largest_px"] for measured in parity.values())
+    if not parity["paddle"]["boxes"]:
+        note("no box has a score over %.1f: the forms agree, but on nothing" % PARITY_SCORE)
+    summary(
+        "%s, %.1f MB; %s: %d boxes, at most %.5f px from the trained model's"
+        % (form, total / 1e6, " and ".join(forms), parity["paddle"]["boxes"], worst)
+    )
+
+
+def _prove(
+    forms: Dict[str, str],
+    sample: Any,
+    reference: List[Any],
+    place: Dict[str, Any],
+    nms: Dict[str, Any],
+) -> None:
+    """Compare the boxes of each form (name: path) with the trained model's, `reference`. Raises
+    StageError beyond the bounds."""
+    run = outcome()
     truth = annotation_path(place, "eval")
     categories = category_ids(place)
     trained = _mean_ap(truth, sample, reference, categories, "trained")
@@ -88,15 +111,6 @@ def export(
         parity[name] = measured
         run.event("parity", form=name, **measured)
         check_bounds(name, measured, sample)
-    files = [name for name in os.listdir(folder) if name != "detect.py"]
-    total = sum(os.path.getsize(os.path.join(folder, name)) for name in files)
-    worst = max(measured["largest_px"] for measured in parity.values())
-    if not parity["paddle"]["boxes"]:
-        note("no box has a score over %.1f: the forms agree, but on nothing" % PARITY_SCORE)
-    summary(
-        "%s, %.1f MB; %s: %d boxes, at most %.5f px from the trained model's"
-        % (form, total / 1e6, " and ".join(forms), parity["paddle"]["boxes"], worst)
-    )
 
 
 def _export_model(clone_dir: str, run_config: str, folder: str, form: str) -> str:

@@ -224,29 +224,7 @@ def prepare_data(
     place: Dict[str, Any] = {"dataset_dir": root, "sha256": {}}
     counts = {}
     for split in ("train", "eval"):
-        files = dataset[split]
-        path, record = _annotations(root, folder, dataset, name, split)
-        used_path = path
-        counts[split] = check_coco(path, record, dataset["classes"])
-        _note_flat(split, boxes_without_area(record), "dropped by PaddleDetection")
-        check_images(os.path.join(root, *files["images"].split("/")), path, record)
-        used = counts[split]["images"]
-        if dataset["format"] == "coco":
-            used_path = _as_pycocotools_reads(path, folder, name, split)
-        place["sha256"][split] = file_sha256(path)
-        made = bool(smoke_images) or dataset["format"] != "coco"
-        expect = (dataset.get("expect") or {}).get(split)
-        compare_with_expect(split, counts[split], place["sha256"][split], expect)
-        if smoke_images:
-            wanted = smoke_images if split == "train" else SMOKE_EVAL_IMAGES
-            used_path, used = _smoke_file(folder, name, split, record, wanted)
-        if split == "train":
-            place["train_images"] = used
-        place[split] = {
-            "image_dir": files["images"],
-            # Absolute where it was made here: `..` from a linked root leads elsewhere.
-            "anno_path": used_path if made or used_path != path else files["annotations"],
-        }
+        counts[split] = _place_split(place, root, folder, dataset, name, split, smoke_images)
     outcome().data["dataset"] = dict(place, counts=counts)
     summary(
         "%d + %d images, %d + %d boxes%s"
@@ -259,6 +237,42 @@ def prepare_data(
         )
     )
     return place
+
+
+def _place_split(
+    place: Dict[str, Any],
+    root: str,
+    folder: str,
+    dataset: Dict[str, Any],
+    name: str,
+    split: str,
+    smoke_images: int,
+) -> Dict[str, Any]:
+    """Check one split and add it to `place`; gives its counts."""
+    files = dataset[split]
+    path, record = _annotations(root, folder, dataset, name, split)
+    used_path = path
+    counts = check_coco(path, record, dataset["classes"])
+    _note_flat(split, boxes_without_area(record), "dropped by PaddleDetection")
+    check_images(os.path.join(root, *files["images"].split("/")), path, record)
+    used = counts["images"]
+    if dataset["format"] == "coco":
+        used_path = _as_pycocotools_reads(path, folder, name, split)
+    place["sha256"][split] = file_sha256(path)
+    made = bool(smoke_images) or dataset["format"] != "coco"
+    expect = (dataset.get("expect") or {}).get(split)
+    compare_with_expect(split, counts, place["sha256"][split], expect)
+    if smoke_images:
+        wanted = smoke_images if split == "train" else SMOKE_EVAL_IMAGES
+        used_path, used = _smoke_file(folder, name, split, record, wanted)
+    if split == "train":
+        place["train_images"] = used
+    place[split] = {
+        "image_dir": files["images"],
+        # Absolute where it was made here: `..` from a linked root leads elsewhere.
+        "anno_path": used_path if made or used_path != path else files["annotations"],
+    }
+    return counts
 
 
 def renamed_root(root: str, made: str) -> str:

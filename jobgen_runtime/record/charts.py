@@ -63,12 +63,7 @@ def chart(title: str, series: List[Tuple[str, Points]], x_title: str) -> str:
     if not every:
         return ""
     x_end = max(1e-9, max(x for x, _ in every))
-    low, high = min(y for _, y in every), max(y for _, y in every)
-    low = 0.0 if 0 < low < high / 2 else low
-    if high - low <= 1e-9 * abs(high):
-        low, high = low - max(0.5, abs(low) / 2), high + max(0.5, abs(high) / 2)
-    if all(y >= 0 for _, y in every):
-        low = max(0.0, low)
+    low, high = _bounds([y for _, y in every])
     left, top, right, bottom = INSET
     width, height = CHART[0] - left - right, CHART[1] - top - bottom
 
@@ -111,6 +106,17 @@ def chart(title: str, series: List[Tuple[str, Points]], x_title: str) -> str:
         escaped(x_title),
         names,
     )
+
+
+def _bounds(values: List[float]) -> Tuple[float, float]:
+    """Where the axis of these values begins and ends."""
+    low, high = min(values), max(values)
+    low = 0.0 if 0 < low < high / 2 else low
+    if high - low <= 1e-9 * abs(high):
+        low, high = low - max(0.5, abs(low) / 2), high + max(0.5, abs(high) / 2)
+    if all(y >= 0 for y in values):
+        low = max(0.0, low)
+    return low, high
 
 
 def _finite(points: Points) -> Points:

@@ -60,12 +60,15 @@ def show_pictures() -> None:
     found = glob.glob(os.path.join(outcome().path("predictions"), "**", "*.*"), recursive=True)
     pictures = [path for path in sorted(found) if path.lower().endswith((".jpg", ".jpeg", ".png"))]
     small = [path for path in pictures if os.path.getsize(path) <= MOST_BYTES]
+    names = ", ".join(os.path.basename(path) for path in small[:MOST_PICTURES])
+    if names:
+        print("annotation left, prediction right: %s" % names)
     for path in small[:MOST_PICTURES]:
         with open(path, "rb") as stream:
-            show(stream.read(), os.path.basename(path))
+            show(stream.read())
 
 
-def show(picture: bytes, title: str = "") -> None:
+def show(picture: bytes) -> None:
     """A PNG or JPEG below the cell; where no notebook is, nothing."""
     try:
         from IPython import get_ipython
@@ -74,6 +77,4 @@ def show(picture: bytes, title: str = "") -> None:
         return
     if get_ipython() is None:
         return
-    if title:
-        print(title)
     display(Image(data=picture, width=800))  # type: ignore[no-untyped-call]
