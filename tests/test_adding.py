@@ -1,0 +1,139 @@
+"""What docs/architecture.md says adding something takes: done in a copy, in those files alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import JOB, ROOT
+from tests.sets import Coco, write_zip
+
+pytestmark = pytest.mark.waits
+
+PARTS = ("jobgen", "jobgen_runtime", "templates")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The project's own code, to be changed."""
+    folder = tmp_path / "copy"
+    ignore = shutil.ignore_patterns("__pycache__")
+    for part in PARTS:
+        shutil.copytree(ROOT / part, folder / part, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def jobgen(copy: Path, *arguments: object, code: int = 0) -> str:
+    env = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    argv = [sys.executable, "-m", "jobgen", *map(str, arguments)]
+    answer = subprocess.run(argv, cwd=copy.parent, env=env, capture_output=True, text=True)
+    assert answer.returncode == code, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    write(path, text.replace(old, new, 1))
+
+
+def cells_of(folder: Path) -> dict[str, str]:
+    notebook: Any = json.loads((folder / "upload" / "main.ipynb").read_text(encoding="utf-8"))
+    return {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"]}
+
+
+def test_a_rule_is_a_function(copy: Path, tmp_path: Path) -> None:
+    write(
+        copy / "jobgen" / "check" / "data" / "short.py",
+        '''"""A rule that was added."""
+
+from collections.abc import Iterator
+
+from jobgen.check.facts import DataFacts
+from jobgen.check.rules import NOTE, Hit, each_split
+from jobgen.datasets.record import Split
+
+
+@each_split("DS999", NOTE, "short split", why="It has few images.", remedy="Add some.")
+def short(facts: DataFacts, split: Split) -> Iterator[Hit]:
+    if split.images < 3:
+        yield Hit(1, (), split.place, f"{split.images} images")
+''',
+    )
+    path = write_zip(tmp_path / "s.zip", Coco().all_files())
+    assert "DS999  val.json: short split: 2 images" in jobgen(copy, "check", path)
+    assert "DS999" in jobgen(copy, "check", "--rules")
+
+
+def test_a_stage_is_its_cell_its_words_and_its_code(copy: Path, tmp_path: Path) -> None:
+    pack = copy / "templates" / "paddledetection"
+    write(
+        pack / "notebook" / "65_greet.md.j2", "## {{ number() }}. {{ words.stages.greet.title }}\n"
+    )
+    cell = "from jobgen_runtime.stages.greet import greet\n\nwith stage('greet'):\n    greet(run)\n"
+    write(pack / "notebook" / "65_greet.py.j2", cell)
+    edit(pack / "template.yaml", "  train: {}\n", "  greet: {}\n  train: {}\n")
+    for language in ("en", "zh"):
+        words = pack / "words" / f"{language}.yml"
+        edit(words, "stages:\n  prepare", "stages:\n  greet: {title: Greet}\n  prepare")
+    code = (
+        '"""The `greet` stage."""\n\nfrom jobgen_runtime.record.outcome import summary\n'
+        "from jobgen_runtime.stages.run import Run\n\n\ndef greet(run: Run) -> None:\n"
+        '    summary("hello %s" % run.name)\n'
+    )
+    write(copy / "jobgen_runtime" / "stages" / "greet.py", code)
+    write(tmp_path / "job.yaml", JOB)
+    jobgen(copy, "build", tmp_path / "job.yaml")
+    cells = cells_of(tmp_path)
+    assert cells["greet-text"] == "## 7. Greet"
+    assert cells["train-text"].startswith("## 8. ")
+    assert "FILES['stages/greet.py'] = r'''" in cells["tools"]
+
+
+def test_a_family_is_its_file_and_what_is_odd_about_it(copy: Path, tmp_path: Path) -> None:
+    """A family with other names for everything: listed, built, explained and checked."""
+    other = (("picodet", "toynet"), ("PicoDet", "ToyNet"), ("PicoHeadV2", "ToyHead"),
+             ("static_assigner_epoch", "change_at"), ("0.00125", "0.0025"),
+             ("part: 3", "part: 2"))  # fmt: skip
+    catalog = copy / "jobgen" / "catalog"
+    for source, goal in (
+        (
+            catalog / "data" / "families" / "picodet.yml",
+            catalog / "data" / "families" / "toynet.yml",
+        ),
+        (catalog / "picodet.py", catalog / "toynet.py"),
+    ):
+        text = source.read_text(encoding="utf-8")
+        for old, new in other:
+            text = text.replace(old, new)
+        write(goal, text)
+    assert "toynet_xs_320_coco_lcnet" in jobgen(copy, "models")
+    write(tmp_path / "job.yaml", JOB.replace("picodet_xs_320_coco_lcnet", "toynet_xs_320"))
+    jobgen(copy, "build", tmp_path / "job.yaml")
+    upload = tmp_path / "upload"
+    (model,) = upload.glob("toynet*.yml")
+    text = model.read_text(encoding="utf-8")
+    assert "ToyHead:" in text
+    assert "change_at: 5\n" in text
+    assert "configs/toynet/" in text
+    assert "base_lr: 0.04\n" in text  # 16 images a step
+    settings = cells_of(tmp_path)["job"]
+    assert '"switch_epoch": ["ToyHead", "change_at"]' in settings
+    assert "0.0025 x 16 x 1" in jobgen(copy, "explain", tmp_path / "job.yaml")
+    assert jobgen(copy, "check", tmp_path / "job.yaml").startswith("nothing found")
+    assert jobgen(copy, "check", upload).startswith("nothing found")
+    edit(model, "change_at: 5\n", "change_at: 50\n")
+    assert "change_at: at epoch 50 of 10" in jobgen(copy, "check", upload, code=1)
