@@ -29,9 +29,12 @@ def carry(files: Dict[str, str], home: str) -> str:
     except OSError:
         folder = tempfile.mkdtemp(prefix="jobgen-")
         write(folder, files)
-    for name in [name for name in sys.modules if name.split(".")[0] == "jobgen_runtime"]:
-        del sys.modules[name]
-    sys.path.insert(0, folder)
+    loaded = getattr(sys.modules.get("jobgen_runtime"), "__file__", None)
+    # All cells run once more in the same kernel: what this run holds, as its lock, stays held.
+    if loaded is None or os.path.dirname(os.path.dirname(loaded)) != folder:
+        for name in [name for name in sys.modules if name.split(".")[0] == "jobgen_runtime"]:
+            del sys.modules[name]
+        sys.path.insert(0, folder)
     return folder
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -275,6 +276,37 @@ def test_the_cells_as_a_script_that_stops_between_two_stages(whole: Whole, tmp_p
     assert result["status"] == "failed"
     assert result["failure"]["cause"] == "notebook"
     assert (home / "output" / "ships" / "report.html").is_file()
+
+
+def test_all_cells_may_be_run_again_in_the_same_kernel(whole: Whole, tmp_path: Path) -> None:
+    """As a person does who has corrected something: the second time it comes to its end."""
+    home = tmp_path / "home"
+    shutil.copytree(whole.folder / "upload", home)
+    once = "\n".join(cells_of(whole))
+    for old, new in (('DEVICE = "auto"', 'DEVICE = "cpu"'),
+                     ('"ALLOW_UNPINNED": False', '"ALLOW_UNPINNED": True')):  # fmt: skip
+        assert old in once
+        once = once.replace(old, new)
+    clone = (whole.folder / "PaddleDetection").as_uri()
+    once = re.sub(
+        r'"PADDLEDETECTION_URLS": \[[^]]*\]', f'"PADDLEDETECTION_URLS": ["{clone}"]', once
+    )
+    first = "try:\n    exec(compile(CELLS, 'cells', 'exec'), globals())\nexcept Exception as e:\n    print('FIRST', e)\n"
+    script = tmp_path / "cells.py"
+    script.write_text(
+        f"CELLS = {once!r}\n{first}import os, shutil\nos.makedirs('data/data1', exist_ok=True)\n"
+        f"shutil.copy({str(whole.folder / 'ships.zip')!r}, 'data/data1')\n"
+        "exec(compile(CELLS, 'cells', 'exec'), globals())\n",
+        encoding="utf-8",
+    )
+    argv = [str(whole.folder / "python" / "bin" / "python"), str(script)]
+    env = {**os.environ, "FLAGS_standin": "{}"}
+    answer = subprocess.run(argv, cwd=home, env=env, check=False, capture_output=True, text=True)
+    assert "FIRST" in answer.stdout  # there was no data yet
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    result = json.loads((home / "output" / "ships" / "result.json").read_bytes())
+    assert result["status"] == "ok"
+    assert [attempt["status"] for attempt in result["attempts"]] == ["failed"]
 
 
 # Root without its powers: an owner of these files whom permissions bind, as anyone else.

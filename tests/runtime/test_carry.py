@@ -39,6 +39,9 @@ def test_it_is_imported_and_written_once(tmp_path: Path) -> None:
     assert value(FILES, home) == "\n"
     assert list(home.iterdir()) == [folder]
     assert os.stat(str(folder)).st_mtime_ns == before
+    module = sys.modules["jobgen_runtime.room.one"]
+    assert value(FILES, home) == "\n"
+    assert sys.modules["jobgen_runtime.room.one"] is module  # what it holds stays held
     changed = dict(FILES, **{"room/one.py": "VALUE = 'new'\n"})
     assert value(changed, home) == "new"  # not what was imported before
     assert len(list(home.iterdir())) == 2
