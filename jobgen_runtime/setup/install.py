@@ -36,7 +36,11 @@ try:
 except ImportError:
     import pkg_resources
     found = [(d.project_name, d.version) for d in pkg_resources.working_set]
-print(json.dumps({(n or "").lower().replace("_", "-"): v for n, v in found}))
+# Of two of one name Python imports the first on its path, such as the user's own.
+names = {}
+for name, version in found:
+    names.setdefault((name or "").lower().replace("_", "-"), version)
+print(json.dumps(names))
 """
 IMPORT_CODE = """
 import json
