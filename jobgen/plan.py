@@ -32,6 +32,7 @@ HOME = "/home/aistudio"
 # the notebook takes fewer where there are fewer cores.
 WORKERS = 4
 NMS_KEYS = ("score_threshold", "nms_threshold", "nms_top_k", "keep_top_k")
+OFTEN = "rule: fifty steps an epoch, as its start costs seconds, and ten epochs at least"
 # Values of the plan that an override may replace.
 OVERRIDES = "overrides"
 REPLACEABLE = ("snapshot_epoch", "log_iter", "worker_num", "switch_epoch", "eval_batch_size")
@@ -236,20 +237,19 @@ def _training(
         repeat = repeats(images, train.epochs, batch, train.gpus)
     _check_steps(findings, document, spec, batch, repeat)
     base_lr = None if train.base_lr == "auto" else train.base_lr
+    of_model = (model.parameters, model.family.carried())
     numbers = training_values(
-        images, train.epochs // repeat, batch, base_lr, train.gpus, repeat, model.parameters,
-        model.family.carried(),
-    )  # fmt: skip
+        images, train.epochs // repeat, batch, base_lr, train.gpus, repeat, *of_model
+    )
     per_image = model.family.base_lr_per_image
     scale = f"rule: {per_image} x {batch} x {train.gpus}; the config's {model.base_lr} is "
     scale += f"for {model.gpus} cards of {model.batch_size}"
     passes = f"job.yaml: {train.epochs} passes over the set, {repeat} in an epoch"
-    often = "rule: fifty steps an epoch, as its start costs seconds, and ten epochs at least"
     origins = {
         "epochs": passes if repeat > 1 else "job.yaml",
         "batch_size": batch_origin,
         "base_lr": scale if base_lr is None else "job.yaml",
-        "repeat": often if train.repeat == "auto" else "job.yaml",
+        "repeat": OFTEN if train.repeat == "auto" else "job.yaml",
         "steps_per_epoch": f"{images} x {repeat} images in steps of {batch} x {train.gpus}",
         "warmup_steps": "rule: 300 steps, at most a tenth of all",
         "snapshot_epoch": "rule: ten times in a run, at least every ten epochs and half an hour",

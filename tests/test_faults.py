@@ -82,7 +82,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 def goes_on_and_ends_ok(whole: Whole) -> dict[str, Any]:
     code, said = whole.run()
     assert code == 0, said
-    assert "going on with" in said
+    assert "resuming " in said
     result = whole.result()
     assert result["status"] == "ok"
     rows = (whole.output / "metrics.csv").read_text(encoding="utf-8").splitlines()[1:]

@@ -62,3 +62,20 @@ def test_the_runtime_imports_nothing_of_jobgen() -> None:
     assert len(paths) > 10
     for path in paths:
         assert imports(path) == [], path
+
+
+def test_modules_and_functions_stay_small() -> None:
+    """A module is read in one sitting, and a function on one screen; no room is most of the house."""
+    lines: dict[str, int] = {}
+    for path in (p for top in ("jobgen", "jobgen_runtime") for p in (ROOT / top).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        count = text.count("\n")
+        assert count <= 400, f"{path.relative_to(ROOT)} has {count} lines"
+        room = path.parent.relative_to(ROOT).as_posix()
+        lines[room] = lines.get(room, 0) + count
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                assert length <= 50, f"{path.relative_to(ROOT)}: {node.name} has {length} lines"
+    largest = max(lines, key=lambda room: lines[room])
+    assert lines[largest] < sum(lines.values()) / 4, largest

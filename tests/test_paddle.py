@@ -87,7 +87,7 @@ def test_the_next_run_resumes_and_ends_ok(folder: Path) -> None:
     assert code == 0
     result = answer["result"]
     assert result["status"] == "ok"
-    assert "going on with" in said
+    assert "resuming " in said
     assert result["resumed_from_epoch"] >= 1
     assert result["attempts"][0]["stage"] == "train"
     assert result["metrics"]["best"]["mAP50"] >= 0.50

@@ -7,12 +7,17 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+
+if TYPE_CHECKING:
+    from jobgen.bundle import Bundle
+    from jobgen.plan import Plan
+    from jobgen.templates import Pack
 
 Command = Callable[..., Any]
 BUILT_IN = "paddledetection"
@@ -81,18 +86,12 @@ def run_stage(
     """Build the job that the weights are of with just this stage after training, and run it here
     without training. `change` gets the job, and the threshold of the weights' best F1 as far as it
     is known, to set what the stage takes."""
-    from jobgen.build import render
     from jobgen.cli.build import trust
     from jobgen.cli.run import show_run
     from jobgen.errors import RunError
-    from jobgen.layers import find_pack
-    from jobgen.plan import make_plan
     from jobgen.run.local import RunRequest
     from jobgen.run.output import job_of, open_output
     from jobgen.settings import load_settings
-    from jobgen.spec import parse_spec
-    from jobgen.templates import load_pack
-    from jobgen.yamlio import load
     from jobgen_runtime.record.collect import STAGE_FOLDERS
 
     console.json_output = given["json_output"]
@@ -103,36 +102,41 @@ def run_stage(
         raise click.UsageError("give the data set: --archive FILE")
     with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
         output = open_output(given["output"], Path(spare))
-        spec, document = job_of(output, archives, given["model"], given["environment"])
+        spec, _ = job_of(output, archives, given["model"], given["environment"])
         values = {**spec.model_dump(mode="json"), "stages": [stage]}
         if spec.template != BUILT_IN:
             # Its pack may lie elsewhere, and nothing that it adds is wanted here.
             console.say(f"the stage is the built-in pack's, not that of {spec.template}")
             values.update(template=BUILT_IN, parameters={})
         source = f"the options of jobgen {stage}"
-        text = json.dumps(change(values, known_best(output.result)), ensure_ascii=False)
-        spec, document = parse_spec(load(text, source))
-        pack = load_pack(find_pack(spec.template))
-        plan = make_plan(spec, document, pack)
-        bundle = render(plan, pack)
+        plan, bundle, pack = _rendered(change(values, known_best(output.result)), source)
         trust(console, bundle, pack)
         smoke = ", of a smoke run" if output.result.get("smoke") else ""
         console.say(f"{stage}: {output.weights}{smoke}, {plan.model.name}")
-        parameters = {"TRAINED_WEIGHTS": str(output.weights.absolute())}
         request = RunRequest(
-            bundle,
-            archives,
-            given["runs"],
-            given["device"],
-            python=given["python"],
-            fresh=True,
-            parameters=parameters,
-        )
+            bundle, archives, given["runs"], given["device"], python=given["python"], fresh=True,
+            parameters={"TRAINED_WEIGHTS": str(output.weights.absolute())},
+        )  # fmt: skip
         made = show_run(console, request, load_settings(mirror=given["mirror"]))
         made = made / STAGE_FOLDERS[stage]
         if goal is not None:
             made = copied(made, goal)
         console.say(f"{stage}: {made}")
+
+
+def _rendered(job: dict[str, Any], source: str) -> tuple[Plan, Bundle, Pack]:
+    """The bundle of a job that is in no file; `source` is what its errors name."""
+    from jobgen.build import render
+    from jobgen.layers import find_pack
+    from jobgen.plan import make_plan
+    from jobgen.spec import parse_spec
+    from jobgen.templates import load_pack
+    from jobgen.yamlio import load
+
+    spec, document = parse_spec(load(json.dumps(job, ensure_ascii=False), source))
+    pack = load_pack(find_pack(spec.template))
+    plan = make_plan(spec, document, pack)
+    return plan, render(plan, pack), pack
 
 
 def copied(made: Path, goal: Path) -> Path:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
 from jobgen.target import JOB, NOTEBOOK_ENDING, job_of, upload_of
+
+if TYPE_CHECKING:
+    from jobgen_runtime.record.report import RunRecord
 
 EXAMPLES = """\b
 Examples:
@@ -81,30 +85,30 @@ def command(
         write_atomically(goal, report_page(records, language).encode())
         if png is not None:
             write_atomically(png, curves_png(records))
-    rows = []
-    for record in records:
-        best = (record.result.get("metrics") or {}).get("best") or {}
-        failure = record.result.get("failure") or {}
-        rows.append(
-            {
-                "name": record.title,
-                "status": record.result.get("status"),
-                "mAP50": best.get("mAP50"),
-                "message": failure.get("message"),
-                "remedy": failure.get("remedy"),
-            }
-        )
+    rows = [_row(record) for record in records]
     console.result(report=str(goal), png=None if png is None else str(png), runs=rows)
     for row in rows:
-        text = f"{row['name']}  {row['status']}"
-        if row["mAP50"] is not None:
-            text += f"  mAP@0.5 {row['mAP50']:.3f}"
-        console.data(text + (f"  {row['message']}" if row["message"] else ""))
+        figure = "" if row["mAP50"] is None else f"  mAP@0.5 {row['mAP50']:.3f}"
+        said = f"  {row['message']}" if row["message"] else ""
+        console.data(f"{row['name']}  {row['status']}{figure}{said}")
         if row["remedy"]:
             console.data(f"  {row['remedy']}")
     console.data(f"report: {goal}")
     if png is not None:
         console.data(f"curves: {png}")
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    """What the answer says of one run."""
+    best = (record.result.get("metrics") or {}).get("best") or {}
+    failure = record.result.get("failure") or {}
+    return {
+        "name": record.title,
+        "status": record.result.get("status"),
+        "mAP50": best.get("mAP50"),
+        "message": failure.get("message"),
+        "remedy": failure.get("remedy"),
+    }
 
 
 def _run_of(path: Path, folder: Path) -> Path:

@@ -65,16 +65,8 @@ def run_bundle(
 ) -> tuple[Workspace, Verdict]:
     """Execute the bundle's notebook in an emulated home. Raises RunError before the start only:
     afterwards the verdict tells."""
-    if not sys.platform.startswith("linux"):
-        raise RunError(
-            f"local runs need Linux; this is {sys.platform}",
-            "Use WSL on Windows, or run the job on AI Studio: the bundle is the same.",
-        )
     bundle = request.bundle
-    name = bundle.facts.get("spec", {}).get("environment", "")
-    environment = environments().get(name)
-    if environment is None:
-        raise BundleError(f"the bundle names the environment {name!r}, which is not known")
+    environment = _environment(bundle)
     notebook = bundle.notebook
     parameters = {"DEVICE": request.device, **request.parameters}
     if request.smoke:
@@ -87,31 +79,22 @@ def run_bundle(
         _refuse_network(request, environment, settings)
     own = None
     if request.python is not None:
-        onnx = wants_onnx(bundle)
-        own = look_at(request.python.absolute(), wanted_modules(environment, onnx))
+        wanted = wanted_modules(environment, wants_onnx(bundle))
+        own = look_at(request.python.absolute(), wanted)
     python, made = _python(request, environment, settings, say)
     mirror = find_mirror(environment, settings.cache, settings.mirror, say)
     workspace, resumed = open_workspace(bundle, request.runs, parameters, request.fresh)
     with held(workspace):
         end_strays(workspace.folder)
         if resumed:
-            say(
-                f"going on with {workspace.folder} (a run of this job that did not end well; "
-                "--new starts afresh)"
-            )
+            say(f"resuming {workspace.folder}, which did not end well (--new starts afresh)")
         lay_out(workspace, bundle, sources, archives)
         write_git_config(workspace.kernel_home, mirror, environment.urls)
         say(f"run in {workspace.folder}; PaddleDetection from {mirror.origin}")
         if own is not None:
             lay_over(own, environment, workspace.overlay, say)
         _record_machine(workspace, python, made, mirror)
-        parameters = {
-            "HOME_DIR": str(workspace.home),
-            "WEIGHTS_DIR": str(settings.cache / "weights"),
-            # The platform's limits are not this machine's: nothing is removed unasked.
-            "CLEANUP": False,
-            **parameters,
-        }
+        parameters = {**_own_parameters(workspace, settings), **parameters}
         env = kernel_environment(workspace, python)
         if request.offline:
             env.update(GIT_ALLOW_PROTOCOL="file", PIP_NO_INDEX="1")
@@ -128,6 +111,30 @@ def run_bundle(
                 raise
             say(f"{python} is as it was: NumPy, Paddle and all its packages")
         return workspace, verdict
+
+
+def _environment(bundle: Bundle) -> Environment:
+    """The environment that the bundle is for. Raises RunError where no run is possible."""
+    if not sys.platform.startswith("linux"):
+        raise RunError(
+            f"local runs need Linux; this is {sys.platform}",
+            "Use WSL on Windows, or run the job on AI Studio: the bundle is the same.",
+        )
+    name = bundle.facts.get("spec", {}).get("environment", "")
+    environment = environments().get(name)
+    if environment is None:
+        raise BundleError(f"the bundle names the environment {name!r}, which is not known")
+    return environment
+
+
+def _own_parameters(workspace: Workspace, settings: Settings) -> dict[str, Any]:
+    """What the notebook is told of this machine."""
+    return {
+        "HOME_DIR": str(workspace.home),
+        "WEIGHTS_DIR": str(settings.cache / "weights"),
+        # The platform's limits are not this machine's: nothing is removed unasked.
+        "CLEANUP": False,
+    }
 
 
 def _execute(

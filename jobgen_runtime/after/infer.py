@@ -118,18 +118,7 @@ def infer(
             name += ".jpg"
         goal = os.path.join(folder, *name.split("/"))
         pictures.append({"image": image.path, "goal": goal, "truth": image.truth, "boxes": rows})
-        record.append(
-            {
-                "image": image.name,
-                "picture": name,
-                "boxes": [
-                    {"class": classes[int(row[0])], "score": row[1], "box": row[2:]} for row in rows
-                ],
-                "truth": None
-                if image.truth is None
-                else [{"class": classes[int(row[0])], "box": row[1:]} for row in image.truth],
-            }
-        )
+        record.append(_recorded(image, name, rows, classes))
     request_path, _ = exchange_files("draw", {"classes": classes, "pictures": pictures})
     argv = python_command(program_path("draw_boxes"), request_path)
     drawn = ask_child(argv, "infer", "drawing the boxes", clone_dir)
@@ -147,3 +136,18 @@ def infer(
     if finds_little(run.data):
         note("this model finds little: most boxes in these pictures are wrong")
     summary("%d images, %d boxes with a score of %.2f or more" % (len(chosen), count, threshold))
+
+
+def _recorded(image: Any, picture: str, rows: List[Any], classes: List[str]) -> Dict[str, Any]:
+    """What predictions.json says of one image."""
+    truth = image.truth
+    return {
+        "image": image.name,
+        "picture": picture,
+        "boxes": [
+            {"class": classes[int(row[0])], "score": row[1], "box": row[2:]} for row in rows
+        ],
+        "truth": None
+        if truth is None
+        else [{"class": classes[int(row[0])], "box": row[1:]} for row in truth],
+    }

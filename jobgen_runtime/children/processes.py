@@ -190,32 +190,13 @@ def run_logged(
     guard = guard or job_guard()
     started = time.monotonic()
     tail: List[str] = []
-    shown = [0]
-
-    def show(line: str) -> None:
-        shown[0] += 1
-        if quiet:
-            return
-        if shown[0] <= SHOWN_LINES:
-            print(line, flush=True)
-        elif shown[0] == SHOWN_LINES + 1:
-            print("... the rest is in %s" % log, flush=True)
-
-    handle = on_line or show
+    handle = on_line or _shower(log, quiet)
     with open(log, "a", encoding="utf-8", newline="\n") as stream:
         stream.write(redacted("$ %s\n" % " ".join(argv)))
         stream.flush()
         mark = uuid.uuid4().hex
-        process = subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env=dict(child_environment() if env is None else env, JOBGEN_CHILD=mark),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=DIE_WITH_PARENT,
-        )
+        whole = dict(child_environment() if env is None else env, JOBGEN_CHILD=mark)
+        process = _started(argv, cwd, whole)
 
         def take(lines: List[str]) -> None:
             guard.heard()
@@ -237,6 +218,37 @@ def run_logged(
                 process.stdout.close()
     seconds = time.monotonic() - started
     return Finished(process.returncode, seconds, tail, memory, timed_out)
+
+
+def _shower(log: str, quiet: bool) -> Callable[[str], None]:
+    """What shows a child's first lines, and then where the rest is."""
+    shown = [0]
+
+    def show(line: str) -> None:
+        shown[0] += 1
+        if quiet:
+            return
+        if shown[0] <= SHOWN_LINES:
+            print(line, flush=True)
+        elif shown[0] == SHOWN_LINES + 1:
+            print("... the rest is in %s" % log, flush=True)
+
+    return show
+
+
+def _started(
+    argv: List[str], cwd: Optional[str], env: Dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=DIE_WITH_PARENT,
+    )
 
 
 def _pump(

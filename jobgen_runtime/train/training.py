@@ -203,13 +203,7 @@ def _attempt(
         )
     except StageError as error:
         error.log = log
-        if error.cause == "nan":
-            put_aside_from(save_dir, watch.first_bad_epoch)
-        if error.cause == "stall" and watch.signs.get("reader"):
-            error.cause = "reader"
-            error.message = "the data reader failed (%s), and training hung" % last_words(
-                error.tail
-            )
+        _name_the_cause(error, watch, save_dir)
         raise
     seconds = run.data["metrics"].get("train_seconds", 0.0) + finished.seconds
     run.data["metrics"]["train_seconds"] = round(seconds, 1)
@@ -220,17 +214,36 @@ def _attempt(
         words = death_of_a_rank()
         if words:
             raise StageError("the training ended: %s" % words, cause="killed", log=log)
-        summary(
-            "machine %d of %d, in %s" % (nodes.rank, nodes.count, duration_text(finished.seconds))
-        )
+        lasted = duration_text(finished.seconds)
+        summary("machine %d of %d, in %s" % (nodes.rank, nodes.count, lasted))
         return
+    _refuse_early_end(watch, epochs, log, finished.tail)
+    for sign, text in SIGN_NOTES:
+        if watch.signs.get(sign):
+            note(text % watch.signs[sign])
+    write_text_atomically(os.path.join(save_dir, "finished"), "%d\n" % epochs)
+    done = count_text(epochs - first_epoch, "epoch")
+    summary("%s in %s%s" % (done, duration_text(finished.seconds), best_text(best)))
+
+
+def _name_the_cause(error: StageError, watch: TrainWatch, save_dir: str) -> None:
+    """What the log has shown of why a training was ended here."""
+    if error.cause == "nan":
+        put_aside_from(save_dir, watch.first_bad_epoch)
+    if error.cause == "stall" and watch.signs.get("reader"):
+        error.cause = "reader"
+        error.message = "the data reader failed (%s), and training hung" % last_words(error.tail)
+
+
+def _refuse_early_end(watch: TrainWatch, epochs: int, log: str, tail: List[str]) -> None:
+    """Raise StageError where a training that ended 0 has not trained all its epochs."""
     if watch.steps_seen == 0:
         raise StageError(
             "the training ended without a single logged step",
             "See the log.",
             cause="data",
             log=log,
-            tail=finished.tail,
+            tail=tail,
         )
     last_epoch = int(watch.last_step["epoch"]) + 1
     if last_epoch < epochs:
@@ -241,14 +254,8 @@ def _attempt(
             "Its last whole checkpoint stays; run again to resume there.",
             cause="killed",
             log=log,
-            tail=finished.tail,
+            tail=tail,
         )
-    for sign, text in SIGN_NOTES:
-        if watch.signs.get(sign):
-            note(text % watch.signs[sign])
-    write_text_atomically(os.path.join(save_dir, "finished"), "%d\n" % epochs)
-    done = count_text(epochs - first_epoch, "epoch")
-    summary("%s in %s%s" % (done, duration_text(finished.seconds), best_text(best)))
 
 
 def what_the_reader_stopped_at() -> str:
