@@ -140,7 +140,7 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
         findings.error("SP004", f"parameters.{name}: {fault}", place)
     if findings.errors or model is None or environment is None:
         raise faults(findings)
-    size = model.size if spec.model.input_size == "auto" else spec.model.input_size
+    size = _input_size(spec, model)
     pretrained = _pretrained(spec, model)
     augment = _augment(spec, pack)
     _refuse_two_lists(findings, document, spec, augment)
@@ -223,8 +223,7 @@ def _training(
     if images < train.gpus:
         findings.error("PL002", f"train.gpus: {train.gpus} cards for {images} images", place)
         return {}
-    size = model.size if spec.model.input_size == "auto" else spec.model.input_size
-    room = model.room(size, platform().card_bytes)
+    room = model.room(_input_size(spec, model), platform().card_bytes)
     batch, batch_origin = train.batch_size, "job.yaml"
     if batch == "auto":
         batch = fitting_batch_size(model.batch_size, images, train.gpus, room)
@@ -265,6 +264,10 @@ def _training(
     found["train_images"] = Value(images, "dataset.expect")
     found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
     return {**found, **_overridden(spec, model)}
+
+
+def _input_size(spec: JobSpec, model: Model) -> int:
+    return model.size if spec.model.input_size == "auto" else spec.model.input_size
 
 
 def _check_steps(

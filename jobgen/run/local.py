@@ -74,7 +74,6 @@ def run_bundle(
     check_parameters(parameter_defaults(notebook), parameters)
     sources = sources_of(bundle)
     archives = match_archives(sources, request.archives)
-
     if request.offline:
         _refuse_network(request, environment, settings)
     own = None
@@ -94,7 +93,7 @@ def run_bundle(
         if own is not None:
             lay_over(own, environment, workspace.overlay, say)
         _record_machine(workspace, python, made, mirror)
-        parameters = {**_own_parameters(workspace, settings), **parameters}
+        whole = {**_own_parameters(workspace, settings), **parameters}
         env = kernel_environment(workspace, python)
         if request.offline:
             env.update(GIT_ALLOW_PROTOCOL="file", PIP_NO_INDEX="1")
@@ -102,7 +101,7 @@ def run_bundle(
         if own is not None:
             env.update(overlay_environment(workspace.overlay))
             before = fingerprint(own)
-        verdict = _execute(workspace, inject(notebook, parameters), env, python, say, live)
+        verdict = _execute(workspace, inject(notebook, whole), env, python, say, live)
         if own is not None:
             try:
                 prove_unchanged(own, before)
