@@ -142,7 +142,7 @@ def test_the_verdict_of_a_failure_stands_above_all(
     jobgen: Callable[..., Answer], tmp_path: Path
 ) -> None:
     text = page_of(write_output(tmp_path, result(status="failed", failure=FAILURE)), jobgen)
-    assert text.index("was killed") < text.index("Run again to go on") < text.index("last words")
+    assert text.index("was killed") < text.index("Run again to resume") < text.index("last words")
     assert text.index("last words") < text.index("<svg")
 
 
