@@ -12,12 +12,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from jobgen.check.rules import SHOWN, Hit, names_hit
+from jobgen.check.rules import SHOWN, Hit, each_split, names_hit
 from jobgen.datasets.contents import Contents, LoneFile, Progress, silent
 from jobgen.datasets.fix import FIXES, LEFT_OUT, corners_meant, true_sizes
 from jobgen.datasets.headers import Header, is_image, known_headers, open_raster
 from jobgen.datasets.record import DataSet, Split
 from jobgen.errors import DatasetError
+from jobgen.findings import Severity
 from jobgen.plan import Plan
 
 BEYOND_REPAIR = (
@@ -182,3 +183,15 @@ def told(split: Split, code: str) -> Iterator[Hit]:
         texts = [t.detail if same else f"{t.place}: {t.detail}" for t in part]
         for hit in names_hit(texts, split.place):
             yield replace(hit, remedy=remedy)
+
+
+def from_reader(
+    code: str, severity: Severity, title: str = "", *, why: str, remedy: str, name: str
+) -> None:
+    """A rule of this name that only passes on what the reader of a split said."""
+
+    def find(_: DataFacts, split: Split) -> Iterator[Hit]:
+        return told(split, code)
+
+    find.__name__ = name
+    each_split(code, severity, title, why=why, remedy=remedy)(find)

@@ -6,29 +6,26 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jobgen.check.facts import DataFacts, boxes_hit, images_hit, told
+from jobgen.check.facts import DataFacts, boxes_hit, from_reader, images_hit, told
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, repair, whole_set
 from jobgen.datasets.record import TRAIN, UNKNOWN, Split
 
-
-@each_split(
+from_reader(
     "DS010",
     ERROR,
     why="Training stops at it, or never begins.",
     remedy="Export it again as UTF-8 from the tool that made it.",
+    name="unreadable_file",
 )
-def unreadable_file(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return told(split, "DS010")
 
 
-@each_split(
+from_reader(
     "DS011",
     ERROR,
     why="Training stops with a TypeError; in val only at the first evaluation.",
     remedy=repair("DS011") + ", where it means a number",
+    name="wrong_type",
 )
-def wrong_type(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return told(split, "DS011")
 
 
 @each_split(
@@ -108,25 +105,23 @@ def id_used_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
             yield Hit(len(twice), [f"{kind} {number}" for number in twice[:5]], split.place)
 
 
-@each_split(
+from_reader(
     "DS021",
     ERROR,
     why="PaddleDetection stops with KeyError: 'id'.",
     remedy="Number the items from 1, each kind for itself.",
+    name="missing_id",
 )
-def missing_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return told(split, "DS021")
 
 
-@each_split(
+from_reader(
     "DS022",
     ERROR,
     "id over 63 bits",
     why="PaddleDetection and pycocotools keep ids in 64-bit integers; it does not fit.",
     remedy="Number the items from 1, each kind for itself.",
+    name="huge_id",
 )
-def huge_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return told(split, "DS022")
 
 
 @each_split(
@@ -153,68 +148,62 @@ def unlisted_image(facts: DataFacts, split: Split) -> Iterator[Hit]:
         yield Hit(len(ids), [f"image {number}" for number in ids[:5]], split.place)
 
 
-@each_split(
+from_reader(
     "DS070",
     NOTE,
     "XML whose <filename> is not its own image",
     why="jobgen goes by the XML's own name; tools that go by <filename> find nothing.",
     remedy=repair("DS070"),
+    name="wrong_filename",
 )
-def wrong_filename(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return told(split, "DS070")
 
 
-@each_split(
+from_reader(
     "DS071",
     WARNING,
     "XML whose <filename> is another image of the set",
     why="One of the two is wrong: the boxes may belong to the other image.",
     remedy="Look at both (jobgen dataset preview); if the XML's name is right: " + repair("DS071"),
+    name="other_filename",
 )
-def other_filename(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return told(split, "DS071")
 
 
-@each_split(
+from_reader(
     "DS074",
     ERROR,
     why="The image would count twice; the data stage stops at it.",
     remedy=repair("DS074"),
+    name="listed_twice",
 )
-def listed_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return told(split, "DS074")
 
 
-@each_split(
+from_reader(
     "DS077",
     ERROR,
     why="PaddleDetection leaves it out with a warning in the log.",
     remedy="Add the XML, or take the name off the list: " + repair("DS077"),
+    name="stranger",
 )
-def stranger(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return told(split, "DS077")
 
 
-@each_split(
+from_reader(
     "DS080",
     ERROR,
     "YOLO coordinates in pixels",
     why="They are taken as fractions: every box lies far outside its image.",
     remedy="Divide by the image's width and height, or export YOLO again.",
+    name="pixels_for_fractions",
 )
-def pixels_for_fractions(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return told(split, "DS080")
 
 
-@each_split(
+from_reader(
     "DS081",
     ERROR,
     "YOLO line that is none",
     why="The box is lost: a line is a class number and four fractions, or a polygon.",
     remedy="Correct the line, or export YOLO again.",
+    name="malformed_line",
 )
-def malformed_line(facts: DataFacts, split: Split) -> Iterator[Hit]:
-    return told(split, "DS081")
 
 
 @whole_set(

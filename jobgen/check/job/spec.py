@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from jobgen.catalog import platform
 from jobgen.check.rules import ERROR, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
+from jobgen.findings import Severity
 
 SEE = "docs/job.md says what may stand in job.yaml."
 
@@ -20,48 +21,56 @@ def _told(facts: JobFacts, code: str) -> Iterator[Hit]:
             yield Hit(1, (), finding.place, finding.message)
 
 
-@job(
+def from_reader(
+    code: str, severity: Severity, title: str, *, why: str, remedy: str, name: str
+) -> None:
+    """A rule of this name that only passes on what reading job.yaml or the config said."""
+
+    def find(facts: JobFacts) -> Iterator[Hit]:
+        return _told(facts, code)
+
+    find.__name__ = name
+    job(code, severity, title, why=why, remedy=remedy)(find)
+
+
+from_reader(
     "SP001",
     ERROR,
     "value that job.yaml can't have",
     why="It can't be meant so.",
     remedy=SEE,
+    name="spec_shape",
 )
-def spec_shape(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "SP001")
 
 
-@job(
+from_reader(
     "SP002",
     ERROR,
     "name that the catalogue does not know",
     why="Nothing can be built of it.",
     remedy="These list what there is: jobgen models; jobgen environments",
+    name="unknown_name",
 )
-def unknown_name(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "SP002")
 
 
-@job(
+from_reader(
     "SP003",
     ERROR,
     "export form that this Paddle does not write",
     why="The export would stop after the whole training.",
     remedy="Set export.format: auto, which writes what this Paddle has.",
+    name="wrong_form",
 )
-def wrong_form(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "SP003")
 
 
-@job(
+from_reader(
     "SP004",
     ERROR,
     "parameter that the pack does not take",
     why="No template would see it, or it would render something broken.",
     remedy="Take it out, or give one of those that the message names.",
+    name="wrong_parameter",
 )
-def wrong_parameter(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "SP004")
 
 
 @job(
@@ -94,49 +103,45 @@ def weights_of_another(facts: JobFacts) -> Iterator[Hit]:
         yield Hit(1, (), facts.place, detail)
 
 
-@job(
+from_reader(
     "PL001",
     ERROR,
     "counts of the data set that are missing",
     why="Batch size and warm-up follow from them, and the mounted data is compared with them.",
     remedy="jobgen dataset inspect counts them in the archive. Write dataset.expect, for train and "
     "eval: {images: N, boxes: N}",
+    name="no_counts",
 )
-def no_counts(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "PL001")
 
 
-@job(
+from_reader(
     "PL002",
     ERROR,
     "more cards than images",
     why="A card without an image waits for ever.",
     remedy="Set a smaller train.gpus.",
+    name="many_cards",
 )
-def many_cards(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "PL002")
 
 
-@job(
+from_reader(
     "PL003",
     ERROR,
     "batch larger than the data set",
     why="PaddleDetection trains nothing at all, saves an untrained net, and ends 0.",
     remedy="Set a smaller train.batch_size.",
+    name="large_batch",
 )
-def large_batch(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "PL003")
 
 
-@job(
+from_reader(
     "PL004",
     ERROR,
     "epochs that can't be dealt out in passes",
     why="PaddleDetection counts an epoch for every train.repeat passes: some would be lost.",
     remedy="Take a train.repeat that divides train.epochs, or auto.",
+    name="uneven_passes",
 )
-def uneven_passes(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "PL004")
 
 
 @job(
@@ -172,59 +177,54 @@ def early_amp(facts: JobFacts) -> Iterator[Hit]:
             yield Hit(1, (), facts.place, "train.amp is on")
 
 
-@job(
+from_reader(
     "CF001",
     ERROR,
     "override that is no key of the config",
     why="PaddleDetection takes any key without a word, and trains without it.",
     remedy="Correct it, or take it out. With it out this lists the keys: jobgen explain JOB --full",
+    name="unknown_override",
 )
-def unknown_override(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "CF001")
 
 
-@job(
+from_reader(
     "CF002",
     ERROR,
     "override of another type",
     why="Training stops at it, or takes it as text.",
     remedy="Take it out. Then this shows the config's own value: jobgen explain JOB --full",
+    name="override_type",
 )
-def override_type(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "CF002")
 
 
-@job(
+from_reader(
     "CF003",
     ERROR,
     "override of what job.yaml decides elsewhere",
     why="Two places for one value: the rules that follow from it would go by the other.",
     remedy="Set it where the message says.",
+    name="owned_override",
 )
-def owned_override(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "CF003")
 
 
-@job(
+from_reader(
     "CF004",
     ERROR,
     "override that is too small",
     why="Training stops after an epoch, or sooner.",
     remedy="Give the least that the message names, or more.",
+    name="small_override",
 )
-def small_override(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "CF004")
 
 
-@job(
+from_reader(
     "CF010",
     WARNING,
     "key that is there twice",
     why="The last one counts, without a word.",
     remedy="Take one of them out.",
+    name="key_twice",
 )
-def key_twice(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "CF010")
 
 
 @job(
@@ -239,23 +239,21 @@ def unreadable_config(facts: JobFacts) -> Iterator[Hit]:
     yield from names_hit(facts.unreadable)
 
 
-@job(
+from_reader(
     "CF012",
     ERROR,
     "_BASE_ that leads back to itself",
     why="PaddleDetection recurses to its end.",
     remedy="Take the file out of its own chain.",
+    name="base_cycle",
 )
-def base_cycle(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "CF012")
 
 
-@job(
+from_reader(
     "CF013",
     ERROR,
     "_BASE_ that is not there",
     why="Training stops with FileNotFoundError.",
     remedy="Paths are as seen from the folder below configs/ that the YAML is copied to.",
+    name="missing_base",
 )
-def missing_base(facts: JobFacts) -> Iterator[Hit]:
-    return _told(facts, "CF013")
