@@ -16,7 +16,7 @@ $(READY): pyproject.toml
 demo: $(READY)          ## the whole way on a drawn data set, a few minutes on a CPU
 	$(BIN)/jobgen demo
 
-test: $(READY)          ## the quick tests, then real training on the CPU
+test: $(READY)          ## all but the slow tests, real training on the CPU last
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not paddle'
 	$(BIN)/python -m pytest -m 'paddle and not slow'
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobgen.errors import DatasetError
 from jobgen.target import job_of, upload_of
 
 if TYPE_CHECKING:
@@ -101,8 +102,16 @@ def check_path(
     from jobgen.check.whole import check_whole
     from jobgen.target import checked_of
 
-    paths = [Path(path) for path in archives]
-    return check_whole(checked_of(Path(target)), chosen_rules(), paths, deep=deep).findings
+    paths = [Path(path) for path in _several(archives)]
+    try:
+        return check_whole(checked_of(Path(target)), chosen_rules(), paths, deep=deep).findings
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
+
+
+def _several(archives: Iterable[AnyPath]) -> Iterable[AnyPath]:
+    """One path is meant as a list of one."""
+    return [archives] if isinstance(archives, (str, os.PathLike)) else archives
 
 
 def run_upload(
@@ -122,7 +131,7 @@ def run_upload(
 
     request = RunRequest(
         bundle=read_bundle(upload_of(Path(upload))),
-        archives=[Path(path) for path in archives],
+        archives=[Path(path) for path in _several(archives)],
         runs=Path(runs),
         device=device,
         smoke=smoke,

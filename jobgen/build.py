@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import ast
 import itertools
+import json
 import re
-import symtable
 from collections import Counter
 from typing import Any
 
 from jobgen import __version__
 from jobgen.bundle import NOTEBOOK, SIZE_LIMIT, Bundle
-from jobgen.carrier import carried, homes, imports, tools_source
+from jobgen.carrier import bound, carried, homes, imports, tools_source, unpacking
 from jobgen.catalog import Revision, own_parts, platform
 from jobgen.errors import BundleError, TemplateError
 from jobgen.files import sha256
 from jobgen.layers import StageTemplate
 from jobgen.names import undefined_names
-from jobgen.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, notebook_text
+from jobgen.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, cells_digest, notebook_text
 from jobgen.plan import HOME, Plan
 from jobgen.spec import JobSpec
 from jobgen.templates import Pack
@@ -82,7 +82,12 @@ def render(plan: Plan, pack: Pack) -> Bundle:
         "spec": job_data(plan.spec),
         "files": values["file_hashes"],
     }
-    text = notebook_text(_cells(pack, values), {"jobgen": facts})
+    cells = _cells(pack, values)
+    facts["cells"] = cells_digest(json.loads(notebook_text(cells, {})))
+    facts["parameters"] = sha256(
+        next(c for c in cells if c.name == "parameters").source.strip().encode()
+    )
+    text = notebook_text(cells, {"jobgen": facts})
     bundle = Bundle({NOTEBOOK: text.encode(), **files})
     _check(bundle)
     return bundle
@@ -127,6 +132,8 @@ SHARED = {
     "DATASET": "run.dataset", "PLACE": "run.place", "VALUES": "run.values",
     "RUN_CONFIG": "run.config", "USED_DEVICE": "run.device", "NODES": "run.nodes",
 }  # fmt: skip
+# Whoever imports these once more gets the same.
+STANDARD = {"atexit", "hashlib", "os", "sys", "tempfile", "Dict", "List", "Optional"}
 TAGS = {"parameters": (PARAMETERS_TAG,), SETTINGS_CELL: (SETTINGS_TAG,)}
 
 
@@ -175,34 +182,58 @@ def _refuse_undefined(pack: Pack, cells: list[Cell]) -> None:
 def _refuse_rebinding(pack: Pack, cells: list[Cell]) -> None:
     """What the cell `begin` defines, as `run` and `stage`, is used hours later: no other cell may
     give such a name another meaning. Raises TemplateError."""
-    kept: set[str] = set()
+    kept: frozenset[str] = frozenset()
+    known: set[tuple[str, str]] = set()
+    tools = bound(unpacking()) | {"FILES", "TOOLS"}
     for cell in cells:
-        names = _bound(cell.source)
+        own = {(found.module, found.name) for found in imports(cell.source)}
+        # To import the same once more changes nothing.
+        names = bound(cell.source) - {name for module, name in own & known}
         if cell.name == "begin":
-            kept = names
+            kept, known = names, own
             continue
-        for name in sorted(names & kept - {found.name for found in imports(cell.source)}):
+        for name in sorted((names & kept) | (names & tools - STANDARD)):
+            whose = "begin" if name in kept else TOOLS_CELL
             raise TemplateError(
-                f"{pack.name}: the cell {cell.name} sets {name}, which the cell begin defines",
+                f"{pack.name}: the cell {cell.name} sets {name}, which the cell {whose} defines",
                 "Take another name: all cells of a notebook share theirs.",
             )
-
-
-def _bound(source: str) -> set[str]:
-    """The names that a cell gives a meaning outside of functions and classes."""
-    symbols = symtable.symtable(source, "cell", "exec").get_symbols()
-    return {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
 
 
 def _tools_cell(pack: Pack, cells: list[Cell], words: dict[str, Any]) -> Cell:
     """The runtime modules that the cells import, in one cell."""
     for name, text in pack.modules.items():
-        _compiles(pack, Cell(f"runtime/{name}.py", "code", text))
+        _check_module(pack, Cell(f"runtime/{name}.py", "code", text))
     files = carried([(cell.name, cell.source) for cell in cells], pack.modules)
     head = words.get("tools")
     if not isinstance(head, str) or "\n" in head:
         raise TemplateError(f"{pack.name}: the word `tools` is {head!r}, not a line of text")
-    return Cell(TOOLS_CELL, "code", tools_source(files, head), (TOOLS_CELL,), hidden=True)
+    found = Cell(TOOLS_CELL, "code", tools_source(files, head), (TOOLS_CELL,), hidden=True)
+    _compiles(pack, found)
+    return found
+
+
+def _check_module(pack: Pack, cell: Cell) -> None:
+    """Raise TemplateError where a module of a pack is broken: it runs after hours of training."""
+    _compiles(pack, cell)
+    for node in ast.walk(ast.parse(cell.source)):
+        named = node.module if isinstance(node, ast.ImportFrom) and not node.level else None
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else [named or ""]
+        for name in names:
+            if name.split(".")[0] == "jobgen":
+                line = getattr(node, "lineno", 0)
+                raise TemplateError(
+                    f"{pack.name}: {cell.name} imports {name} in line {line}, and a "
+                    "notebook has no jobgen",
+                    "What a notebook has is jobgen_runtime: docs/architecture.md has its rooms.",
+                )
+    if "import *" not in cell.source:
+        for name, line in undefined_names(cell.source):
+            hint = f"Write above it: from {homes()[name]} import {name}" if name in homes() else ""
+            raise TemplateError(
+                f"{pack.name}: {cell.name} uses {name} in line {line}, and nothing defines that",
+                hint,
+            )
 
 
 def _compiles(pack: Pack, cell: Cell) -> None:

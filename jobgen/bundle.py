@@ -9,7 +9,13 @@ from typing import Any
 
 from jobgen.errors import BundleError
 from jobgen.files import sha256, write_atomically
-from jobgen.notebook import parse_notebook
+from jobgen.notebook import (
+    PARAMETERS_TAG,
+    cell_source,
+    cells_digest,
+    parse_notebook,
+    tagged_cell,
+)
 
 NOTEBOOK = "main.ipynb"
 # What Jupyter and file managers leave in any folder.
@@ -62,6 +68,7 @@ def write_bundle(bundle: Bundle, folder: Path, among: bool = False) -> list[str]
             "Move them away, or give another folder: -o DIR. A main.ipynb that is not as jobgen "
             "wrote it is never overwritten.",
         )
+    _refuse_edited(folder)
     old = _known_before(folder) - set(bundle.files)
     changed = []
     for name, data in bundle.files.items():
@@ -74,6 +81,26 @@ def write_bundle(bundle: Bundle, folder: Path, among: bool = False) -> list[str]
             (folder / name).unlink()
             changed.append(name)
     return changed
+
+
+def _refuse_edited(folder: Path) -> None:
+    """Raise BundleError for a notebook of ours whose code or parameters somebody has changed."""
+    try:
+        before = parse_notebook((folder / NOTEBOOK).read_bytes(), NOTEBOOK)
+        facts = before["metadata"].get("jobgen", {})
+        own = before["cells"][tagged_cell(before, PARAMETERS_TAG)]
+    except (OSError, BundleError):
+        return
+    # Bundles of earlier versions have no such hashes.
+    same = facts.get("cells", "") in ("", cells_digest(before))
+    kept = facts.get("parameters", "") in ("", sha256(cell_source(own).strip().encode()))
+    if not (same and kept):
+        what = "its parameters were" if same else "its code was"
+        raise BundleError(
+            f"{folder / NOTEBOOK} is not as it was built: {what} changed by hand",
+            "Write the change into job.yaml or templates/ (docs/templates.md), move that file "
+            "away, and build again.",
+        )
 
 
 def _known_before(folder: Path) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
+import symtable
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -52,12 +53,20 @@ def carried(
     return dict(sorted(files.items()))
 
 
-def imports(source: str) -> list[Import]:
-    """What a cell or module imports of the package; of a module only at its left margin. Raises
-    SyntaxError."""
+def imports(source: str, package: str = "") -> list[Import]:
+    """What a cell, or a module of `package`, imports of jobgen_runtime, at any depth. Raises
+    SyntaxError, and TemplateError for a relative import in a cell."""
     found = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and _is_ours(node.module):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            if not package or node.level > 1:
+                raise TemplateError(
+                    f"line {node.lineno} imports from {'.' * node.level}{node.module or ''}",
+                    f"Write the whole name: from {PACKAGE}.... import NAME",
+                )
+            module = f"{package}.{node.module}" if node.module else package
+            found += [Import(module, alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and _is_ours(node.module):
             found += [Import(str(node.module), alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.Import):
             found += [Import(a.name, "", node.lineno) for a in node.names if _is_ours(a.name)]
@@ -93,8 +102,10 @@ def _visit(wanted: Import, where: str, own: Mapping[str, str], files: dict[str, 
         )
     text = runtime_text(path, own)
     is_module = parts == wanted.module.split(".")[1:]
-    if wanted.name and is_module and wanted.name not in defined(text):
-        close = difflib.get_close_matches(wanted.name, defined(text), 1)
+    of_pack = parts[0] == OF_PACKS if parts else False
+    names = bound(text) if of_pack else defined(text)
+    if wanted.name not in ("", "*") and is_module and wanted.name not in names:
+        close = difflib.get_close_matches(wanted.name, names, 1)
         raise TemplateError(
             f"{where} imports {wanted.name} in line {wanted.line}, and {wanted.module} has none",
             f"Did you mean {close[0]}?" if close else "",
@@ -105,7 +116,7 @@ def _visit(wanted: Import, where: str, own: Mapping[str, str], files: dict[str, 
         package = "/".join([*parts[:number], "__init__.py"])
         files.setdefault(package, runtime_text(package, own))
     files[path] = text
-    for need in needs(text):
+    for need in imports(text, f"{PACKAGE}.{OF_PACKS}") if of_pack else needs(text):
         _visit(need, f"{PACKAGE}/{path}", own, files)
     for name in PROGRAM.findall(text):
         _visit(Import(f"{PACKAGE}.programs.{name}", "", 1), f"{PACKAGE}/{path}", own, files)
@@ -122,6 +133,16 @@ def _file(parts: list[str], own: Mapping[str, str]) -> str | None:
         if (runtime_dir() / candidate).is_file():
             return candidate
     return None
+
+
+@cache
+def bound(source: str) -> frozenset[str]:
+    """The names that a source of anybody's gives a meaning outside of functions and classes."""
+    symbols = symtable.symtable(source, "module", "exec").get_symbols()
+    names = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
+    if "import *" in source:  # whatever that brings
+        names |= set(re.findall(r"\w+", source))
+    return frozenset(names)
 
 
 def runtime_text(path: str, own: Mapping[str, str]) -> str:
@@ -174,6 +195,11 @@ def _nearest(name: str, own: Mapping[str, str]) -> str:
     return f"Did you mean {PACKAGE}.{close[0]}?" if close else ""
 
 
+def unpacking() -> str:
+    """The last lines of the tools cell."""
+    return _read(UNPACK)
+
+
 def tools_source(files: Mapping[str, str], head: str) -> str:
     """The cell that holds the package: each file as plain text, then what writes and imports it.
     `head` is its first line. Raises TemplateError for a text that can't stand in a raw string."""
@@ -181,8 +207,11 @@ def tools_source(files: Mapping[str, str], head: str) -> str:
     for path, text in files.items():
         if "'''" in text or text.endswith("\\"):
             raise TemplateError(f"{path} holds ''' or ends in a backslash", "Write it otherwise.")
-        rows.append(f"FILES[{path!r}] = r'''{text}'''\n")
-    rows.append(_read(UNPACK))
+        # A quote at the very end would be taken for a part of those that close the text.
+        rows.append(
+            f"FILES[{path!r}] = r'''{text if text.endswith(chr(10)) else text + chr(10)}'''\n"
+        )
+    rows.append(unpacking())
     rows.append(
         '\n\nTOOLS = carry(FILES, os.path.join(os.path.expanduser("~"), ".cache", "jobgen", '
         '"runtime"))\n'

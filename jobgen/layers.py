@@ -146,7 +146,8 @@ def find_pack(name: str, beside: Path | None = None, seen: Sequence[Path] = ()) 
         return path
     known = sorted({path.name for _, path in known_packs()})
     searched = ", ".join(str(place) for _, place in search_path())
-    hint = f"There are: {', '.join(known)} (in {searched}). A path is as seen from {path.parent}."
+    place = (beside or Path()).resolve()
+    hint = f"There are: {', '.join(known)} (in {searched}). A path is relative to {place}"
     raise TemplateError(f"there is no template pack {name}", hint)
 
 
@@ -158,7 +159,11 @@ def read_layer(folder: Path, name: str = "") -> Layer:
         data = load_file(path).value if path.is_file() or not name else {}
         strange = sorted(set(data) - KEYS)
         if strange:
-            raise TemplateError(f"{path}: unknown key {strange[0]}; there are {', '.join(KEYS)}")
+            old = "Modules need no list: a notebook carries what its cells import."
+            raise TemplateError(
+                f"{path}: unknown key {strange[0]}; there are {', '.join(sorted(KEYS))}",
+                old if strange[0] == "runtime" else None,
+            )
         for key, kind in (("name", str), ("version", int), ("description", str), ("extends", str)):
             if type(data.get(key, kind())) is not kind:
                 raise TemplateError(f"{path}: {key} is {data[key]!r}, not {WORDS[kind]}")
@@ -183,11 +188,7 @@ def read_layer(folder: Path, name: str = "") -> Layer:
             _augment(data.get("augment") or {}),
             files,
             words,
-            {
-                Path(key).stem: text
-                for key, text in _texts(folder, "*.py").items()
-                if key.startswith("runtime/")
-            },
+            _modules(folder),
             bool(name),
         )
     except YamlError as error:
@@ -195,6 +196,22 @@ def read_layer(folder: Path, name: str = "") -> Layer:
     except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise TemplateError(f"{folder}: the pack can't be read ({reason})") from error
+
+
+def _modules(folder: Path) -> dict[str, str]:
+    """The pack's own modules, name to source: files in runtime/, none below."""
+    found = {}
+    for key, text in _texts(folder, "*.py").items():
+        place, _, name = key.partition("/")
+        if place != "runtime":
+            continue
+        if not re.fullmatch(r"[A-Za-z]\w*\.py", name):
+            raise TemplateError(
+                f"{folder / key} can't be imported",
+                "A module is runtime/NAME.py: letters, digits and _, and no folder below.",
+            )
+        found[name.removesuffix(".py")] = text
+    return found
 
 
 def _refuse_unread(folder: Path, files: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jobgen.errors import BundleError
+from jobgen.files import sha256
 
 PARAMETERS_TAG = "parameters"
 SETTINGS_TAG = "settings"
@@ -96,6 +97,16 @@ def cell_tags(cell: dict[str, Any]) -> list[str]:
     metadata = cell.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
     return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+
+
+def cells_digest(notebook: dict[str, Any]) -> str:
+    """One hash over the code of a notebook, but for its parameters, which people may change."""
+    rows = []
+    for cell in notebook["cells"]:
+        beside = {PARAMETERS_TAG, INJECTED_TAG} & set(cell_tags(cell))
+        if cell.get("cell_type") == "code" and not beside:
+            rows.append(f"{cell.get('id')}\n{cell_source(cell)}\0")
+    return sha256("".join(rows).encode("utf-8", "replace"))
 
 
 def tagged_cell(notebook: dict[str, Any], tag: str) -> int:

@@ -121,7 +121,8 @@ def eject(pack: Pack, path: str, goal: Path) -> Path:
         f"{{# From the pack {origin.name} {origin.version}: jobgen templates diff compares. #}}\n"
     )
     # One layer up, what was one layer down is two.
-    text = re.sub(r"""(["'])base/""", r"\1base/base/", pack.files[path])
+    tag = re.compile(r"""(\{%-?\s*(?:extends|include|import|from)\s+["'])base/""")
+    text = tag.sub(r"\1base/base/", pack.files[path])
     write_atomically(place, (head + text).encode())
     write_atomically(goal / EJECTED / path, pack.files[path].encode())
     return place

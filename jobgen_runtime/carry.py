@@ -1,10 +1,11 @@
 """The last lines of the notebook's tools cell: its files become a package that is imported."""
 
+import atexit
 import hashlib
 import os
 import sys
 import tempfile
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 
 def carry(files: Dict[str, str], home: str) -> str:
@@ -14,10 +15,12 @@ def carry(files: Dict[str, str], home: str) -> str:
     names = sorted(files)
     content = "".join("%s\0%s\0" % (name, files[name]) for name in names)
     digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:16]
+    loaded = loaded_from()
+    if loaded and holds(loaded, files):
+        # All cells run once more in the same kernel: what this run holds, as its lock, stays held.
+        return loaded
     try:
-        os.makedirs(home, mode=0o700, exist_ok=True)
-        if not own(home):
-            raise OSError("others can write there")
+        make_private(home)
         folder = os.path.join(home, digest)
         if not holds(folder, files):
             fresh = tempfile.mkdtemp(prefix=digest + ".", dir=home)
@@ -29,13 +32,43 @@ def carry(files: Dict[str, str], home: str) -> str:
     except OSError:
         folder = tempfile.mkdtemp(prefix="jobgen-")
         write(folder, files)
-    loaded = getattr(sys.modules.get("jobgen_runtime"), "__file__", None)
-    # All cells run once more in the same kernel: what this run holds, as its lock, stays held.
-    if loaded is None or os.path.dirname(os.path.dirname(loaded)) != folder:
-        for name in [name for name in sys.modules if name.split(".")[0] == "jobgen_runtime"]:
-            del sys.modules[name]
-        sys.path.insert(0, folder)
+    forget_loaded()
+    sys.path.insert(0, folder)
     return folder
+
+
+def loaded_from() -> Optional[str]:
+    """The folder of the tools that this kernel has imported already."""
+    path = getattr(sys.modules.get("jobgen_runtime"), "__file__", None)
+    return os.path.dirname(os.path.dirname(path)) if path else None
+
+
+def forget_loaded() -> None:
+    """Other tools are imported next: those of before must not judge the run as the kernel ends."""
+    record = sys.modules.get("jobgen_runtime.record.outcome")
+    if record is not None:
+        atexit.unregister(record._close_between_stages)
+        del record._current[:]
+    for name in [name for name in sys.modules if name.split(".")[0] == "jobgen_runtime"]:
+        del sys.modules[name]
+
+
+def make_private(folder: str) -> None:
+    """Make a folder for this user alone. Raises OSError where another could change what is in it,
+    or put something else in its place."""
+    before = os.umask(0o077)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    finally:
+        os.umask(before)
+    top = os.path.expanduser("~")
+    while True:
+        if not own(folder):
+            raise OSError("others can write there")
+        above = os.path.dirname(folder)
+        if folder == top or above == folder or not folder.startswith(top + os.sep):
+            return
+        folder = above
 
 
 def own(folder: str) -> bool:

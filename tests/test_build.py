@@ -311,3 +311,24 @@ def test_a_secret_is_found_wherever_it_lies(secret: str, before: int, filler: st
     assert SECRET.search(text) is not None
     assert find_secret(text) is not None
     assert find_secret(text.replace(secret, "")) is None
+
+
+@pytest.mark.parametrize(("old", "new", "what"), [
+    ("EPOCHS = 10\\n", "EPOCHS = 3\\n", "its parameters were"),
+    ("check_machine(run)", "check_machine(run); print(1)", "its code was"),
+])  # fmt: skip
+def test_a_notebook_that_somebody_changed_is_not_overwritten(
+    jobgen: Callable[..., Answer], job: Path, old: str, new: str, what: str
+) -> None:
+    assert jobgen("build", job).code == 0
+    notebook = job.parent / "upload" / "main.ipynb"
+    text = notebook.read_text(encoding="utf-8")
+    assert old in text
+    notebook.write_text(text.replace(old, new, 1), encoding="utf-8")
+    answer = jobgen("build", job)
+    assert (answer.code, what in answer.err) == (6, True)
+    assert new in notebook.read_text(encoding="utf-8")
+    told = jobgen("check", job.parent / "upload", "--json").json["findings"]
+    assert ("BU002" in {f["code"] for f in told}) == (what == "its code was")
+    notebook.rename(job.parent / "mine.ipynb")
+    assert jobgen("build", job).code == 0

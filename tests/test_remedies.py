@@ -63,6 +63,7 @@ def last_cell(source: str) -> Edit:
     return notebook(lambda n: n["cells"][-1].update(source=source))
 
 
+MOVED = without_file("main.ipynb")
 NOTHING: Edit = lambda folder: None  # noqa: E731 - the command of the hint does it all
 
 # code: (words of the hint or the message, what they say to do)
@@ -140,8 +141,9 @@ IN_UPLOADS: dict[str, tuple[str, Edit]] = {
     "HM020": ("Write the value into the cell", last_cell("epochs = 40")),
     "HM021": ("Look at these yourself", run("python -V")),
     "HM022": ("jobgen check, with the path of the archive", NOTHING),
-    "BU001": ("Keep the notebook and the two YAML files in the folder, nothing else", without_file("notes.txt")),
+    **dict.fromkeys(("BU002", "BU005", "BU011", "BU013", "BU014"), ("jobgen build", NOTHING)),
     **dict.fromkeys(("BU002", "BU005", "BU011", "BU012", "BU013"), ("jobgen build", NOTHING)),
+    "BU012": ("Move main.ipynb away", MOVED),
     "BU008": ("Write it for that Python", last_cell("try:\n    pass\nexcept ValueError:\n    pass")),
     "CF022": ("Set LinearWarmup.steps to a tenth of the steps", change(MODEL, '"steps": 300', '"steps": 40')),
     "CF025": ("Set num_classes to the number of classes", change(DATA, "num_classes: 80", "num_classes: 1")),
@@ -208,7 +210,7 @@ def test_a_remedy_for_an_upload(code: str, jobgen: Callable[..., Answer], job: P
     words, edit = IN_UPLOADS[code]
     assert words in finding["hint"] + finding["message"]
     edit(upload)
-    if edit is NOTHING:
+    if edit in (NOTHING, MOVED):
         # The folder is what a person has there; a bundle is not written over a notebook by hand.
         for path in upload.iterdir() if code in BY_HAND else ():
             path.unlink()

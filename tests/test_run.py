@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from jobgen.bundle import read_bundle
-from jobgen.errors import DatasetError, RunError, SpecError
+from jobgen.errors import BundleError, DatasetError, RunError, SpecError
 from jobgen.machine.index import index_environment, parse_pip_config
 from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.mirror import Mirror, mirror_address, write_git_config
@@ -60,6 +60,23 @@ def test_an_unknown_parameter_is_refused_with_the_nearest() -> None:
     assert caught.value.hint.startswith("Did you mean EPOCHS? There are: EPOCHS, BATCH_SIZE,")
     with pytest.raises(SpecError, match="HOME_DIR is the run's own"):
         check_parameters(known, {"HOME_DIR": "/x"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("EPOCHS = 100", "EPOCHS = 3 * 2", "the cell tagged parameters: line 2 is no plain value"),
+        ("EPOCHS = 100", "EPOCHS = = 3", "the cell tagged parameters is broken in line 2"),
+        ("SETTINGS = {", "SETTING = {", "the cell tagged settings sets no SETTINGS"),
+    ],
+)
+def test_values_that_somebody_has_changed_are_told(old: str, new: str, said: str) -> None:
+    notebook = read_bundle(UPLOAD).notebook
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"]).replace(old, new)
+    with pytest.raises(BundleError) as caught:
+        parameter_defaults(notebook)
+    assert said in caught.value.message
 
 
 SOURCES = [{"archive": "a.zip", "folder": None}, {"archive": None, "folder": "b"}]

@@ -3,6 +3,7 @@ run shows that it took effect."""
 
 from __future__ import annotations
 
+import ast
 import json
 import shlex
 import shutil
@@ -831,3 +832,88 @@ def test_an_upload_of_another_pack_is_checked_without_it(
     answer = jobgen("check", folder / "upload")
     assert "PL005" in answer.out
     assert "BU013" not in answer.out
+
+
+def pack_of(folder: Path, modules: dict[str, str], cell: str = "") -> Path:
+    """A pack `mine` beside the job, with modules of its own and a cell in stage 26."""
+    pack = folder / "mine"
+    (pack / "runtime").mkdir(parents=True)
+    (pack / "notebook").mkdir()
+    (pack / "template.yaml").write_text("name: mine\nversion: 1\nextends: paddledetection\n")
+    for name, text in modules.items():
+        (pack / "runtime" / name).parent.mkdir(exist_ok=True)
+        (pack / "runtime" / name).write_text(text)
+    if cell:
+        (pack / "notebook" / "26_x.py.j2").write_text(cell)
+    return pack
+
+
+FROM_M = "from jobgen_runtime.pack.m import f\n\nf()\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "carried"),
+    [
+        ("from .n import A\ndef f(): return A\n", "pack/n.py"),
+        ("def f():\n    from jobgen_runtime.pack.n import A\n    return A\n", "pack/n.py"),
+        (
+            "try:\n    import os, jobgen_runtime.pack.n\nexcept ImportError: pass\ndef f(): pass\n",
+            "pack/n.py",
+        ),
+        ("def f():\n    from jobgen_runtime.after.infer import infer\n", "after/infer.py"),
+    ],
+)
+def test_what_a_packs_module_imports_is_carried_however_it_does(
+    folder: Path, text: str, carried: str
+) -> None:
+    pack_of(folder, {"m.py": text, "n.py": "A, B = 1, 2\n"}, FROM_M)
+    changed(folder, "template: mine\n")
+    assert f"FILES[{carried!r}] = r'''" in parts_of(built(folder))["tools"]
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C", "D", "E", "g", "path"])
+def test_every_name_that_python_knows_can_be_imported(folder: Path, name: str) -> None:
+    text = "import os.path as path\nA, B = 1, 2\nC: dict={}\nD = E = 1\nasync def g(): pass\n"
+    cell = f"from jobgen_runtime.pack.m import {name}\n"
+    pack_of(folder, {"m.py": text}, cell)
+    changed(folder, "template: mine\n")
+
+
+@pytest.mark.parametrize(
+    ("modules", "cell", "said"),
+    [
+        ({"m.py": "def f(): return nothere\n"}, FROM_M, "uses nothere in line 1"),
+        (
+            {"m.py": "from jobgen.runtime.coco import x\ndef f(): pass\n"},
+            FROM_M,
+            "a notebook has no jobgen",
+        ),
+        ({"a/m.py": "def f(): pass\n"}, "", "can't be imported"),
+        ({"my-mod.py": "def f(): pass\n"}, "", "can't be imported"),
+        ({"m.py": "def f(): pass\n"}, "from .pack.m import f\n", "line 1 imports from .pack.m"),
+        ({}, "from jobgen_runtime.stages import run\n", "sets run, which the cell begin defines"),
+        ({}, "FILES = ['a.txt']\n", "sets FILES, which the cell tools defines"),
+        ({}, "own = 3\n", "sets own, which the cell tools defines"),
+    ],
+)
+def test_what_would_end_the_job_hours_later_is_refused(
+    folder: Path, modules: dict[str, str], cell: str, said: str
+) -> None:
+    pack_of(folder, modules, cell)
+    with pytest.raises(TemplateError) as caught:
+        changed(folder, "template: mine\n")
+    assert said in caught.value.message
+
+
+def test_a_module_without_a_last_newline_that_ends_in_a_quote(folder: Path) -> None:
+    pack_of(folder, {"m.py": "def f(): return 1\nX = 'a'"}, FROM_M)
+    changed(folder, "template: mine\n")
+    ast.parse(parts_of(built(folder))["tools"])
+
+
+def test_an_ejected_file_keeps_its_own_words(folder: Path) -> None:
+    cell = "note('base/data.json')\n"
+    pack_of(folder, {}, cell)
+    changed(folder, "template: mine\n")
+    place = eject(load_job_pack("mine", folder), "notebook/26_x.py.j2", folder / "templates")
+    assert cell in place.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jobgen.build import render
-from jobgen.bundle import NOTEBOOK, TOLERATED
+from jobgen.bundle import NOTEBOOK, TOLERATED, Bundle
 from jobgen.catalog import Family, families, family_of, layer_texts
 from jobgen.check.rules import Hit
 from jobgen.check.steps import Step, Steps, steps_of
@@ -22,6 +22,7 @@ from jobgen.notebook import cell_source, parse_notebook
 from jobgen.plan import Plan, carried, make_plan
 from jobgen.ppconfig import Origin, Resolved, resolve
 from jobgen.spec import load_spec, parse_spec
+from jobgen.target import JOB, UPLOAD
 from jobgen.templates import load_job_pack, stale_files
 from jobgen.yamlio import Tagged, YamlError, YamlPath, load
 
@@ -55,6 +56,8 @@ class JobFacts:
     fresh: bool = False
     # The job's own templates that were ejected from a pack which has changed since.
     stale: tuple[str, ...] = ()
+    # The upload beside a job.yaml is of another job.yaml than this.
+    outdated: bool = False
     # Why a bundle of jobgen's has no plan: then the rules that need one can't be asked.
     no_plan: str = ""
 
@@ -296,7 +299,32 @@ def _of_job(path: Path) -> JobFacts:
         if not error.findings:
             raise
         return JobFacts(str(path), {}, None, Findings(error.findings))
-    return JobFacts(str(path), bundle.files, plan, fresh=True, stale=tuple(stale_files(pack)))
+    stale = tuple(stale_files(pack))
+    outdated = _is_outdated(path.parent / UPLOAD, bundle)
+    return JobFacts(str(path), bundle.files, plan, fresh=True, stale=stale, outdated=outdated)
+
+
+def _is_outdated(upload: Path, now: Bundle) -> bool:
+    """Whether a folder holds a bundle of this version that job.yaml builds otherwise by now."""
+    try:
+        there = parse_notebook((upload / NOTEBOOK).read_bytes(), NOTEBOOK)
+    except (OSError, BundleError):
+        return False
+    facts = there["metadata"].get("jobgen", {})
+    if "cells" not in facts or facts.get("version") != now.facts["version"]:
+        return False
+    return any(facts.get(key) != now.facts[key] for key in ("cells", "files"))
+
+
+def _beside(folder: Path) -> bool:
+    """Whether the job.yaml beside an upload builds another bundle than it by now."""
+    job = folder.parent / JOB
+    if folder.name != UPLOAD or not job.is_file():
+        return False
+    try:
+        return _of_job(job).outdated
+    except JobgenError:  # said where job.yaml itself is checked
+        return False
 
 
 def _of_folder(folder: Path) -> JobFacts:
@@ -306,7 +334,8 @@ def _of_folder(folder: Path) -> JobFacts:
     if not facts.notebooks:
         raise BundleError(f"{folder} holds no notebook", "Give an upload folder, or a job.yaml.")
     plan, why = _plan_of(facts)
-    return JobFacts(str(folder), files, plan, no_plan=why)
+    outdated = plan is not None and _beside(folder)
+    return JobFacts(str(folder), files, plan, no_plan=why, outdated=outdated)
 
 
 def _plan_of(facts: JobFacts) -> tuple[Plan | None, str]:

@@ -73,7 +73,9 @@ def inspect(
     )
     console.data(table(rows))
     console.data(f"Suggested model: {model}: {why}.")
-    console.say(f"Next: jobgen check {shown(path)}\nthen: jobgen init NAME --archive {shown(path)}")
+    console.say(f"Next: jobgen check {shown(path)}")
+    if data.layout.format != "yolo" and data.train and data.eval and is_archive(path):
+        console.say(f"then: jobgen init NAME --archive {shown(path)}")
 
 
 @command.command(
@@ -227,6 +229,11 @@ def convert(
         console.data(f"{name}: {images} images, {boxes} boxes -> {after[0]}, {after[1]}")
     console.data(f"{target}: {chosen}")
     console.say(f"Next: jobgen check {shown(target)}")
+
+
+def is_archive(path: Path) -> bool:
+    """Whether init takes it: an archive or a folder, not a lone annotation file."""
+    return path.is_dir() or path.suffix.lower() != ".json"
 
 
 def figure_rows(data: DataSet, splits: Mapping[str, Statistics]) -> list[tuple[str, list[str]]]:

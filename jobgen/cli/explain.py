@@ -40,7 +40,7 @@ def command(console: Console, job: Path, full: bool, other: Path | None, json_ou
     console.json_output = json_output
     job = job_of(job)
     if other is not None:
-        _differences(console, job, other)
+        _differences(console, job, job_of(other))
     elif full:
         _full(console, job)
     else:

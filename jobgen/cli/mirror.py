@@ -10,6 +10,7 @@ import click
 from jobgen.cli import options
 from jobgen.cli.boundary import Sentences
 from jobgen.cli.console import Console
+from jobgen.target import job_of
 
 EXAMPLES = """\b
 Examples:
@@ -62,6 +63,7 @@ def needs_of(job: Path, gpu: bool, paddle_index: str = "") -> Any:
     from jobgen.spec import load_spec
     from jobgen.templates import load_job_pack
 
+    job = job_of(job)
     spec, document = load_spec(job)
     plan = make_plan(spec, document, load_job_pack(spec.template, job.parent))
     weights = plan.pretrained if plan.pretrained.startswith(("http://", "https://")) else ""

@@ -10,6 +10,7 @@ import click
 from jobgen.cli import options
 from jobgen.cli.boundary import Sentences
 from jobgen.cli.console import Console
+from jobgen.target import job_of
 
 if TYPE_CHECKING:
     from jobgen.run.verdict import Verdict
@@ -124,9 +125,7 @@ def show(console: Console, pack: str, json_output: bool) -> None:
 
 @command.command(epilog=EXAMPLES)
 @click.argument("what")
-@click.option(
-    "--job", type=click.Path(path_type=Path, dir_okay=False), help="A file: for this job.yaml."
-)
+@click.option("--job", type=click.Path(path_type=Path), help="A file: for this job.yaml.")
 @click.option("-o", "--folder", type=click.Path(path_type=Path), help="A pack: to this folder.")
 @options.json_output
 @click.pass_obj
@@ -147,6 +146,7 @@ def eject(
     if (job is None) == (folder is None):
         raise click.UsageError("give --job for a file, or -o FOLDER for a whole pack")
     if job is not None:
+        job = job_of(job)
         spec, _ = load_spec(job)
         pack = load_job_pack(spec.template, job.parent)
         place = eject_file(pack, what, job.parent / JOB_FOLDER)
@@ -174,7 +174,6 @@ def accept(console: Console, job: Path, json_output: bool) -> None:
     """
     from jobgen import packs
     from jobgen.spec import load_spec
-    from jobgen.target import job_of
     from jobgen.templates import load_job_pack
 
     console.json_output = json_output
@@ -200,6 +199,7 @@ def diff(console: Console, job: Path, json_output: bool) -> None:
     from jobgen.templates import Pack, load_job_pack
 
     console.json_output = json_output
+    job = job_of(job)
     spec, document = load_spec(job)
     pack = load_job_pack(spec.template, job.parent)
     own = pack.has_job_layer

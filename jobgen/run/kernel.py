@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jobgen.errors import RunError
+from jobgen.errors import BundleError, RunError
 from jobgen.files import write_atomically
 from jobgen.literals import to_source
 from jobgen.notebook import (
@@ -52,16 +52,32 @@ def parameter_defaults(notebook: dict[str, Any]) -> dict[str, Any]:
     found = _assigned(notebook, PARAMETERS_TAG)
     # Bundles of earlier versions have no such cell.
     if any(SETTINGS_TAG in cell_tags(cell) for cell in notebook["cells"]):
-        found.update(_assigned(notebook, SETTINGS_TAG)["SETTINGS"])
+        settings = _assigned(notebook, SETTINGS_TAG).get("SETTINGS")
+        if not isinstance(settings, dict):
+            raise BundleError(
+                f"the cell tagged {SETTINGS_TAG} sets no SETTINGS", "Build the bundle again."
+            )
+        found.update(settings)
     return found
 
 
 def _assigned(notebook: dict[str, Any], tag: str) -> dict[str, Any]:
     """The literal values that the cell with this tag assigns, by name."""
     found = {}
-    for node in ast.parse(cell_source(notebook["cells"][tagged_cell(notebook, tag)])).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            found[node.targets[0].id] = ast.literal_eval(node.value)
+    cell = f"the cell tagged {tag}"
+    hint = 'Its values are plain ones, as 3 or "text": correct it, or build the bundle again.'
+    line = 0
+    try:
+        for node in ast.parse(cell_source(notebook["cells"][tagged_cell(notebook, tag)])).body:
+            line = node.lineno
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found[node.target.id] = ast.literal_eval(node.value) if node.value else None
+    except SyntaxError as error:
+        raise BundleError(f"{cell} is broken in line {error.lineno}: {error.msg}", hint) from error
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"{cell}: line {line} is no plain value", hint) from error
     return found
 
 

@@ -304,13 +304,16 @@ def outcome() -> Outcome:
 
 def summary(text: str) -> None:
     """The one line that says what the running stage found or did."""
-    outcome().data["stages"][-1]["text"] = text
+    stages = outcome().data["stages"]
+    if stages:  # a cell between the first and the stages has nothing to be the line of
+        stages[-1]["text"] = text
 
 
 def note(text: str) -> None:
     """Something the reader of the result should know, though nothing failed."""
     run = outcome()
-    run.data["notes"].append({"stage": run.data["stages"][-1]["name"], "text": text})
+    stages = run.data["stages"]
+    run.data["notes"].append({"stage": stages[-1]["name"] if stages else None, "text": text})
     run.event("note", text=text)
     print("%-10s%s" % ("", redacted(text)), flush=True)
 

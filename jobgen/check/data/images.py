@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from jobgen.check.facts import DataFacts, images_hit, told
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, repair, whole_set
@@ -62,7 +63,11 @@ def another_folder(facts: DataFacts, split: Split) -> Iterator[Hit]:
         found = elsewhere(facts.files, split)
         folders = Counter(posixpath.dirname(path) or "the top folder" for path in found.values())
         detail = ", ".join(f"{count:,} in {name}" for name, count in folders.most_common(3))
-        yield from images_hit(split, found, detail)
+        remedy = ""
+        if facts.plan is not None and len(folders) == 1:
+            remedy = f"Correct images: in job.yaml: they lie in {next(iter(folders))}"
+        for hit in images_hit(split, found, detail):
+            yield replace(hit, remedy=remedy)
 
 
 @whole_set(

@@ -16,10 +16,11 @@ from jobgen.check.steps import Step
 from jobgen.check.upload import JobFacts
 from jobgen.files import sha256
 from jobgen.names import parsed
-from jobgen.notebook import PARAMETERS_TAG, cell_tags
+from jobgen.notebook import PARAMETERS_TAG, cell_tags, cells_digest
 from jobgen.settings import is_home
 
 AGAIN = "Build it again: jobgen build JOB"
+ANEW = "Move main.ipynb away, then build it again: jobgen build JOB"
 # IPython's shell lines: `!cmd`, `x = !cmd`.
 SHELL = re.compile(r"^\s*(?:\w+\s*=\s*)?!(?!=)", re.MULTILINE)
 # Commands that only show something.
@@ -60,6 +61,21 @@ def edited(facts: JobFacts) -> Iterator[Hit]:
     for name, wanted in ours.items() if isinstance(ours, dict) else ():
         if name in facts.files and sha256(facts.files[name]) != wanted:
             yield Hit(1, (name,))
+    whole = facts.metadata.get("cells")
+    if whole and facts.notebook and whole != cells_digest(facts.notebook):
+        yield Hit(1, (f"{NOTEBOOK}: other cells than the parameters",), remedy=ANEW)
+
+
+@job(
+    "BU014",
+    WARNING,
+    "upload that is not what job.yaml says by now",
+    why="What would be uploaded, or run, is an earlier state of the job.",
+    remedy=AGAIN,
+)
+def outdated(facts: JobFacts) -> Iterator[Hit]:
+    if facts.outdated:
+        yield Hit(1, ())
 
 
 @job(
@@ -238,7 +254,7 @@ def other_version(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "notebook whose cells are not in their places",
     why="jobgen run and papermill find the parameters by the tag of their cell.",
-    remedy=AGAIN,
+    remedy=ANEW,
 )
 def cells_moved(facts: JobFacts) -> Iterator[Hit]:
     if not facts.metadata or facts.notebook is None:

@@ -39,7 +39,7 @@ def not_looked_at(facts: JobFacts) -> Iterator[Hit]:
     WARNING,
     "learning rate that is not scaled to the batch",
     why="The published rates are for 4 cards: on one card the loss becomes NaN or never falls.",
-    remedy="Use 0.00125 x batch size x cards, or leave base_lr: auto.",
+    remedy="Use the rate that the linear rule gives; in a job.yaml leave base_lr: auto.",
 )
 def unscaled_rate(facts: JobFacts) -> Iterator[Hit]:
     rate, batch = facts.value("LearningRate", "base_lr"), facts.value("TrainReader", "batch_size")
