@@ -142,7 +142,7 @@ IN_UPLOADS: dict[str, tuple[str, Edit]] = {
     "HM021": ("Look at these yourself", run("python -V")),
     "HM022": ("jobgen check, with the path of the archive", NOTHING),
     **dict.fromkeys(("BU002", "BU005", "BU011", "BU013", "BU014"), ("jobgen build", NOTHING)),
-    **dict.fromkeys(("BU002", "BU005", "BU011", "BU012", "BU013"), ("jobgen build", NOTHING)),
+    "BU001": ("Keep the notebook and the two YAML files in the folder, nothing else", without_file("notes.txt")),
     "BU012": ("Move main.ipynb away", MOVED),
     "BU008": ("Write it for that Python", last_cell("try:\n    pass\nexcept ValueError:\n    pass")),
     "CF022": ("Set LinearWarmup.steps to a tenth of the steps", change(MODEL, '"steps": 300', '"steps": 40')),
