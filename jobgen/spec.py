@@ -250,8 +250,17 @@ def parse_spec(document: Document) -> tuple[JobSpec, Document]:
     try:
         return JobSpec.model_validate(document.value), document
     except ValidationError as error:
-        findings = Findings(_finding(document, fault) for fault in error.errors())
+        findings = Findings(_finding(document, fault) for fault in _apart(error.errors()))
         raise faults(findings) from error
+
+
+def _apart(errors: Sequence[Any]) -> list[Any]:
+    """The errors of a key that may be a word or a number: for a number only what it lacks."""
+    apart = ("literal_error", "int_type", "float_type", "int_parsing", "float_parsing")
+    numbers = {fault["loc"][:-1] for fault in errors
+               if _is_branch(fault["loc"][-1]) and fault["type"] not in apart}  # fmt: skip
+    words = (fault["type"] == "literal_error" and fault["loc"][:-1] in numbers for fault in errors)
+    return [fault for fault, is_word in zip(errors, words, strict=True) if not is_word]
 
 
 def faults(findings: Findings) -> SpecError:
@@ -302,13 +311,17 @@ def _finding(document: Document, fault: Any) -> Finding:
         message = f"{message}, got {fault['input']!r}"
         if re.fullmatch(r"[-+]?\d+(\.\d+)?", str(fault["input"])) and "_type" in kind:
             message += ": take the quotes away" if isinstance(fault["input"], str) else ""
+        if kind == "list_type":
+            message += f"; write [{fault['input']}]"
     dotted = ".".join(str(part) for part in path)
     place = f"{document.source}:{document.line(path)}"
     return Finding("SP001", Severity.ERROR, f"{dotted}: {message}" if dotted else message, place)
 
 
 def _is_branch(part: str | int) -> bool:
-    return isinstance(part, str) and ("[" in part or part in ("int", "float"))
+    return isinstance(part, str) and (
+        "[" in part or part in ("int", "float", "constrained-int", "constrained-float")
+    )
 
 
 def _model_at(path: Sequence[str | int]) -> type[BaseModel] | None:

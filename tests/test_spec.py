@@ -107,7 +107,7 @@ FAULTS = [
     (
         "  config: picodet_xs_320_coco_lcnet\n",
         "  config: picodet_xs_320_coco_lcnet\n  input_size: 100\n",
-        "job.yaml:16: model.input_size: input should be 'auto', got 100",
+        "job.yaml:16: model.input_size: input should be a multiple of 32, got 100",
     ),
 ]
 

@@ -125,10 +125,14 @@ def _next_steps(folder: Path, bundle: Bundle) -> str:
             "main.ipynb."
         )
     sources = bundle.facts["spec"]["dataset"]["sources"]
-    names = [shown(Path(s["archive"] or s["folder"])) for s in sources]
-    archives = " ".join(f"--archive {name}" for name in names)
+    paths = [Path(s["archive"] or s["folder"]) for s in sources]
+    # job.yaml knows an archive by its name alone.
+    elsewhere = not all(path.exists() for path in paths)
+    placed = [Path("FOLDER") / path if elsewhere else path for path in paths]
+    archives = " ".join(f"--archive {shown(path)}" for path in placed)
+    where = ", FOLDER being where the data lies" if elsewhere else ""
     return (
-        "Next: try it here with\n"
+        f"Next: try it here with{where}\n"
         f"  jobgen run {shown(folder)} {archives} --device cpu --smoke\n"
         "then upload the three files to the project's top folder on AI Studio, save a version, "
         "and start\na background task of that version with main.ipynb."

@@ -40,7 +40,11 @@ def choose(files: Contents, pick: int | None = None) -> Layout:
         )
     if pick is not None:
         if not 1 <= pick <= len(found):
-            raise DatasetError(f"--pick {pick}: {files.name} holds {len(found)}:\n{listed}")
+            many = f"data sets 1 to {len(found)}:\n{listed}" if listed else "one data set"
+            raise DatasetError(
+                f"--pick {pick}: {files.name} holds {many}",
+                "Give one of these numbers." if listed else "Leave --pick out.",
+            )
         # Every command that is printed from here on names the same one.
         if len(found) > 1 and "--pick" not in files.given:
             files.given += f" --pick {pick}"
