@@ -436,3 +436,21 @@ def test_an_edited_bundle_is_refused(jobgen: Callable[..., Answer], job: Path) -
     edited.unlink()
     assert "has no picodet_xs_320_ships_lcnet.yml" in jobgen("run", job.parent / "upload").err
     assert "has no picodet_xs_320_ships_lcnet.yml" in jobgen("run", job.parent).err
+
+
+@pytest.mark.parametrize(
+    ("missing", "what", "lacks"),
+    [
+        ("stop", "pretrain_weights", True),
+        ("scratch", "pretrain_weights", False),
+        ("stop", "worker_num", False),
+    ],
+)
+def test_a_smoke_run_without_weights_that_the_job_needs(
+    missing: str, what: str, lacks: bool
+) -> None:
+    from jobgen.cli.run import lacks_weights
+
+    result = {"job": {"model": {"pretrained_missing": missing}}, "adjustments": [{"what": what}]}
+    assert lacks_weights(result) == lacks
+    assert not lacks_weights({})

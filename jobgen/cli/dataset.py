@@ -109,7 +109,8 @@ def preview(
     data = look(path, pick, progress)
     sheet = draw(data, output, faulty_images(data, progress), count, font, progress)
     console.result(output=str(output), **asdict(sheet))
-    console.data(f"{output}: {sheet.images} images, {sheet.faulty} with faults first")
+    first = f", {sheet.faulty} with faults first" if sheet.faulty else ""
+    console.data(f"{output}: {sheet.images} images{first}")
     for number, name in sheet.numbered.items():
         console.data(f"  {number} = {name}")
     if sheet.numbered:

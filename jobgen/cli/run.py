@@ -131,7 +131,8 @@ def allow(console: Console, bundle: Any, cache: Path, yes: bool) -> None:
         return
     if not yes:
         console.say(
-            "This bundle was not built on this machine, or of templates that are not jobgen's own."
+            "This bundle was not built on this machine, was changed since, or is of templates that "
+            "are not jobgen's own."
             f" Its SHA-256 is {bundle.digest}."
         )
         try:
@@ -164,6 +165,13 @@ def refuse_errors(
         raise click.exceptions.Exit(1)
 
 
+def lacks_weights(result: dict[str, Any]) -> bool:
+    """Whether a smoke run did without weights that the job itself needs."""
+    job = (result.get("job") or {}).get("model") or {}
+    replaced = [row.get("what") for row in result.get("adjustments") or []]
+    return "pretrain_weights" in replaced and job.get("pretrained_missing") != "scratch"
+
+
 def show_run(console: Console, request: Any, settings: Any) -> Path:
     """Run, show the verdict, and end with exit code 7 where it is not good. Gives the output
     folder."""
@@ -175,6 +183,12 @@ def show_run(console: Console, request: Any, settings: Any) -> Path:
     console.data("\n".join(verdict.lines(workspace)))
     if verdict.status == "ok-smoke":
         console.say("It works. Next: upload the three files, or leave out --smoke to train here.")
+        if lacks_weights(verdict.result):
+            console.say(
+                "But the pretrained weights were not tried: their address does not answer here. "
+                "Where it doesn't answer on AI Studio either, the job stops at `configure`, in its "
+                "first minutes; model.pretrained_missing: scratch would train without them."
+            )
     if verdict.status == "interrupted":
         raise click.exceptions.Exit(130)
     if not verdict.good:

@@ -55,6 +55,7 @@ def open_output(path: Path, spare: Path) -> Output:
         raise RunError(f"{path} is not there", "Give an output folder, its zip, or a .pdparams.")
     if path.suffix == WEIGHTS and path.is_file():
         return _sound(Output(path.parent, path, _result_beside(path)))
+    given = path
     if path.is_file():
         unpack_output(path, spare, lambda name: name.endswith((RESULT, WEIGHTS, ".yml", ".yaml")))
         path = spare
@@ -66,7 +67,7 @@ def open_output(path: Path, spare: Path) -> Output:
     weights = weights_below(path)
     if not weights:
         raise RunError(
-            f"no weights (*{WEIGHTS}) are in {path}",
+            f"no weights (*{WEIGHTS}) are in {given}",
             "A run leaves them in output/<name>/weights/; a training by hand in its save_dir.",
         )
     return _sound(Output(path, weights[0], {}))
