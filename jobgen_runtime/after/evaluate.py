@@ -4,20 +4,20 @@ import os
 import shutil
 from typing import Any, Dict, List
 
-from jobgen_runtime.data.coco import annotation_path, read_coco
-from jobgen_runtime.train.configure import amend_run_config
+from jobgen_runtime.after.trained import find_boxes, judge, trained_weights
 from jobgen_runtime.children.guard import job_guard
-from jobgen_runtime.record.errors import StageError
-from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.children.processes import (
     child_environment,
-    program_path,
     exit_text,
     last_words,
+    program_path,
     python_command,
     run_logged,
 )
-from jobgen_runtime.after.trained import find_boxes, judge, trained_weights
+from jobgen_runtime.data.coco import annotation_path, read_coco
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import note, outcome, summary
+from jobgen_runtime.train.configure import amend_run_config
 from jobgen_runtime.train.trainlog import parse_train_line
 
 # What tools/eval.py prints has three decimals.

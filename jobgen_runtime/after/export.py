@@ -6,19 +6,6 @@ import re
 import shutil
 from typing import Any, Dict, List
 
-from jobgen_runtime.data.coco import annotation_path
-from jobgen_runtime.train.configure import amend_run_config
-from jobgen_runtime.record.text import write_text_atomically
-from jobgen_runtime.record.errors import StageError
-from jobgen_runtime.record.outcome import note, outcome, summary
-from jobgen_runtime.children.processes import (
-    child_environment,
-    program_path,
-    exit_text,
-    last_words,
-    python_command,
-    run_logged,
-)
 from jobgen_runtime.after.trained import (
     Sample,
     as_coco,
@@ -31,6 +18,19 @@ from jobgen_runtime.after.trained import (
     read_answer,
     trained_weights,
 )
+from jobgen_runtime.children.processes import (
+    child_environment,
+    exit_text,
+    last_words,
+    program_path,
+    python_command,
+    run_logged,
+)
+from jobgen_runtime.data.coco import annotation_path
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import note, outcome, summary
+from jobgen_runtime.record.text import write_text_atomically
+from jobgen_runtime.train.configure import amend_run_config
 
 PARITY_IMAGES = 48
 # Boxes over this score are compared one by one.

@@ -5,11 +5,6 @@ import os
 import shutil
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from jobgen_runtime.data.coco import annotation_path, read_coco
-from jobgen_runtime.record.text import write_text_atomically
-from jobgen_runtime.record.errors import StageError
-from jobgen_runtime.record.outcome import finds_little, note, outcome, summary
-from jobgen_runtime.children.processes import program_path, python_command
 from jobgen_runtime.after.trained import (
     ask_child,
     exchange_files,
@@ -18,6 +13,11 @@ from jobgen_runtime.after.trained import (
     spread,
     trained_weights,
 )
+from jobgen_runtime.children.processes import program_path, python_command
+from jobgen_runtime.data.coco import annotation_path, read_coco
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import finds_little, note, outcome, summary
+from jobgen_runtime.record.text import write_text_atomically
 
 INFER_IMAGES = 12
 # Without an evaluation there is nothing to choose a threshold from.
@@ -144,9 +144,7 @@ def _recorded(image: Any, picture: str, rows: List[Any], classes: List[str]) -> 
     return {
         "image": image.name,
         "picture": picture,
-        "boxes": [
-            {"class": classes[int(row[0])], "score": row[1], "box": row[2:]} for row in rows
-        ],
+        "boxes": [{"class": classes[int(row[0])], "score": row[1], "box": row[2:]} for row in rows],
         "truth": None
         if truth is None
         else [{"class": classes[int(row[0])], "box": row[1:]} for row in truth],

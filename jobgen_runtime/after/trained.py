@@ -4,17 +4,17 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from jobgen_runtime.train.checkpoints import best_weights, find_weights, mark_best
-from jobgen_runtime.data.coco import annotation_path, read_coco
-from jobgen_runtime.record.text import read_json_object, write_text_atomically
-from jobgen_runtime.record.errors import StageError
-from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.children.processes import (
     child_environment,
-    program_path,
     json_from_child,
+    program_path,
     python_command,
 )
+from jobgen_runtime.data.coco import annotation_path, read_coco
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import note, outcome, summary
+from jobgen_runtime.record.text import read_json_object, write_text_atomically
+from jobgen_runtime.train.checkpoints import best_weights, find_weights, mark_best
 from jobgen_runtime.train.weights import local_weights, take_weights
 
 CHILD_TIMEOUT = 4 * 3600.0

@@ -5,9 +5,9 @@ import shutil
 import time
 from typing import Dict, List, NamedTuple, Optional
 
-from jobgen_runtime.record.text import duration_text
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import outcome, running_outcome
+from jobgen_runtime.record.text import duration_text
 
 LOOK_EVERY = 10.0
 # What a process that only waits uses of a processor: Paddle's reader polls its queue.

@@ -16,9 +16,9 @@ import uuid
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 from jobgen_runtime.children.guard import Guard, job_guard
-from jobgen_runtime.record.text import redacted
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import outcome
+from jobgen_runtime.record.text import redacted
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|API_?KEY|ACCESS_?KEY|CREDENTIAL|AUTH", re.IGNORECASE)
@@ -236,9 +236,7 @@ def _shower(log: str, quiet: bool) -> Callable[[str], None]:
     return show
 
 
-def _started(
-    argv: List[str], cwd: Optional[str], env: Dict[str, str]
-) -> "subprocess.Popen[bytes]":
+def _started(argv: List[str], cwd: Optional[str], env: Dict[str, str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         argv,
         cwd=cwd,

@@ -18,8 +18,8 @@ import zipfile
 from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from jobgen_runtime.data.faults import fault_text
-from jobgen_runtime.record.text import read_json_object, write_text_atomically
 from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.text import read_json_object, write_text_atomically
 
 # The folder of jobgen's own marks below datasets/; an archive can't fill it.
 KEPT_APART = ".jobgen"

@@ -15,11 +15,17 @@ from jobgen_runtime.data.archives import (
     unpack,
     unpacked_names,
 )
-from jobgen_runtime.data.coco import coco_text, boxes_without_area, check_coco, check_images, read_coco
+from jobgen_runtime.data.coco import (
+    boxes_without_area,
+    check_coco,
+    check_images,
+    coco_text,
+    read_coco,
+)
 from jobgen_runtime.data.faults import data_fault, fault_text
-from jobgen_runtime.record.text import write_text_atomically
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import adjust, note, outcome, summary
+from jobgen_runtime.record.text import write_text_atomically
 
 # A background task fails over 20 GB or 10,000 files; PaddleDetection's clone alone is 2,100 files.
 PLATFORM_FILES = 10000 - 2500

@@ -1,7 +1,6 @@
 """Pascal VOC annotations into one COCO file: the same records whoever reads them."""
 
 import collections
-import json
 import os
 import re
 import xml.etree.ElementTree as ElementTree

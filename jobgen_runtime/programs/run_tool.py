@@ -48,7 +48,9 @@ def main() -> None:
         return
     if "JOBGEN_SEED" in os.environ:
         # Each process of several draws its own.
-        seed_everything(int(os.environ["JOBGEN_SEED"]) + int(os.environ.get("PADDLE_TRAINER_ID", "0")))
+        seed_everything(
+            int(os.environ["JOBGEN_SEED"]) + int(os.environ.get("PADDLE_TRAINER_ID", "0"))
+        )
     tool = sys.argv[1]
     sys.argv = sys.argv[1:]
     sys.path[0] = os.path.dirname(os.path.abspath(tool))

@@ -5,11 +5,11 @@ import os
 import shutil
 from typing import Any, Dict, List, Optional
 
-from jobgen_runtime.train.checkpoints import best_weights, find_weights
 from jobgen_runtime.data.dataset import file_sha256, remove_unpacked
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import FINDS_MAP50, LITTLE, finds_little, note, outcome, summary
 from jobgen_runtime.setup.source import cloned_here
+from jobgen_runtime.train.checkpoints import best_weights, find_weights
 from jobgen_runtime.train.trainwatch import read_metrics
 from jobgen_runtime.train.weightsfile import TORN, weights_fault
 

@@ -1,19 +1,8 @@
 """Why a stage can't go on."""
 
-from jobgen_runtime.record.text import write_text_atomically, read_json_object, redacted, recordable, duration_text, utc_now
-import atexit
-import contextlib
-import datetime
-import json
-import math
-import os
-import re
-import signal
-import sys
-import threading
-import time
-import traceback
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import List, Optional
+
+from jobgen_runtime.record.text import redacted
 
 
 class StageError(Exception):

@@ -1,21 +1,9 @@
 """Whose a record is: one process writes it, and others can tell which."""
 
-from jobgen_runtime.record.errors import StageError, describe_os_error
-from jobgen_runtime.record.text import write_text_atomically, read_json_object, redacted, recordable, duration_text, utc_now
-import atexit
-import contextlib
-import datetime
-import json
-import math
 import os
-import re
-import signal
-import sys
-import threading
-import time
-import traceback
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Dict
 
+from jobgen_runtime.record.errors import StageError
 
 # The open lock of each folder that this process records in; the system closes it at the end.
 _held: Dict[str, int] = {}

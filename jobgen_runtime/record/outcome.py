@@ -4,22 +4,27 @@
 the run, the file on disk is complete and says how far the run came.
 """
 
-from jobgen_runtime.record.identity import hold_folder, process_identity, children_memory
-from jobgen_runtime.record.errors import StageError, describe_os_error
-from jobgen_runtime.record.text import write_text_atomically, read_json_object, redacted, recordable, duration_text, utc_now
 import atexit
 import contextlib
-import datetime
 import json
-import math
 import os
-import re
 import signal
 import sys
 import threading
 import time
 import traceback
 from typing import Any, Callable, Dict, Iterator, List, Optional
+
+from jobgen_runtime.record.errors import StageError, describe_os_error
+from jobgen_runtime.record.identity import children_memory, hold_folder, process_identity
+from jobgen_runtime.record.text import (
+    duration_text,
+    read_json_object,
+    recordable,
+    redacted,
+    utc_now,
+    write_text_atomically,
+)
 
 RESULT_SCHEMA = 1
 # Kept for gathering the weights and writing the result before the platform's own end.
@@ -38,26 +43,12 @@ BETWEEN = "A cell between the stages has failed: the executed notebook shows it.
 STATUS_OF_CAUSE = {"untrained": "untrained", "time": "timeout", "interrupted": "interrupted"}
 
 
-
-
-
-
-
-
-
-
-
-
 def finds_little(result: Dict[str, Any]) -> bool:
     """Whether a run has trained a model that misses most objects: what it draws is mostly wrong."""
     best = (result.get("metrics") or {}).get("best") or {}
     if result.get("smoke") or "weights" in result or "mAP50" not in best:
         return False
     return bool(best["mAP50"] < FINDS_MAP50)
-
-
-
-
 
 
 class Outcome:
@@ -228,8 +219,6 @@ class Outcome:
 _current: List[Outcome] = []
 
 
-
-
 def begin(folder: str, time_limit: float = 0.0, **facts: Any) -> Outcome:
     """Start the record of a run in `folder`; later calls of `outcome()` give it.
 
@@ -250,10 +239,6 @@ def begin(folder: str, time_limit: float = 0.0, **facts: Any) -> Outcome:
     except OSError as error:
         raise describe_os_error(error) from error
     return _current[0]
-
-
-
-
 
 
 def _close_between_stages() -> None:
@@ -278,10 +263,6 @@ def _close_between_stages() -> None:
 def at_end(function: Callable[..., None], *arguments: Any) -> None:
     """Call `function` when the run ends, whichever way, once its verdict is written."""
     outcome()._closing.append(lambda: function(*arguments))
-
-
-
-
 
 
 def _stop(number: int, frame: Any) -> None:
@@ -364,5 +345,3 @@ def stage(name: str) -> Iterator[Outcome]:
             )
         )
         raise
-
-

@@ -1,13 +1,6 @@
 """What the page says, in English with its Chinese, and how it looks."""
 
-import base64
-import os
-from typing import Any, Dict, List, NamedTuple, Tuple
-from jobgen_runtime.record.charts import chart, curve, data_share, escaped, median
-from jobgen_runtime.record.text import duration_text, recordable, write_text_atomically
-from jobgen_runtime.record.outcome import LITTLE, finds_little, outcome
-from jobgen_runtime.train.trainwatch import read_metrics
-
+from jobgen_runtime.record.outcome import LITTLE
 
 STATUS_TEXT = {
     "ok": "Trained: the loss fell, and the model finds objects.",

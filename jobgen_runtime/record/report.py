@@ -4,14 +4,14 @@ There is no script in it: the page's own policy forbids every request and every
 script, and all that is shown is escaped.
 """
 
-from jobgen_runtime.record.page_words import STATUS_TEXT, GIVEN_TEXT, NOISE, ZH, STYLE
 import base64
 import os
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 from jobgen_runtime.record.charts import chart, curve, data_share, escaped, median
-from jobgen_runtime.record.text import duration_text, recordable, write_text_atomically
 from jobgen_runtime.record.outcome import LITTLE, finds_little, outcome
+from jobgen_runtime.record.page_words import GIVEN_TEXT, NOISE, STATUS_TEXT, STYLE, ZH
+from jobgen_runtime.record.text import duration_text, recordable, write_text_atomically
 from jobgen_runtime.train.trainwatch import read_metrics
 
 LOG_LINES = 30

@@ -1,18 +1,11 @@
 """Texts as they are written down: whole or not at all, and without passwords."""
 
-import atexit
-import contextlib
 import datetime
 import json
 import math
 import os
 import re
-import signal
-import sys
-import threading
-import time
-import traceback
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Dict
 
 
 def write_text_atomically(path: str, text: str) -> None:

@@ -5,10 +5,6 @@ import sys
 import time
 from typing import Any, Dict, List
 
-from jobgen_runtime.setup.machine import module_folder, paddle_facts
-from jobgen_runtime.record.text import write_text_atomically
-from jobgen_runtime.record.errors import StageError
-from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.children.processes import (
     child_environment,
     exit_text,
@@ -17,6 +13,10 @@ from jobgen_runtime.children.processes import (
     python_command,
     run_logged,
 )
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import note, outcome, summary
+from jobgen_runtime.record.text import write_text_atomically
+from jobgen_runtime.setup.machine import module_folder, paddle_facts
 
 PIP_TRIES = 3
 PROTECTED = ("numpy", "paddlepaddle", "paddlepaddle-gpu")

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
+from jobgen_runtime.children.processes import child_environment, memory_facts
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import adjust, outcome, summary
-from jobgen_runtime.children.processes import child_environment, memory_facts
 
 DISK_NEEDED = 2 * 2**30
 

@@ -8,10 +8,10 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
-from jobgen_runtime.record.text import redacted
+from jobgen_runtime.children.processes import child_environment, exit_text, last_words, run_logged
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import note, outcome, summary
-from jobgen_runtime.children.processes import child_environment, exit_text, last_words, run_logged
+from jobgen_runtime.record.text import redacted
 
 CLONE_TRIES = 2
 SLOW_NETWORK = ["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60"]

@@ -10,10 +10,10 @@ import shutil
 from typing import Any, Dict, List, Optional, Sequence
 
 from jobgen_runtime.data.dataset import file_sha256
-from jobgen_runtime.setup.machine import core_count
-from jobgen_runtime.record.text import count_text, write_text_atomically
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import adjust, outcome, summary
+from jobgen_runtime.record.text import count_text, write_text_atomically
+from jobgen_runtime.setup.machine import core_count
 from jobgen_runtime.train.schedule import smoke_batch_size, training_values
 
 PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_]\w*", re.I | re.A)

@@ -5,8 +5,8 @@ import os
 import re
 from typing import Any, Dict
 
-from jobgen_runtime.train.configure import amend_run_config, schedulers
 from jobgen_runtime.record.outcome import adjust
+from jobgen_runtime.train.configure import amend_run_config, schedulers
 from jobgen_runtime.train.schedule import halved
 
 FEW_WORKERS = 2

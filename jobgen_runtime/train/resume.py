@@ -8,11 +8,11 @@ import zipfile
 import zlib
 from typing import Dict, List, Optional, Tuple
 
-from jobgen_runtime.train.checkpoints import ASIDE, HALVED_FILE, PARTS, newest_checkpoint
 from jobgen_runtime.data.dataset import file_sha256
-from jobgen_runtime.record.text import write_text_atomically
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import note, outcome
+from jobgen_runtime.record.text import write_text_atomically
+from jobgen_runtime.train.checkpoints import ASIDE, HALVED_FILE, PARTS, newest_checkpoint
 from jobgen_runtime.train.weightsfile import TORN, WeightsFault, rewrite_weights
 
 IDENTITY_FILE = "identity.json"

@@ -1,18 +1,18 @@
-"""The `smoke` stage: the job's own model takes a step on real data, through each of its assigners."""
+"""The `smoke` stage: a step of the job's own model on real data, through each of its assigners."""
 
 import math
 import os
 from typing import Any, Dict, List
 
 from jobgen_runtime.children.guard import job_guard
-from jobgen_runtime.record.errors import StageError
-from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.children.processes import (
     child_environment,
-    program_path,
     json_from_child,
+    program_path,
     python_command,
 )
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import note, outcome, summary
 
 CPU_IMAGES = 2
 # One step computes without a pause; a reader that has failed leaves it waiting for ever.

@@ -6,6 +6,24 @@ import re
 import shutil
 from typing import Any, Dict, List, Optional, Tuple
 
+from jobgen_runtime.after.trained import exchange_files, image_path
+from jobgen_runtime.children.guard import job_guard
+from jobgen_runtime.children.processes import (
+    TAIL_LINES,
+    Finished,
+    child_environment,
+    exit_text,
+    json_from_child,
+    last_words,
+    program_path,
+    python_command,
+    run_logged,
+)
+from jobgen_runtime.data.coco import annotation_path, read_coco
+from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.outcome import note, outcome, summary
+from jobgen_runtime.record.text import count_text, duration_text, write_text_atomically
+from jobgen_runtime.setup.machine import Nodes
 from jobgen_runtime.train.checkpoints import (
     EPOCH_FILE,
     HALVED_FILE,
@@ -14,25 +32,7 @@ from jobgen_runtime.train.checkpoints import (
     keep_best_before_resume,
     newest_checkpoint,
 )
-from jobgen_runtime.data.coco import annotation_path, read_coco
 from jobgen_runtime.train.cures import ReaderCures, halve_batch
-from jobgen_runtime.children.guard import job_guard
-from jobgen_runtime.setup.machine import Nodes
-from jobgen_runtime.record.text import count_text, duration_text, write_text_atomically
-from jobgen_runtime.record.errors import StageError
-from jobgen_runtime.record.outcome import note, outcome, summary
-from jobgen_runtime.children.processes import (
-    TAIL_LINES,
-    Finished,
-    child_environment,
-    program_path,
-    exit_text,
-    json_from_child,
-    last_words,
-    python_command,
-    run_logged,
-)
-from jobgen_runtime.after.trained import exchange_files, image_path
 from jobgen_runtime.train.trainwatch import TrainWatch, best_text
 
 ALONE = Nodes()
@@ -330,9 +330,7 @@ def _died(finished: Finished, log: str, save_dir: str, reader: bool) -> StageErr
     last = newest_checkpoint(save_dir)
     remedy = "No checkpoint was written yet; run again to start anew."
     if last:
-        remedy = (
-            "Its last whole checkpoint is epoch %d; run again to resume there." % last.epochs
-        )
+        remedy = "Its last whole checkpoint is epoch %d; run again to resume there." % last.epochs
     finished, who = first_to_die(finished)
     text = "%s %s" % (who, exit_text(finished))
     text = "after %s %s" % (duration_text(finished.seconds), text)

@@ -4,13 +4,13 @@ import math
 import time
 from typing import Any, Dict, List, Optional
 
-from jobgen_runtime.train.checkpoints import mark_best, score
 from jobgen_runtime.children.guard import Guard
-from jobgen_runtime.setup.machine import gpu_use
-from jobgen_runtime.record.text import duration_text, write_text_atomically
+from jobgen_runtime.children.processes import memory_in_use
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import note, outcome
-from jobgen_runtime.children.processes import memory_in_use
+from jobgen_runtime.record.text import duration_text, write_text_atomically
+from jobgen_runtime.setup.machine import gpu_use
+from jobgen_runtime.train.checkpoints import mark_best, score
 from jobgen_runtime.train.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
 
 NAN_STEPS = 3

@@ -6,9 +6,9 @@ import time
 from typing import Callable, Optional
 
 from jobgen_runtime.data.dataset import file_sha256
-from jobgen_runtime.train.downloads import download, half_file
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import adjust, note, outcome
+from jobgen_runtime.train.downloads import download, half_file
 from jobgen_runtime.train.weightsfile import (
     LARGEST_WEIGHTS,
     TORN,
