@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +13,7 @@ from jobgen.cli.console import Console
 # A small model on drawn ships, sized for a CPU: about four minutes on two cores. Small batches
 # give it steps enough, and without crops every ship is whole: mAP@0.5 is 0.94 to 0.99 with the
 # seeds 1 to 5.
-MODEL = {"pretrained": "none", "input_size": 224}  # of the smallest model there is
+MODEL = {"pretrained": "none", "input_size": 224}
 TRAIN = {"epochs": 12, "batch_size": 4, "base_lr": 0.02}
 MORE = {
     "stages": ["evaluate", "infer", "export"],
@@ -20,6 +21,13 @@ MORE = {
     "augment": {"preset": "none", "flip": 0.5},
 }
 ENVIRONMENT = "paddle2.6_py3.10"
+
+
+def demo_model() -> dict[str, Any]:
+    """job.yaml's `model`: the smallest that there is, from scratch."""
+    from jobgen.catalog import smallest
+
+    return {"config": smallest(), **MODEL}
 
 
 @click.command(epilog="\b\nExamples:\n  jobgen demo\n  jobgen demo --folder /tmp/try\n")
@@ -48,7 +56,6 @@ def command(
     Takes a few minutes on two cores; the first time also fetches Paddle.
     """
     from jobgen.bundle import write_bundle
-    from jobgen.catalog import smallest
     from jobgen.cli.build import render_job, trust
     from jobgen.cli.run import show_run
     from jobgen.datasets.job import job_text
@@ -63,8 +70,9 @@ def command(
     if not (archive.is_file() and job.is_file()):
         make_ships(archive)
         sources = [{"archive": archive.name}]
-        model = {"config": smallest(), **MODEL}
-        text = job_text("ships", ENVIRONMENT, sources, look(archive), model, TRAIN, language, MORE)
+        text = job_text(
+            "ships", ENVIRONMENT, sources, look(archive), demo_model(), TRAIN, language, MORE
+        )
         write_atomically(job, text.encode())
     console.say(f"data set  {archive}\njob       {job}")
     _, bundle, pack = render_job(job)

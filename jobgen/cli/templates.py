@@ -316,7 +316,7 @@ def _smoke(console: Console, pack: Path, yes: bool) -> Verdict:
 
     from jobgen.cli.build import render_job
     from jobgen.cli.build import trust as name_foreign
-    from jobgen.cli.demo import ENVIRONMENT, MODEL
+    from jobgen.cli.demo import ENVIRONMENT, demo_model
     from jobgen.cli.run import allow
     from jobgen.datasets.job import job_text
     from jobgen.datasets.look import look
@@ -329,7 +329,9 @@ def _smoke(console: Console, pack: Path, yes: bool) -> Verdict:
         make_ships(archive)
         more = {"template": str(pack.resolve())}
         sources, train = [{"archive": archive.name}], {"epochs": 4}
-        text = job_text("ships", ENVIRONMENT, sources, look(archive), MODEL, train, "en", more)
+        text = job_text(
+            "ships", ENVIRONMENT, sources, look(archive), demo_model(), train, "en", more
+        )
         job.write_text(text, encoding="utf-8")
         _, bundle, used = render_job(job)
         name_foreign(console, bundle, used)
