@@ -851,6 +851,7 @@ def pack_of(folder: Path, modules: dict[str, str], cell: str = "") -> Path:
 FROM_M = "from jobgen_runtime.pack.m import f\n\nf()\n"
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize(
     ("text", "carried"),
     [
@@ -871,6 +872,7 @@ def test_what_a_packs_module_imports_is_carried_however_it_does(
     assert f"FILES[{carried!r}] = r'''" in parts_of(built(folder))["tools"]
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("name", ["A", "B", "C", "D", "E", "g", "path"])
 def test_every_name_that_python_knows_can_be_imported(folder: Path, name: str) -> None:
     text = "import os.path as path\nA, B = 1, 2\nC: dict={}\nD = E = 1\nasync def g(): pass\n"
@@ -879,6 +881,7 @@ def test_every_name_that_python_knows_can_be_imported(folder: Path, name: str) -
     changed(folder, "template: mine\n")
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize(
     ("modules", "cell", "said"),
     [

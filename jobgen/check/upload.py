@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jobgen.build import render
+from jobgen import __version__
+from jobgen.build import job_data, render
 from jobgen.bundle import NOTEBOOK, TOLERATED, Bundle
 from jobgen.catalog import Family, families, family_of, layer_texts
 from jobgen.check.rules import Hit
@@ -18,10 +19,11 @@ from jobgen.check.steps import Step, Steps, steps_of
 from jobgen.check.taskfiles import TaskFiles, Training
 from jobgen.errors import BundleError, JobgenError, SpecError
 from jobgen.findings import Findings
+from jobgen.layers import JOB_FOLDER
 from jobgen.notebook import cell_source, parse_notebook
 from jobgen.plan import Plan, carried, make_plan
 from jobgen.ppconfig import Origin, Resolved, resolve
-from jobgen.spec import load_spec, parse_spec
+from jobgen.spec import JobSpec, load_spec, parse_spec
 from jobgen.target import JOB, UPLOAD
 from jobgen.templates import load_job_pack, stale_files
 from jobgen.yamlio import Tagged, YamlError, YamlPath, load
@@ -316,13 +318,19 @@ def _is_outdated(upload: Path, now: Bundle) -> bool:
     return any(facts.get(key) != now.facts[key] for key in ("cells", "files"))
 
 
-def _beside(folder: Path) -> bool:
+def _beside(folder: Path, metadata: Mapping[str, Any]) -> bool:
     """Whether the job.yaml beside an upload builds another bundle than it by now."""
     job = folder.parent / JOB
-    if folder.name != UPLOAD or not job.is_file():
+    if folder.name != UPLOAD or not job.is_file() or metadata.get("version") != __version__:
         return False
     try:
-        return _of_job(job).outdated
+        spec, _ = load_spec(job)
+        if job_data(spec) != metadata.get("spec"):
+            return True
+        # The same words of the same pack: only templates of somebody's can make a difference.
+        built_in = spec.template == JobSpec.model_fields["template"].default
+        alone = built_in and not (folder.parent / JOB_FOLDER).exists()
+        return not alone and _of_job(job).outdated
     except JobgenError:  # said where job.yaml itself is checked
         return False
 
@@ -334,7 +342,7 @@ def _of_folder(folder: Path) -> JobFacts:
     if not facts.notebooks:
         raise BundleError(f"{folder} holds no notebook", "Give an upload folder, or a job.yaml.")
     plan, why = _plan_of(facts)
-    outdated = plan is not None and _beside(folder)
+    outdated = plan is not None and _beside(folder, facts.metadata)
     return JobFacts(str(folder), files, plan, no_plan=why, outdated=outdated)
 
 
