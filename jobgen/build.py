@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import json
 import re
 from collections import Counter
 from typing import Any
@@ -17,7 +16,7 @@ from jobgen.errors import BundleError, TemplateError
 from jobgen.files import sha256
 from jobgen.layers import StageTemplate
 from jobgen.names import undefined_names
-from jobgen.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, cells_digest, notebook_text
+from jobgen.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, digest_of, notebook_text
 from jobgen.plan import HOME, Plan
 from jobgen.spec import JobSpec
 from jobgen.templates import Pack
@@ -83,7 +82,7 @@ def render(plan: Plan, pack: Pack) -> Bundle:
         "files": values["file_hashes"],
     }
     cells = _cells(pack, values)
-    facts["cells"] = cells_digest(json.loads(notebook_text(cells, {})))
+    facts["cells"] = digest_of(cells)
     facts["parameters"] = sha256(
         next(c for c in cells if c.name == "parameters").source.strip().encode()
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,12 +102,26 @@ def cell_tags(cell: dict[str, Any]) -> list[str]:
 
 def cells_digest(notebook: dict[str, Any]) -> str:
     """One hash over the code of a notebook, but for its parameters, which people may change."""
-    rows = []
-    for cell in notebook["cells"]:
-        beside = {PARAMETERS_TAG, INJECTED_TAG} & set(cell_tags(cell))
-        if cell.get("cell_type") == "code" and not beside:
-            rows.append(f"{cell.get('id')}\n{cell_source(cell)}\0")
-    return sha256("".join(rows).encode("utf-8", "replace"))
+    return _digest(
+        (str(cell.get("id")), cell_source(cell))
+        for cell in notebook["cells"]
+        if cell.get("cell_type") == "code"
+        and not {PARAMETERS_TAG, INJECTED_TAG} & set(cell_tags(cell))
+    )
+
+
+def digest_of(cells: list[Cell]) -> str:
+    """The cells_digest() of the notebook that these become."""
+    return _digest(
+        (cell.name[:64], cell.source.strip("\n"))
+        for cell in cells
+        if cell.kind == "code" and PARAMETERS_TAG not in cell.tags
+    )
+
+
+def _digest(cells: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f"{name}\n{source}\0" for name, source in cells)
+    return sha256(rows.encode("utf-8", "replace"))
 
 
 def tagged_cell(notebook: dict[str, Any], tag: str) -> int:

@@ -97,6 +97,7 @@ def test_what_a_run_is_using_stays() -> None:
     assert not folder.exists()
 
 
+@pytest.mark.waits
 def test_what_a_job_lacks() -> None:
     needs = Needs(HERE, URL)
     assert len(lacking(needs, cache(), own_python=False, own_mirror=False)) == 3

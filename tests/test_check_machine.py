@@ -92,6 +92,7 @@ def test_a_first_run_needs_addresses_and_a_second_none(monkeypatch: pytest.Monke
     assert silent_addresses(environment_made=False, mirrored=False) == ()
 
 
+@pytest.mark.waits
 def test_the_machine_is_checked_on_its_own(jobgen: Callable[..., Answer]) -> None:
     answer = jobgen("check", "--machine", "--json")
     assert answer.json["checked"] == ["machine"]

@@ -19,6 +19,8 @@ from jobgen_runtime.programs import detect, draw_boxes, judge_boxes
 from tests.conftest import ROOT
 from tests.sets import coco_split, picture
 
+pytestmark = pytest.mark.waits
+
 CHILDREN = ROOT / "jobgen_runtime" / "programs"
 
 

@@ -28,6 +28,8 @@ from jobgen.datasets.statistics import statistics, suggest_model
 from jobgen.errors import DatasetError
 from tests.sets import Coco, voc, yolo
 
+pytestmark = pytest.mark.waits
+
 ODD_VALUES: tuple[Any, ...] = (
     *(None, True, "", "1", "x", -1, 0, 1, 2**63, 2**64, -(2**70), 0.5, 1e300, -1e-300),
     *(float("nan"), float("inf"), [], [[]], {}, {"id": 1}, [1, 2, 3], [1, 2, 3, 4], ["1"] * 4),

@@ -374,6 +374,7 @@ def browse(page: Path, picture: Path, *options: str) -> str:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 @pytest.mark.parametrize("options", [(), ("--blink-settings=preferredColorScheme=0",)])
+@pytest.mark.waits
 def test_a_browser_shows_the_page_and_nothing_leaves_it(
     jobgen: Callable[..., Answer], tmp_path: Path, options: tuple[str, ...]
 ) -> None:

@@ -727,6 +727,7 @@ def test_a_folder_that_lies_here_is_no_built_in_pack(
     assert "touch x" not in (folder / "upload" / "main.ipynb").read_text("utf-8")
 
 
+@pytest.mark.waits
 def test_templates_of_somebody_are_named_and_trusted_once(
     folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
