@@ -132,7 +132,7 @@ SHARED = {
     "RUN_CONFIG": "run.config", "USED_DEVICE": "run.device", "NODES": "run.nodes",
 }  # fmt: skip
 # Whoever imports these once more gets the same.
-STANDARD = {"atexit", "hashlib", "os", "sys", "tempfile", "Dict", "List", "Optional"}
+STANDARD = {"atexit", "hashlib", "os", "shutil", "sys", "tempfile", "Dict", "List", "Optional"}
 TAGS = {"parameters": (PARAMETERS_TAG,), SETTINGS_CELL: (SETTINGS_TAG,)}
 
 

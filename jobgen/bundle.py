@@ -12,9 +12,9 @@ from jobgen.files import sha256, write_atomically
 from jobgen.notebook import (
     PARAMETERS_TAG,
     cell_source,
+    cell_tags,
     cells_digest,
     parse_notebook,
-    tagged_cell,
 )
 
 NOTEBOOK = "main.ipynb"
@@ -87,13 +87,15 @@ def _refuse_edited(folder: Path) -> None:
     """Raise BundleError for a notebook of ours whose code or parameters somebody has changed."""
     try:
         before = parse_notebook((folder / NOTEBOOK).read_bytes(), NOTEBOOK)
-        facts = before["metadata"].get("jobgen", {})
-        own = before["cells"][tagged_cell(before, PARAMETERS_TAG)]
     except (OSError, BundleError):
         return
-    # Bundles of earlier versions have no such hashes.
-    same = facts.get("cells", "") in ("", cells_digest(before))
-    kept = facts.get("parameters", "") in ("", sha256(cell_source(own).strip().encode()))
+    facts = before["metadata"].get("jobgen", {})
+    if "cells" not in facts:  # a bundle of an earlier version
+        return
+    same = facts["cells"] == cells_digest(before)
+    parameters = [c for c in before["cells"] if PARAMETERS_TAG in cell_tags(c)]
+    hashes = [sha256(cell_source(cell).strip().encode()) for cell in parameters]
+    kept = hashes == [facts.get("parameters")]
     if not (same and kept):
         what = "its parameters were" if same else "its code was"
         raise BundleError(

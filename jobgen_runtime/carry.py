@@ -3,6 +3,7 @@
 import atexit
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from typing import Dict, List, Optional
@@ -12,6 +13,7 @@ def carry(files: Dict[str, str], home: str) -> str:
     """Write `files`, path to text, as the package jobgen_runtime, and have Python import it from
     there. Gives the folder, below `home`: one for each content, whole or not there, that no other
     user can write; where that can't be, a temporary one."""
+    home = os.path.realpath(home)
     names = sorted(files)
     content = "".join("%s\0%s\0" % (name, files[name]) for name in names)
     digest = hashlib.sha256(content.encode("utf-8")).hexdigest()[:16]
@@ -24,7 +26,11 @@ def carry(files: Dict[str, str], home: str) -> str:
         folder = os.path.join(home, digest)
         if not holds(folder, files):
             fresh = tempfile.mkdtemp(prefix=digest + ".", dir=home)
-            write(fresh, files)
+            try:
+                write(fresh, files)
+            except OSError:  # a full disk: another may have room
+                shutil.rmtree(fresh, ignore_errors=True)
+                raise
             try:
                 os.rename(fresh, folder)
             except OSError:  # another run made it just now, or something else is in the way
@@ -61,14 +67,12 @@ def make_private(folder: str) -> None:
         os.makedirs(folder, exist_ok=True)
     finally:
         os.umask(before)
-    top = os.path.expanduser("~")
-    while True:
-        if not own(folder):
-            raise OSError("others can write there")
-        above = os.path.dirname(folder)
-        if folder == top or above == folder or not folder.startswith(top + os.sep):
-            return
-        folder = above
+    safe = own(folder)
+    while safe and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+        safe = holds_names(folder)
+    if not safe:
+        raise OSError("others can write there")
 
 
 def own(folder: str) -> bool:
@@ -77,6 +81,16 @@ def own(folder: str) -> bool:
         return True
     facts = os.lstat(folder)
     return facts.st_uid == os.getuid() and not facts.st_mode & 0o022 and os.path.isdir(folder)
+
+
+def holds_names(folder: str) -> bool:
+    """Whether no other user can rename what is in a folder: root may, and where everybody writes,
+    as in /tmp, the sticky bit keeps others from it."""
+    if not hasattr(os, "getuid"):
+        return True
+    facts = os.stat(folder)
+    kept = not facts.st_mode & 0o022 or facts.st_mode & 0o1000
+    return facts.st_uid in (0, os.getuid()) and bool(kept)
 
 
 def holds(folder: str, files: Dict[str, str]) -> bool:

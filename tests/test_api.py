@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import jobgen
+from jobgen import api
 from jobgen.errors import SpecError
 from tests.conftest import ROOT
 from tests.sets import Coco, write_zip
@@ -42,6 +43,7 @@ def test_a_data_set(tmp_path: Path) -> None:
 @pytest.mark.waits
 def test_the_names_stay_whatever_is_imported_first() -> None:
     """No public name is that of a module, which an import would put in its place."""
+    assert set(jobgen.__all__) - {"__version__"} == set(api.__all__)
     code = (
         "import jobgen.cli, jobgen.build, jobgen.check.whole, jobgen.run.local, jobgen.plan\n"
         "assert all(callable(getattr(jobgen, n)) for n in jobgen.__all__ if n != '__version__')\n"

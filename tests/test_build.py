@@ -316,6 +316,7 @@ def test_a_secret_is_found_wherever_it_lies(secret: str, before: int, filler: st
 @pytest.mark.parametrize(("old", "new", "what"), [
     ("EPOCHS = 10\\n", "EPOCHS = 3\\n", "its parameters were"),
     ("check_machine(run)", "check_machine(run); print(1)", "its code was"),
+    ('"parameters"\n]', '"mine"\n]', "its code was"),
 ])  # fmt: skip
 def test_a_notebook_that_somebody_changed_is_not_overwritten(
     jobgen: Callable[..., Answer], job: Path, old: str, new: str, what: str

@@ -88,6 +88,8 @@ def test_deep_colour_is_left_and_said(jobgen: Callable[..., Answer], tmp_path: P
     data = cv2.imencode(".png", colour)[1].tobytes()
     path = write_zip(tmp_path / "s.zip", with_images("png", {1: data}).all_files())
     target = tmp_path / "d.zip"
+    (finding,) = jobgen("check", path, "--json").json["findings"]
+    assert (finding["code"], "--fix" in finding["hint"]) == ("DS061", False)
     answer = jobgen("dataset", "convert", path, target, "--fix", "DS061")
     assert "1 images left as they are: of deep colour" in answer.out
     assert decoded(target, "0001.png").dtype == np.uint16

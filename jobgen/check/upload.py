@@ -331,7 +331,7 @@ def _beside(folder: Path, metadata: Mapping[str, Any]) -> bool:
         built_in = spec.template == JobSpec.model_fields["template"].default
         alone = built_in and not (folder.parent / JOB_FOLDER).exists()
         return not alone and _of_job(job).outdated
-    except JobgenError:  # said where job.yaml itself is checked
+    except (JobgenError, OSError):  # said where job.yaml itself is checked
         return False
 
 

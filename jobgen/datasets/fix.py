@@ -22,7 +22,7 @@ from jobgen.datasets.geometry import (
     without_area,
 )
 from jobgen.datasets.headers import Header, known_headers
-from jobgen.datasets.names import elsewhere, meant_path
+from jobgen.datasets.image_names import elsewhere, meant_path
 from jobgen.datasets.record import UNKNOWN, DataSet, Ints, Mask, Split, Trouble
 
 # When boxes are taken for two corners: of so many boxes, nearly all fit as corners, and a fifth

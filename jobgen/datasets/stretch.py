@@ -21,8 +21,6 @@ PERCENTILES = (0.1, 99.9)
 # The percentiles come of so many images, dealt out evenly, and of so many pixels of each.
 SAMPLED_IMAGES = 200
 SAMPLED_PIXELS = 50_000
-# Pillow's single-channel modes that hold more than 8 bits; of deep colour it gives the upper 8.
-DEEP_MODES = ("F", "I")
 KEPT_FORMATS = ("PNG", "TIFF")
 # The TIFF tag of https://gdal.org/en/stable/drivers/raster/gtiff.html
 GDAL_NODATA = 42113
@@ -66,7 +64,7 @@ def stretched(
     for code in wanted:
         deep = [p for p, header in headers.items() if isinstance(header, Header)
                 and header.bits > 8 and bool(header.unread) == (code == "DS063")]  # fmt: skip
-        able = [path for path in deep if _is_single_channel(data.contents, path)]
+        able = [path for path in deep if can_be_stretched(headers[path])]
         if able:
             stretch = _of_set(data.contents, able, progress)
             made.update(dict.fromkeys(able, stretch))
@@ -82,9 +80,15 @@ def stretched(
     return made, lines
 
 
-def _is_single_channel(files: Contents, path: str) -> bool:
-    with open_raster(files.read(path)) as image:
-        return image.mode.startswith(DEEP_MODES) and image.format in KEPT_FORMATS
+def can_be_stretched(header: Header | str) -> bool:
+    """Whether all bits of an image can be read here: of one channel, in a format that is written
+    anew. Of deep colour Pillow gives the upper 8 bits alone."""
+    return (
+        isinstance(header, Header)
+        and header.bits > 8
+        and header.mode == "grey"
+        and header.format in KEPT_FORMATS
+    )
 
 
 def _of_set(files: Contents, paths: list[str], progress: Progress) -> Stretch:

@@ -143,7 +143,7 @@ def train(
     patience: float = 1800.0,
     nodes: Nodes = ALONE,
 ) -> None:
-    """Train, or go on training, until all epochs of `values` are done.
+    """Train, from a checkpoint where there is one, until all epochs of `values` are done.
 
     What can be cured is cured once and recorded: a reader that dies gets no shared
     memory, then fewer processes, then none; with `on_oom` "halve" a batch that does not

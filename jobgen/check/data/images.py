@@ -11,8 +11,9 @@ from jobgen.check.facts import DataFacts, images_hit, told
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, repair, whole_set
 from jobgen.datasets.found import job_word
 from jobgen.datasets.headers import ENDINGS, Header, is_image
-from jobgen.datasets.names import elsewhere, folded, meant_path
+from jobgen.datasets.image_names import elsewhere, folded, meant_path
 from jobgen.datasets.record import Split
+from jobgen.datasets.stretch import can_be_stretched
 
 UNUSUAL = ("CMYK", "palette", "unknown")
 # OpenCV turns an image by its EXIF tag; these values mirror it or turn it by half.
@@ -197,7 +198,7 @@ def unreadable_depth(facts: DataFacts, split: Split) -> Iterator[Hit]:
     headers = ((row, facts.headers.get(path)) for row, path in enumerate(split.paths))
     found = {row: f": {header.unread}" for row, header in headers
              if isinstance(header, Header) and header.unread and header.bits > 8}  # fmt: skip
-    return images_hit(split, found, what=found)
+    return _with_remedies(facts, split, found)
 
 
 @each_split(
@@ -277,4 +278,13 @@ def deep_pixels(facts: DataFacts, split: Split) -> Iterator[Hit]:
         for row, header in facts.sound_headers(split)
         if header.bits > 8 and not header.unread
     }
-    return images_hit(split, found, what=found)
+    return _with_remedies(facts, split, found)
+
+
+def _with_remedies(facts: DataFacts, split: Split, found: dict[int, str]) -> Iterator[Hit]:
+    """Images of many bits: those that `--fix` stretches, and those that a person has to."""
+    able = {row for row in found if can_be_stretched(facts.headers[split.paths[row]])}
+    yield from images_hit(split, sorted(able), what=found)
+    for hit in images_hit(split, sorted(set(found) - able), "colour or another format", found):
+        remedy = "Stretch the values to 8 bits in the tool that made them, all images alike."
+        yield replace(hit, remedy=remedy)
