@@ -86,7 +86,7 @@ def _pretrained(plan: Plan, document: Document) -> Explained:
 
 def _origin(plan: Plan, document: Document, name: str, value: Value) -> str:
     if value.origin == OVERRIDES:
-        return _line(document, (OVERRIDES, *plan.model.family.paths[name]))
+        return _line(document, (OVERRIDES, *plan.family["paths"][name]))
     if value.origin in ("job.yaml", "dataset.expect"):
         return _line(document, IN_THE_JOB[name])
     return value.origin

@@ -6,8 +6,8 @@ from typing import Any
 
 from jobgen.catalog import (
     class_parameters,
-    families,
     trainer_keys,
+    turn_paths,
 )
 from jobgen.findings import Findings
 from jobgen.spec import nearest
@@ -104,10 +104,7 @@ def value_below(dotted: str, value: Any) -> bool:
 def least_of(dotted: str) -> int | None:
     """The least that a key of overrides may be; None where there is no such bound."""
     key = dotted.removeprefix("overrides.")
-    switches = [family.switch for family in families().values()]
-    if any(switch is not None and ".".join(switch.path) == key for switch in switches):
-        return 0
-    return LEAST.get(key)
+    return 0 if key in map(".".join, turn_paths()) else LEAST.get(key)
 
 
 def has_tag(value: Any) -> bool:

@@ -11,19 +11,21 @@ from jobgen.catalog import (
     Model,
     environments,
     full_name,
+    inside,
     models,
     platform,
 )
-from jobgen.catalog.augment import reader_values, settled
 from jobgen.findings import Findings
+from jobgen.jobmodel import JobModel
 from jobgen.overrides import check_overrides
-from jobgen.spec import STAGES_AFTER_TRAINING, JobSpec, faults, nearest
+from jobgen.spec import PUBLISHED, STAGES_AFTER_TRAINING, JobSpec, faults, nearest
 from jobgen.templates import Pack
 from jobgen.yamlio import Document
-from jobgen_runtime.train.configure import at_path, merge_dicts, schedulers
+from jobgen_runtime.train.configure import at_path, merge_dicts
 from jobgen_runtime.train.schedule import (
     fitting_batch_size,
     repeats,
+    schedulers,
     training_values,
 )
 
@@ -35,7 +37,7 @@ NMS_KEYS = ("score_threshold", "nms_threshold", "nms_top_k", "keep_top_k")
 OFTEN = "rule: fifty steps an epoch, as its start costs seconds, and ten epochs at least"
 # Values of the plan that an override may replace.
 OVERRIDES = "overrides"
-REPLACEABLE = ("snapshot_epoch", "log_iter", "worker_num", "switch_epoch", "eval_batch_size")
+REPLACEABLE = ("snapshot_epoch", "log_iter", "worker_num", "norm_type", "eval_batch_size")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Plan:
     stages: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
     augment: dict[str, Any] = field(default_factory=dict)
+    family: dict[str, Any] = field(default_factory=dict)
 
     @property
     def requirements(self) -> list[dict[str, Any]]:
@@ -70,18 +73,17 @@ class Plan:
 
     @property
     def nms(self) -> dict[str, Any]:
-        """Non-maximum suppression as training and evaluation have it."""
+        """Non-maximum suppression as training and evaluation have it; empty for a model that needs
+        none."""
         merged = merge_dicts(self.model.config(), self.config)
-        found = merged
-        for key in self.model.family.nms:
-            found = found[key]
-        return {name: found[name] for name in NMS_KEYS}
+        path = self.model.family.nms
+        return {name: inside(merged, path)[name] for name in NMS_KEYS} if path else {}
 
     def numbers(self) -> dict[str, Any]:
         """The training values without their origins, as the notebook carries them; `overridden`
         names those that stay when a parameter of the run moves the rest."""
         found = {name: value.value for name, value in self.values.items()}
-        found["family"] = self.model.family.carried()
+        found["family"] = self.family
         found["overridden"] = [n for n, value in self.values.items() if value.origin == OVERRIDES]
         return found
 
@@ -134,30 +136,57 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
             "comparison with the mounted data need them; `jobgen init` counts them",
             f"{document.source}:{document.line(['dataset'])}",
         )
-    values = _training(findings, document, spec, model) if model and spec.dataset.expect else {}
     for name, fault in ({} if pack is None else pack.faults(spec.parameters)).items():
         place = f"{document.source}:{document.line(['parameters', name])}"
         findings.error("SP004", f"parameters.{name}: {fault}", place)
-    if findings.errors or model is None or environment is None:
+    if model is None or environment is None:
         raise faults(findings)
-    size = _input_size(spec, model)
+    _check_model(findings, document, spec, model, environment)
+    shape = JobModel.of(spec, model, pack.augment if pack else {})
+    values = _training(findings, document, spec, shape) if spec.dataset.expect else {}
+    if findings.errors:
+        raise faults(findings)
+    _refuse_two_lists(findings, document, spec, shape.augment)
     pretrained = _pretrained(spec, model)
-    augment = _augment(spec, pack)
-    _refuse_two_lists(findings, document, spec, augment)
     return Plan(
         spec=spec,
         environment=environment,
         model=model,
         values=values,
-        config=_config(spec, model, values, size, pretrained, augment),
+        config=_config(spec, shape, values, pretrained),
         dataset_file=f"coco_detection_{spec.name}.yml",
         model_file=f"{model.name.replace('coco', spec.name, 1)}.yml",
-        input_size=size,
+        input_size=shape.size,
         pretrained=pretrained,
         stages=tuple(stage for stage in offered if stage in spec.stages),
         parameters=spec.parameters if pack is None else pack.settle(spec.parameters),
-        augment=augment,
+        augment=shape.augment,
+        family=shape.carried(),
     )
+
+
+def _check_model(
+    findings: Findings, document: Document, spec: JobSpec, model: Model, environment: Environment
+) -> None:
+    """See that the environment's PaddleDetection has the model, and the weights that are asked
+    for are published."""
+    revisions, own = model.family.revisions, environment.revision.name
+    if revisions and own not in revisions:
+        having = [e.name for e in environments().values() if e.revision.name in revisions]
+        findings.error(
+            "PL009",
+            f"model.config: PaddleDetection {own} of {environment.name} does not have "
+            f"{model.name}; environment: {' or '.join(having)} does",
+            f"{document.source}:{document.line(['model', 'config'])}",
+        )
+    choice = spec.model.pretrained
+    if choice in PUBLISHED and choice not in model.weights:
+        offered = " or ".join([*model.weights, "none"])
+        findings.error(
+            "PL010",
+            f"model.pretrained: upstream has no {choice} weights of {model.name}; it has {offered}",
+            f"{document.source}:{document.line(['model', 'pretrained'])}",
+        )
 
 
 def _check_stages(
@@ -192,20 +221,6 @@ def _refuse_two_lists(
         raise faults(findings)
 
 
-def _augment(spec: JobSpec, pack: Pack | CarriedPack | None) -> dict[str, Any]:
-    """What training does to its images, every choice; empty where neither job nor pack asks for
-    anything: then the config's own lists stay as they are."""
-    asked = dict(pack.augment) if pack else {}
-    given = {name: v for name, v in spec.augment.model_dump().items() if v is not None}
-    if "preset" in given:
-        asked = {}  # the job's preset stands for itself
-    asked.update(given)
-    if not asked:
-        return {}
-    preset = asked.pop("preset", "default")
-    return {"preset": preset, **settled(asked, preset)}
-
-
 def _unknown(
     findings: Findings, document: Document, path: list[str | int], word: str, known: Any
 ) -> None:
@@ -215,15 +230,15 @@ def _unknown(
 
 
 def _training(
-    findings: Findings, document: Document, spec: JobSpec, model: Model
+    findings: Findings, document: Document, spec: JobSpec, shape: JobModel
 ) -> dict[str, Value]:
     assert spec.dataset.expect is not None
-    images, train = spec.dataset.expect.train.images, spec.train
+    images, train, model = spec.dataset.expect.train.images, spec.train, shape.model
     place = f"{document.source}:{document.line(['train', 'batch_size'])}"
     if images < train.gpus:
         findings.error("PL002", f"train.gpus: {train.gpus} cards for {images} images", place)
         return {}
-    room = model.room(_input_size(spec, model), platform().card_bytes)
+    room = model.room(shape.size, platform().card_bytes)
     batch, batch_origin = train.batch_size, "job.yaml"
     if batch == "auto":
         batch = fitting_batch_size(model.batch_size, images, train.gpus, room)
@@ -236,38 +251,33 @@ def _training(
         repeat = repeats(images, train.epochs, batch, train.gpus)
     _check_steps(findings, document, spec, batch, repeat)
     base_lr = None if train.base_lr == "auto" else train.base_lr
-    of_model = (model.parameters, model.family.carried())
+    of_model = (model.parameters, shape.carried())
     numbers = training_values(
         images, train.epochs // repeat, batch, base_lr, train.gpus, repeat, *of_model
     )
-    per_image = model.family.base_lr_per_image
-    scale = f"rule: {per_image} x {batch} x {train.gpus}; the config's {model.base_lr} is "
-    scale += f"for {model.gpus} cards of {model.batch_size}"
+    scale = f"rule: {model.base_lr_per_image} x {batch} x {train.gpus}; the config's "
+    scale += f"{model.base_lr} is for {model.gpus} cards of {model.batch_size}"
     passes = f"job.yaml: {train.epochs} passes over the set, {repeat} in an epoch"
+    (published, unit), *_ = ((n, unit) for unit, n in model.family.warmup.items())
     origins = {
         "epochs": passes if repeat > 1 else "job.yaml",
         "batch_size": batch_origin,
         "base_lr": scale if base_lr is None else "job.yaml",
         "repeat": OFTEN if train.repeat == "auto" else "job.yaml",
         "steps_per_epoch": f"{images} x {repeat} images in steps of {batch} x {train.gpus}",
-        "warmup_steps": "rule: 300 steps, at most a tenth of all",
+        "warmup_steps": f"rule: {published} {unit}, at most a tenth of all",
         "snapshot_epoch": "rule: ten times in a run, at least every ten epochs and half an hour",
         "log_iter": "rule: five lines an epoch, at least every 20 steps",
         "eval_batch_size": "rule: the training's, from 8 to 32",
+        "norm_type": "rule: sync_bn over several cards, bn on one, where sync_bn stops",
     }
-    switch = model.family.switch
-    if switch:
-        origins["switch_epoch"] = f"rule: 1/{switch.part} of the epochs, at most {switch.most}"
-    found = {name: Value(numbers[name], origin) for name, origin in origins.items()}
+    origins.update((name, turn.words()) for name, turn in shape.turns.items())
+    found = {name: Value(numbers[name], why) for name, why in origins.items() if name in numbers}
     found["gpus"] = Value(train.gpus, "job.yaml" if "gpus" in train.model_fields_set else "default")
     found["parameters"] = Value(model.parameters, "catalogue: millions")
     found["train_images"] = Value(images, "dataset.expect")
     found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
-    return {**found, **_overridden(spec, model)}
-
-
-def _input_size(spec: JobSpec, model: Model) -> int:
-    return model.size if spec.model.input_size == "auto" else spec.model.input_size
+    return {**found, **_overridden(spec, shape)}
 
 
 def _check_steps(
@@ -291,49 +301,34 @@ def _check_steps(
         )
 
 
-def _overridden(spec: JobSpec, model: Model) -> dict[str, Value]:
+def _overridden(spec: JobSpec, shape: JobModel) -> dict[str, Value]:
     """The values of the plan that job.yaml's overrides set."""
     found = {}
-    for name in REPLACEABLE:
-        path = model.family.paths.get(name, ())
-        value: Any = spec.overrides
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if path and value is not None:
+    for name, path in shape.paths.items():
+        value = inside(spec.overrides, path)
+        if value is not None and (name in REPLACEABLE or name in shape.turns):
             found[name] = Value(value, OVERRIDES)
     return found
 
 
 def _pretrained(spec: JobSpec, model: Model) -> str:
     choice = spec.model.pretrained
-    known = {"coco": model.coco_weights, "imagenet": model.imagenet_weights, "none": ""}
-    return known.get(choice, choice)
+    return {**model.weights, "none": ""}.get(choice, choice)
 
 
 def _config(
-    spec: JobSpec,
-    model: Model,
-    values: dict[str, Value],
-    size: int,
-    pretrained: str,
-    augment: dict[str, Any],
+    spec: JobSpec, shape: JobModel, values: dict[str, Value], pretrained: str
 ) -> dict[str, Any]:
     number = {name: value.value for name, value in values.items()}
     output = f"{HOME}/output/{spec.name}"
+    schedule = schedulers(shape.carried(), number["epochs"], number["warmup_steps"])
     ours: dict[str, Any] = {
         "pretrain_weights": pretrained or None,
         "weights": f"{output}/weights/best_model",
         "save_dir": f"{output}/checkpoints",
-        "LearningRate": {"schedulers": schedulers(number["epochs"], number["warmup_steps"])},
+        "LearningRate": {"schedulers": schedule},
     }
-    for name, path in model.family.paths.items():
+    for name, path in shape.paths.items():
         if name != "repeat" or number["repeat"] > 1:
             ours = merge_dicts(ours, at_path(path, number[name]))
-    config = merge_dicts(model.own, ours)
-    if size != model.size:
-        config = merge_dicts(config, model.size_values(size))
-    if augment:
-        lists = model.size_values(size)["TrainReader"]["batch_transforms"]
-        reader = reader_values(augment, lists, size, number["epochs"])
-        config = merge_dicts(config, {"TrainReader": reader})
-    return merge_dicts(config, spec.overrides)
+    return merge_dicts(merge_dicts(shape.own, ours), spec.overrides)

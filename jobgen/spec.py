@@ -26,7 +26,8 @@ from jobgen_runtime.data.archives import KEPT_APART
 RESERVED_NAMES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))]
 )
-PRETRAINED = ("coco", "imagenet", "none")
+PUBLISHED = ("coco", "imagenet", "objects365")
+PRETRAINED = (*PUBLISHED, "none")
 # Of the built-in pack; another one may have others.
 STAGES_AFTER_TRAINING = ("evaluate", "infer", "export")
 

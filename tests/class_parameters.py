@@ -1,7 +1,7 @@
 """The parameters of PaddleDetection's registered classes, read from its source with `ast`.
 
-python tests/class_parameters.py CHECKOUT [CHECKOUT ...]: those that all checkouts have, of the
-classes that the catalogue's configs name, as rows for jobgen/catalog/data/classes.yml.
+python tests/class_parameters.py CHECKOUT [CHECKOUT ...]: those that all checkouts with that
+class have, of the classes that the catalogue's configs name, as rows for jobgen/catalog/data/classes.yml.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ def named_classes(value: Any) -> Iterator[str]:
 def shared_parameters(checkouts: list[Path]) -> dict[str, list[str]]:
     tables = [class_parameters(checkout) for checkout in checkouts]
     wanted = {*BESIDE, *(n for m in models().values() for n in named_classes(m.config()))}
-    common = set.intersection(*(set(table) for table in tables)) & wanted
+    known = wanted & {name for table in tables for name in table}
     return {
-        name: sorted(set.intersection(*(table[name] for table in tables)))
-        for name in sorted(common)
+        name: sorted(set.intersection(*(table[name] for table in tables if name in table)))
+        for name in sorted(known)
     }
 
 

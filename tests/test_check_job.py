@@ -29,6 +29,8 @@ JOBS: dict[str, tuple[str, str]] = {
     "SP003": ("train:\n  epochs", "export: {format: json}\ntrain:\n  epochs"),
     "SP004": ("train:\n  epochs", "parameters: {speed: 3}\ntrain:\n  epochs"),
     "PL007": ("epochs: 40", "epochs: 40"),
+    "PL009": ("picodet_xs_320_coco_lcnet", "rtdetr_r18vd_6x_coco"),
+    "PL010": ("picodet_xs_320_coco_lcnet", "yolox_nano_300e_coco\n  pretrained: imagenet"),
     "PL008": ("lcnet\n", "lcnet\n  pretrained: https://h/picodet_l_640_coco_lcnet.pdparams\n"),
     "PL001": ("  expect:\n    train: {images: 160, boxes: 300}\n    eval: {images: 48, boxes: 90}\n", ""),
     "PL002": ("epochs: 40", "epochs: 40\n  gpus: 8"),
@@ -385,10 +387,15 @@ def test_a_config_of_paddledetection_in_place_of_a_job(
 
 
 def test_models_and_environments_are_listed(jobgen: Callable[..., Answer]) -> None:
-    assert "picodet_l_640_coco_lcnet   640 px  5.8 M       42.6  59.2" in jobgen("models").out
+    rows = [" ".join(row.split()) for row in jobgen("models").out.splitlines()]
+    assert "picodet_l_640_coco_lcnet 640 px 5.8 M 42.6 59.2 12 13 GB 200" in rows
     (one,) = jobgen("models", "l_640", "--json").json["models"]
-    assert one["coco_weights"].endswith("picodet_l_640_coco_lcnet.pdparams")
-    assert jobgen("models", "yolo").code == 2
+    assert one["weights"]["coco"].endswith("picodet_l_640_coco_lcnet.pdparams")
+    assert jobgen("models", "yolo", "--json").json["models"][0]["family"] == "ppyolo"
+    assert jobgen("models", "toy").code == 2
+    answer = jobgen("models", "faster_rcnn")
+    assert (answer.code, "Faster R-CNN is not offered: training stops" in answer.err) == (2, True)
+    assert "not offered: SSDLite: its export" in jobgen("models").err
     found = jobgen("environments", "--json").json["environments"]
     assert [e["revision"] for e in found] == ["release/2.6", "release/2.7", "v2.6.0", "develop"]
     assert "one-card-nan  ppdet/modeling/heads/pico_head.py" in jobgen("environments", "2.6").out

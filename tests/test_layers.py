@@ -15,7 +15,7 @@ FLOORS = (
     ("spec", "settings"),
     ("layers", "catalog"),
     ("carrier", "datasets", "ppconfig", "templates", "notebook", "names"),
-    ("overrides",),
+    ("overrides", "jobmodel"),
     ("plan", "bundle", "trust"),
     ("build", "machine"),
     ("check", "explain", "packs"),

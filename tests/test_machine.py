@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.catalog import environments
-from jobgen.catalog.picodet import config_texts, models
+from jobgen.catalog import config_texts, environments, models
 from jobgen.errors import RunError
 from jobgen.machine.interpreters import find_python, python_facts
 from jobgen.machine.locks import MARK
@@ -107,10 +106,11 @@ def test_a_mirror_is_cloned_once_from_an_address_that_answers(tmp_path: Path) ->
 def test_the_mirrors_configs_resolve_to_the_catalogues(name: str) -> None:
     """As PaddleDetection merges `_BASE_`: later bases over earlier ones, the file over all."""
     texts = config_texts()
-    values = load(texts[f"picodet/{name}.yml"], name, "yaml11").value
+    folder = models()[name].family.folder
+    values = load(texts[f"{folder}/{name}.yml"], name, "yaml11").value
     merged: dict[str, object] = {}
     for base in values.pop("_BASE_"):
-        path = base.removeprefix("../") if base.startswith("../") else f"picodet/{base}"
+        path = base.removeprefix("../") if base.startswith("../") else f"{folder}/{base}"
         merged = merge_dicts(merged, load(texts[path], path, "yaml11").value)
     merged = merge_dicts(merged, values)
     expected = plain(models()[name].config())

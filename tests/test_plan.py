@@ -23,16 +23,15 @@ def plan_of(tmp_path: Path, *edits: tuple[str, str]) -> Plan:
 
 
 def resolved(plan: Plan) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for _, values in plan.model.layers():
-        merged = merge_dicts(merged, values)
-    return merge_dicts(merged, plan.config)
+    return merge_dicts(plan.model.config(), plan.config)
 
 
 def test_every_value_says_where_it_comes_from(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     numbers = plan.numbers()
-    assert numbers.pop("family") == plan.model.family.carried()
+    family = numbers.pop("family")
+    assert family == plan.family
+    assert (family["base_lr_per_image"], family["through"]) == (0.00125, ["switch_epoch"])
     assert numbers == {
         "epochs": 10,
         "batch_size": 16,

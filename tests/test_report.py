@@ -24,7 +24,7 @@ from jobgen_runtime.record.charts import chart, nice_ticks
 from jobgen_runtime.record.identity import process_identity
 from jobgen_runtime.record.page_words import STATUS_TEXT, ZH
 from jobgen_runtime.record.report import RunRecord, report_page
-from jobgen_runtime.train.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
+from jobgen_runtime.train.trainlog import metric_columns, metrics_row, parse_train_line
 from tests.conftest import ROOT, Answer
 from tests.served import served
 
@@ -78,13 +78,15 @@ def write_output(folder: Path, found: dict[str, Any]) -> Path:
     """An output folder as a run leaves it: two epochs of ten steps."""
     (folder / "logs").mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(found), encoding="utf-8")
-    rows = [",".join(METRIC_COLUMNS) + "\n"]
+    columns = metric_columns(["loss_vfl"])
+    rows = [",".join(columns) + "\n"]
     for step in range(20):
         values = {"epoch": step // 10, "step": step % 10, "steps": 10, "loss": 4.0 - step / 10}
         values.update(learning_rate=0.02, ips=40.0, batch_cost=0.5, data_cost=0.1)
-        rows.append(metrics_row(values))
+        rows.append(metrics_row(values, columns))
         if step % 10 == 9:
-            rows.append(metrics_row({"epoch": step // 10, "mAP": 0.2, "mAP50": 0.3 + step / 60}))
+            evaluated = {"epoch": step // 10, "mAP": 0.2, "mAP50": 0.3 + step / 60}
+            rows.append(metrics_row(evaluated, columns))
     (folder / "metrics.csv").write_text("".join(rows), encoding="utf-8")
     (folder / "logs" / "train.log").write_text("line\n" * 100 + "the end\n", encoding="utf-8")
     return folder

@@ -17,7 +17,8 @@ import yaml
 
 from jobgen.build import render
 from jobgen.bundle import Bundle
-from jobgen.catalog.augment import PRESETS, reader_values, settled
+from jobgen.catalog import models
+from jobgen.catalog.augment import reader_values, settled, turns_of
 from jobgen.errors import SpecError, TemplateError
 from jobgen.layers import Parameter, find_pack
 from jobgen.packs import Change, bundle_diff, changes, combinations, eject, trials
@@ -25,6 +26,7 @@ from jobgen.plan import make_plan
 from jobgen.resources import templates_dir
 from jobgen.spec import load_spec
 from jobgen.templates import inside, load_job_pack, load_pack, stale_files
+from jobgen_runtime.train.configure import merge_dicts
 from tests.conftest import JOB, Answer
 from tests.served import served
 from tests.sets import Coco, write_zip
@@ -564,7 +566,14 @@ def test_a_template_from_windows_is_read(folder: Path) -> None:
 
 # Augmentation as data.
 
-LISTS = [{"BatchRandomResize": {"target_size": [256, 320], "keep_ratio": False}}, {"Permute": {}}]
+PICODET = models()["picodet_xs_320_coco_lcnet"]
+
+
+def chosen(given: dict[str, Any], preset: str = "default", size: int = 320) -> Any:
+    """What a choice sets of the config of a model at some size, and its keys that name an epoch."""
+    config, family = merge_dicts(PICODET.config(), PICODET.at_size(size)), PICODET.family
+    choice = settled(given, preset, config, family)
+    return reader_values(choice, config, family)["TrainReader"], turns_of(choice, PICODET.turns())
 
 
 @pytest.mark.parametrize(
@@ -581,33 +590,33 @@ LISTS = [{"BatchRandomResize": {"target_size": [256, 320], "keep_ratio": False}}
     ],
 )
 def test_choices_become_the_readers_list(choice: dict[str, Any], names: list[str]) -> None:
-    found = reader_values(settled(choice, "default"), LISTS, 320, 100)
+    found, turns = chosen(choice)
     assert [next(iter(row)) for row in found["sample_transforms"]] == names
-    assert found.get("mosaic_epoch", found.get("mixup_epoch")) == (
-        60 if {"mosaic", "mixup"} & set(choice) else None
-    )
+    mixed = [turn.part for name, turn in turns.items() if name in ("mosaic_epoch", "mixup_epoch")]
+    assert mixed == ([(3, 5)] if {"mosaic", "mixup"} & set(choice) else [])
     assert "batch_transforms" not in found
 
 
 def test_presets_and_what_is_given_over_them() -> None:
-    assert settled({"flip": None, "crop": False}, "sar") == {**PRESETS["sar"], "crop": False}
-    both = reader_values(settled({"mosaic": True, "mixup": True}, "none"), LISTS, 416, 10)
+    config, family = PICODET.config(), PICODET.family
+    found = settled({"flip": None, "crop": False}, "sar", config, family)
+    assert (found["flip"], found["crop"], found["distort"]) == (0.5, False, "light")
+    both, turns = chosen({"mosaic": True, "mixup": True}, "none", 416)
     mosaic = both["sample_transforms"][1]["Mosaic"]
     assert (mosaic["enable_mixup"], mosaic["input_dim"]) == (True, [416, 416])
-    assert both["mosaic_epoch"] == 6
+    assert set(turns) == {"switch_epoch", "mosaic_epoch"}
     resize = both["batch_transforms"][0]["BatchRandomResize"]
     assert (resize["target_size"], resize["random_size"], resize["interp"]) == (416, False, 2)
-    assert both["batch_transforms"][1] == {"Permute": {}}
+    assert both["batch_transforms"][2] == {"Permute": {}}
 
 
-def test_the_default_lists_are_the_models_own(folder: Path) -> None:
-    """`augment: {preset: default}` writes down what no `augment` leaves unsaid."""
-    spec, document = load_spec(folder / "job.yaml")
-    plan = make_plan(spec, document)
-    own = plan.model.config()["TrainReader"]
-    said = reader_values(settled({}, "default"), own["batch_transforms"], 320, 40)
-    assert said["sample_transforms"] == own["sample_transforms"]
-    assert "sample_transforms" not in plan.config.get("TrainReader", {})
+def test_mixing_follows_the_epochs_of_the_run(folder: Path) -> None:
+    job = folder / "job.yaml"
+    job.write_text(job.read_text(encoding="utf-8") + "augment: {mosaic: true}\n", encoding="utf-8")
+    plan = make_plan(*load_spec(job))
+    assert plan.config["TrainReader"]["mosaic_epoch"] == 6
+    assert plan.values["mosaic_epoch"].origin == "rule: 3/5 of the epochs"
+    assert plan.numbers()["family"]["paths"]["mosaic_epoch"] == ["TrainReader", "mosaic_epoch"]
 
 
 def test_augment_is_explained(folder: Path, jobgen: Callable[..., Answer]) -> None:

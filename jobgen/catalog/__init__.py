@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
 from typing import Any
 
-from jobgen.catalog.families import Family, families, family_of, model_named, smallest, suggested
-from jobgen.catalog.families import full_name as _full_name
-from jobgen.catalog.picodet import Model
+from jobgen.catalog.families import (
+    Family,
+    Turn,
+    families,
+    family_of,
+    inside,
+    suite_paths,
+    turn_paths,
+)
+from jobgen.catalog.models import (
+    Model,
+    config_texts,
+    full_name,
+    layer_texts,
+    model_named,
+    models,
+    smallest,
+    suggested,
+)
 from jobgen.catalog.trainer import class_parameters, trainer_keys
 from jobgen.errors import SpecError
 from jobgen.resources import catalog_file, mirror_tools_dir
@@ -25,6 +39,7 @@ __all__ = [
     "Model",
     "Platform",
     "Revision",
+    "Turn",
     "class_parameters",
     "computing_operators",
     "config_texts",
@@ -33,44 +48,20 @@ __all__ = [
     "family_of",
     "full_name",
     "indexed_build",
+    "inside",
     "layer_texts",
     "model_named",
     "models",
+    "not_offered",
     "own_parts",
     "pins",
     "platform",
     "smallest",
     "suggested",
+    "suite_paths",
     "trainer_keys",
+    "turn_paths",
 ]
-
-
-def _of_families() -> list[ModuleType]:
-    """The module of each family, which puts its configs together."""
-    return [importlib.import_module(f"jobgen.catalog.{name}") for name in families()]
-
-
-@cache
-def models() -> dict[str, Model]:
-    """Every model by the name of its config."""
-    return {name: model for module in _of_families() for name, model in module.models().items()}
-
-
-@cache
-def layer_texts() -> dict[str, str]:
-    """The bases of all configs as YAML of our own writing, by path below configs/."""
-    return {path: t for module in _of_families() for path, t in module.layer_texts().items()}
-
-
-@cache
-def config_texts() -> dict[str, str]:
-    """Every config as YAML of our own writing, by path below configs/."""
-    return {path: t for module in _of_families() for path, t in module.config_texts().items()}
-
-
-def full_name(name: str) -> str:
-    """A model as people call it, as `picodet_s_320`, by the name of its config."""
-    return _full_name(name, models())
 
 
 @dataclass(frozen=True)
@@ -212,6 +203,13 @@ def pins(environment: Environment, gpu: bool = False, indexed: bool = False) -> 
     rows = [row for row in listed.splitlines() if not row.startswith("paddlepaddle==")]
     more = catalog_file(f"{environment.local}-gpu.txt").read_text(encoding="utf-8")
     return "\n".join([*rows, *more.splitlines()]) + "\n"
+
+
+@cache
+def not_offered() -> dict[str, str]:
+    """Families that are not offered, and why."""
+    found: dict[str, str] = load_file(catalog_file("not_offered.yml")).value
+    return found
 
 
 @cache

@@ -1,12 +1,13 @@
-"""Families of models: what all models of one architecture have in common, as data.
+"""Families of models: what all models of one kind have in common, as data.
 
-data/families/<name>.yml is a family, read here; what is odd about it, as how its configs are put
-together, is a module of its name beside this one.
+data/families/<name>.yml is a family and its models, read here and in models.py. Which key of a
+config takes which value of the plan is the suite's: data/suite.yml.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,53 +15,59 @@ from typing import Any
 from jobgen.resources import catalog_file
 from jobgen.yamlio import load_file
 
+Values = dict[str, Any]
+Path = tuple[str, ...]
+
 
 @dataclass(frozen=True)
-class Switch:
-    """A change in mid-training, as from one assigner to another: the config's key for its epoch,
-    and the published share of the epochs (1 / `part`), at most `most`."""
+class Turn:
+    """A key of the config that names an epoch from which training works otherwise, as with another
+    assigner: at this part of the epochs (numerator, denominator), at most at `most` (None: no
+    bound). `through`: the model itself computes otherwise then, so the smoke step goes there."""
 
-    path: tuple[str, ...]
-    part: int
-    most: int
+    path: Path
+    part: tuple[int, int]
+    most: int | None
+    through: bool
+
+    def carried(self) -> Values:
+        return {"part": list(self.part), "most": self.most}
+
+    def words(self) -> str:
+        bound = f", at most {self.most}" if self.most is not None else ""
+        return f"rule: {self.part[0]}/{self.part[1]} of the epochs{bound}"
 
 
 @dataclass(frozen=True)
 class Family:
-    """`folder` is below configs/; `paths` says where a value of the plan stands in the config,
-    `nms` where non-maximum suppression does; `base_lr_per_image` is for one image of a step, over
-    all cards. `names` finds a model in the name of a file, `variants` what shares one shape."""
+    """`folder` is below configs/. `signs` are what tells its configs from others': one of them, a
+    path and the value there. `variants` finds in a name what shares one shape of weights.
+
+    `scales` says how the sizes of multi-scale training follow the input size: `shift` by as many
+    pixels, or in `ratio`. `units` are keys in units of 32 pixels. `schedule` are the schedulers of
+    the learning rate: what is an epoch in them is a pair, a part of all epochs; the last is the
+    warm-up, of `warmup` steps or epochs. `turns` without a part have that of the published config.
+    `sets` are keys that jobgen sets otherwise than upstream. `losses` are the log's.
+    `revisions` are those that have it; empty for all.
+    """
 
     name: str
     folder: str
-    architecture: str
-    names: str
+    signs: tuple[tuple[Path, Any], ...]
     variants: str
-    config_name: str
-    short_ending: str
-    smallest: str
-    suggested: dict[str, str]
-    base_lr_per_image: float
-    warmup_steps: int
-    switch: Switch | None
-    nms: tuple[str, ...]
-    paths: dict[str, tuple[str, ...]]
+    scales: str
+    units: tuple[Path, ...]
+    schedule: tuple[Values, ...]
+    warmup: dict[str, int]
+    turns: dict[str, Values]
+    nms: Path
+    losses: tuple[str, ...]
+    sets: Values
+    revisions: tuple[str, ...]
 
-    def carried(self) -> dict[str, Any]:
-        """What the notebook needs of it, as plain data."""
-        switch = self.switch
-        return {
-            "folder": self.folder,
-            "base_lr_per_image": self.base_lr_per_image,
-            "warmup_steps": self.warmup_steps,
-            "switch": {"part": switch.part, "most": switch.most} if switch else None,
-            "paths": {name: list(path) for name, path in self.paths.items()},
-        }
-
-    def model_named(self, text: str) -> str:
-        """The config's name of the model that a file's name has in it; empty for none."""
-        found = re.search(self.names, text)
-        return self.config_name.format(**found.groupdict()) if found else ""
+    def owns(self, config: Any) -> bool:
+        """Whether a resolved config is of this family."""
+        return any(inside(config, path) == value for path, value in self.signs)
 
     def variant(self, text: str) -> str:
         """The part of a name that says which shape the weights have; empty for none."""
@@ -74,49 +81,52 @@ def families() -> dict[str, Family]:
     return {path.stem: _family(path.stem) for path in sorted(folder.glob("*.yml"))}
 
 
-def family_data(name: str) -> dict[str, Any]:
-    """A family's file as it stands."""
-    return _data(name)
-
-
 @cache
-def _data(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = load_file(catalog_file("families") / f"{name}.yml", "yaml11").value
+def family_data(name: str) -> Values:
+    """A family's file as it stands: `family`, `layers` and `models`."""
+    found: Values = load_file(catalog_file("families") / f"{name}.yml", "yaml11").value
     return found
 
 
 def _family(name: str) -> Family:
-    row = dict(_data(name)["family"])
-    paths = {key: tuple(path) for key, path in row.pop("paths").items()}
-    switch = row.pop("switch", None)
-    if switch:
-        switch = Switch(tuple(switch["path"]), switch["part"], switch["most"])
-        paths["switch_epoch"] = switch.path
-    return Family(name=name, switch=switch, nms=tuple(row.pop("nms")), paths=paths, **row)
+    row = family_data(name)["family"]
+    return Family(
+        name=name,
+        folder=row["folder"],
+        signs=tuple((tuple(key.split(".")), value) for key, value in row["signs"].items()),
+        variants=row["variants"],
+        scales=row["scales"],
+        units=tuple(tuple(path) for path in row.get("units", [])),
+        schedule=tuple(row["schedule"]),
+        warmup=row["warmup"],
+        turns=row.get("turns", {}),
+        nms=tuple(row.get("nms", [])),
+        losses=tuple(row["losses"]),
+        sets=row.get("sets", {}),
+        revisions=tuple(row.get("revisions", [])),
+    )
 
 
-def family_of(architecture: Any) -> Family | None:
-    """The family of a config by its `architecture`; None for one that is not known."""
-    return next((f for f in families().values() if f.architecture == architecture), None)
+def family_of(config: Any) -> Family | None:
+    """The family of a resolved config; None for one that is not known."""
+    return next((family for family in families().values() if family.owns(config)), None)
 
 
-def model_named(text: str) -> str:
-    """As Family.model_named, of whatever family."""
-    return next(filter(None, (family.model_named(text) for family in families().values())), "")
+def turn_paths() -> Iterator[Path]:
+    """Every key that names an epoch at which training changes, of all families."""
+    for family in families().values():
+        yield from (tuple(row["path"]) for row in family.turns.values())
 
 
-def full_name(name: str, known: Any) -> str:
-    """A model as people call it, as `picodet_s_320`, by the name of its config among the `known`;
-    any other name as it is."""
-    tries = (name + family.short_ending for family in families().values())
-    return next((whole for whole in tries if whole in known), name)
+@cache
+def suite_paths() -> dict[str, Path]:
+    """Where a value of the plan stands in a config of PaddleDetection."""
+    rows = load_file(catalog_file("suite.yml")).value["paths"]
+    return {name: tuple(path) for name, path in rows.items()}
 
 
-def suggested(size: int) -> str:
-    """The model to begin with at an input size in pixels."""
-    return next(f.suggested[str(size)] for f in families().values() if str(size) in f.suggested)
-
-
-def smallest() -> str:
-    """The model that a CPU trains soonest."""
-    return next(iter(families().values())).smallest
+def inside(config: Any, path: Path) -> Any:
+    """A value of a config by its path; None where there is none."""
+    for key in path:
+        config = config.get(key) if isinstance(config, dict) else None
+    return config

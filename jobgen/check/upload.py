@@ -13,7 +13,7 @@ from typing import Any
 from jobgen import __version__
 from jobgen.build import job_data, render
 from jobgen.bundle import NOTEBOOK, TOLERATED, Bundle
-from jobgen.catalog import Family, families, family_of, layer_texts
+from jobgen.catalog import Family, Model, families, family_of, layer_texts, models
 from jobgen.check.rules import Hit
 from jobgen.check.steps import Step, Steps, steps_of
 from jobgen.check.taskfiles import TaskFiles, Training
@@ -170,16 +170,26 @@ class JobFacts:
 
         None where the catalogue does not have the model's family."""
         found = self.partial
-        known = found is not None and family_of(found.config.get("architecture"))
+        known = found is not None and family_of(found.config)
         return found if self.plan is not None or known else None
 
     @cached_property
-    def family(self) -> Family:
-        """The family of the model; where it is not known, that whose bases fit best."""
+    def family(self) -> Family | None:
+        """The family of the model; None where it is not known."""
         if self.plan is not None:
             return self.plan.model.family
-        architecture = self.partial.config.get("architecture") if self.partial else None
-        return family_of(architecture) or next(iter(families().values()))
+        return family_of(self.partial.config) if self.partial else None
+
+    @cached_property
+    def model(self) -> Model | None:
+        """The model of the catalogue that the config is built like; None where there is none."""
+        if self.plan is not None:
+            return self.plan.model
+        if self.partial is None or self.family is None:
+            return None
+        read = {path.name for path in self.partial.files}
+        alike = [model for model in models().values() if model.family is self.family]
+        return max(alike, key=lambda model: len(read & set(map(posixpath.basename, model.bases))))
 
     @cached_property
     def partial(self) -> Resolved | None:
@@ -189,9 +199,12 @@ class JobFacts:
             return _trained(self.training)
         if self.model_file is None:
             return None
-        tries = [self._resolved(family.folder) for family in families().values()]
-        known = (found for found in tries if family_of(found.config.get("architecture")))
-        return next(known, tries[0])
+        tries = [(self._resolved(family.folder), family) for family in families().values()]
+        known = [found for found, family in tries if family_of(found.config) is family]
+        # Families share names of bases: of the right one all are there.
+        return min(
+            known or [found for found, _ in tries], key=lambda found: len(found.findings.errors)
+        )
 
     def _resolved(self, own: str) -> Resolved:
         """The config where the model's YAML lies in the folder `own` below configs/."""

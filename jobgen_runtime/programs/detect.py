@@ -1,4 +1,4 @@
-"""Find objects with an exported PicoDet: python detect.py MODEL IMAGE ... [--threshold 0.5]
+"""Find objects with an exported detector: python detect.py MODEL IMAGE ... [--threshold 0.5]
 
 MODEL is a folder with infer_cfg.yml and model.pdmodel or model.json (Paddle Inference), or an
 .onnx file in such a folder (onnxruntime). What is done to an image before it goes in is read from
@@ -52,13 +52,19 @@ def prepare(image, steps):
                 image /= np.array(step["std"], dtype=np.float32)
         elif kind == "Permute":
             image = image.transpose((2, 0, 1))
+        elif kind == "Pad":
+            height, width = step["size"]
+            whole = np.full((height, width, 3), step["fill_value"], dtype=np.float32)
+            whole[: image.shape[0], : image.shape[1]] = image
+            image = whole
         elif kind == "PadStride":
             stride = step["stride"] or 1
             bottom, right = -image.shape[1] % stride, -image.shape[2] % stride
             image = np.pad(image, ((0, 0), (0, bottom), (0, right)), mode="constant")
         else:
             raise SystemExit("Error: infer_cfg.yml wants %s, which is not known here" % kind)
-    return np.ascontiguousarray(image[None]), np.array([scale], dtype=np.float32)
+    image = np.ascontiguousarray(image[None], dtype=np.float32)
+    return image, np.array([scale], dtype=np.float32)
 
 
 def overlaps(box, others):
@@ -98,7 +104,7 @@ class PaddleForm:
         )
         config.disable_gpu()
         config.disable_glog_info()
-        # On by default since Paddle 3, where it can't run an exported PicoDet (seen with 3.3.1).
+        # On by default since Paddle 3, where it can't run exported models (seen with 3.3.1).
         if hasattr(config, "disable_mkldnn"):
             config.disable_mkldnn()
         self.model = inference.create_predictor(config)

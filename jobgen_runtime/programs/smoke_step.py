@@ -1,8 +1,8 @@
-"""One training step through each assigner of a model: python smoke_step.py CONFIG IMAGES SWITCH
+"""A step of training in some epochs: python smoke_step.py CONFIG IMAGES EPOCHS
 
 Builds the very model and reader of CONFIG, goes forward and back on real images, and prints a line
-of JSON. IMAGES bounds the batch (0: the config's own). SWITCH is the config's key, as A.b, that
-names the epoch from which another assigner works; empty for none.
+of JSON. IMAGES bounds the batch (0: the config's own). EPOCHS, as 0,100, are those at which the
+model begins to train in another way, as with another assigner.
 """
 
 import json
@@ -36,12 +36,7 @@ def main() -> None:
     rate = create("LearningRate")(1)
     optimizer = create("OptimizerBuilder")(rate, model)
     losses = []
-    epochs = [0]
-    if sys.argv[3]:
-        found = cfg
-        for key in sys.argv[3].split("."):
-            found = found.get(key, {})
-        epochs.append(found or 0)
+    epochs = [int(number) for number in sys.argv[3].split(",")]
     started = time.time()
     for epoch in epochs:
         try:

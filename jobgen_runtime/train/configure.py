@@ -7,14 +7,14 @@ YAML and holds only the changed keys, so that no value goes through `-o`.
 import os
 import re
 import shutil
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 from jobgen_runtime.data.dataset import file_sha256
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import adjust, outcome, summary
 from jobgen_runtime.record.text import count_text, write_text_atomically
 from jobgen_runtime.setup.machine import core_count
-from jobgen_runtime.train.schedule import smoke_batch_size, training_values
+from jobgen_runtime.train.schedule import schedulers, smoke_batch_size, training_values
 
 PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_]\w*", re.I | re.A)
 
@@ -177,17 +177,9 @@ def changed_keys(plan: Dict[str, Any], values: Dict[str, Any]) -> Dict[str, Any]
             why = "this machine's cores" if key == "worker_num" else "this run's parameters"
             adjust(".".join(path), plan[key], values[key], why)
     if any(values[key] != plan[key] for key in ("epochs", "warmup_steps")):
-        schedule = {"schedulers": schedulers(values["epochs"], values["warmup_steps"])}
-        changed = merge_dicts(changed, {"LearningRate": schedule})
+        schedule = schedulers(plan["family"], values["epochs"], values["warmup_steps"])
+        changed = merge_dicts(changed, {"LearningRate": {"schedulers": schedule}})
     return changed
-
-
-def schedulers(epochs: int, warmup: int) -> List[Dict[str, Any]]:
-    """Cosine decay over the whole training after a linear warm-up; a list, so always whole."""
-    return [
-        {"name": "CosineDecay", "max_epochs": epochs},
-        {"name": "LinearWarmup", "start_factor": 0.1, "steps": warmup},
-    ]
 
 
 def amend_run_config(path: str, changed: Dict[str, Any]) -> None:

@@ -6,8 +6,8 @@ import re
 from typing import Any, Dict
 
 from jobgen_runtime.record.outcome import adjust
-from jobgen_runtime.train.configure import amend_run_config, schedulers
-from jobgen_runtime.train.schedule import halved
+from jobgen_runtime.train.configure import amend_run_config
+from jobgen_runtime.train.schedule import halved, schedulers
 
 FEW_WORKERS = 2
 READERS = ("TrainReader", "EvalReader")
@@ -19,7 +19,7 @@ def halve_batch(run_config: str, values: Dict[str, Any], why: str) -> Dict[str, 
     less = halved(values)
     adjust("TrainReader.batch_size", values["batch_size"], less["batch_size"], why)
     adjust("LearningRate.base_lr", values["base_lr"], less["base_lr"], "it follows the batch")
-    schedule = schedulers(less["epochs"], less["warmup_steps"])
+    schedule = schedulers(less["family"], less["epochs"], less["warmup_steps"])
     changed = {
         "TrainReader": {"batch_size": less["batch_size"]},
         "EvalReader": {"batch_size": less["eval_batch_size"]},

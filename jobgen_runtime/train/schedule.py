@@ -4,7 +4,7 @@ The plan uses them when the bundle is built; `configure` uses them again when a
 parameter was changed, so that a shorter run keeps the proportions of a long one.
 """
 
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 STEPS_PER_EPOCH_WANTED = 10
 # PaddleDetection starts its reader's processes anew for every epoch: a second or two that
@@ -55,14 +55,39 @@ def steps_per_epoch(train_images: int, batch_size: int, gpus: int) -> int:
     return -(-train_images // gpus) // batch_size
 
 
-def warmup_steps(epochs: int, steps: int, published: int) -> int:
-    """The published steps, but at most a tenth of the training."""
-    return max(1, min(published, epochs * steps // 10))
+def warmup_steps(epochs: int, steps: int, published: Dict[str, int]) -> int:
+    """The published `steps` or `epochs` in steps, but at most a tenth of the training."""
+    wanted = published["steps"] if "steps" in published else published["epochs"] * steps
+    return max(1, min(wanted, epochs * steps // 10))
 
 
-def switch_epoch(epochs: int, switch: Dict[str, int]) -> int:
-    """Where one assigner hands over to the other: after the published part, as 100 of 300."""
-    return max(1, min(switch["most"], epochs // switch["part"]))
+def part_of(epochs: int, part: Any) -> Any:
+    """That part of the epochs, as [1, 3]; at least 1. Of a list of parts each."""
+    if isinstance(part[0], list):
+        return [part_of(epochs, one) for one in part]
+    return max(1, epochs * part[0] // part[1])
+
+
+def turn_epoch(epochs: int, turn: Dict[str, Any]) -> int:
+    """The epoch from which training works otherwise: at the published part, as 100 of 300."""
+    found: int = part_of(epochs, turn["part"])
+    return found if turn["most"] is None else min(found, turn["most"])
+
+
+def schedulers(family: Dict[str, Any], epochs: int, warmup: int) -> List[Dict[str, Any]]:
+    """The learning rate's schedulers for so many epochs, the last a warm-up of `warmup` steps; a
+    list of the config, so always whole. What is a pair in the family's is a part of the epochs."""
+    found = []
+    for row in family["schedule"]:
+        values = {k: part_of(epochs, v) if isinstance(v, list) else v for k, v in row.items()}
+        found.append(values)
+    found[-1]["steps"] = warmup
+    return found
+
+
+def norm_type(gpus: int) -> str:
+    """Batch norm over all cards needs several: on one, or on a CPU, Paddle stops at it."""
+    return "sync_bn" if gpus > 1 else "bn"
 
 
 def snapshot_epoch(epochs: int, epoch_images: int, parameters: float) -> int:
@@ -107,19 +132,21 @@ def training_values(
     steps = steps_per_epoch(epoch_images, batch_size, gpus)
     if base_lr is None:
         base_lr = linear_base_lr(batch_size, gpus, family["base_lr_per_image"])
-    found = {
+    found: Dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
         "base_lr": base_lr,
         "repeat": repeat,
         "steps_per_epoch": steps,
-        "warmup_steps": warmup_steps(epochs, steps, family["warmup_steps"]),
+        "warmup_steps": warmup_steps(epochs, steps, family["warmup"]),
         "snapshot_epoch": snapshot_epoch(epochs, epoch_images, parameters),
         "log_iter": log_iter(steps),
         "eval_batch_size": eval_batch_size(batch_size),
     }
-    if family["switch"]:
-        found["switch_epoch"] = switch_epoch(epochs, family["switch"])
+    if "norm_type" in family["paths"]:
+        found["norm_type"] = norm_type(gpus)
+    for name, turn in family["turns"].items():
+        found[name] = turn_epoch(epochs, turn)
     return found
 
 
@@ -133,7 +160,7 @@ def halved(values: Dict[str, Any]) -> Dict[str, Any]:
         batch_size=batch_size,
         base_lr=round(values["base_lr"] * batch_size / values["batch_size"], 8),
         steps_per_epoch=steps,
-        warmup_steps=warmup_steps(values["epochs"], steps, values["family"]["warmup_steps"]),
+        warmup_steps=warmup_steps(values["epochs"], steps, values["family"]["warmup"]),
         eval_batch_size=eval_batch_size(batch_size),
     )
 

@@ -1,4 +1,4 @@
-"""The `smoke` stage: a step of the job's own model on real data, through each of its assigners."""
+"""The `smoke` stage: steps of the job's own model on real data, in each of its ways of training."""
 
 import math
 import os
@@ -20,10 +20,10 @@ HANG_SECONDS = 60.0
 
 
 def smoke(
-    clone_dir: str, run_config: str, device: str, timeout: float, switch: List[str]
+    clone_dir: str, run_config: str, device: str, timeout: float, epochs: List[int]
 ) -> Dict[str, Any]:
-    """Run the step in a child process, and another at the epoch that the config's key `switch`
-    names (empty for none). Raises StageError unless every loss is finite."""
+    """Run a step in each of these epochs, in a child process. Raises StageError unless every loss
+    is finite."""
     limit = CPU_IMAGES if device == "cpu" else 0
     found: Dict[str, Any] = json_from_child(
         python_command(
@@ -31,7 +31,7 @@ def smoke(
             program_path("smoke_step"),
             run_config,
             str(limit),
-            ".".join(switch),
+            ",".join(map(str, epochs)),
         ),
         "smoke",
         "the smoke step",
@@ -54,8 +54,6 @@ def smoke(
             "a card" % found["batch_size"]
         )
     outcome().data["smoke_step"] = found
-    summary(
-        "one step through each assigner, loss %s"
-        % ", ".join("%.2f" % loss for loss in found["losses"])
-    )
+    steps = "one step" if len(epochs) == 1 else "a step in epoch " + ", ".join(map(str, epochs))
+    summary("%s, loss %s" % (steps, ", ".join("%.2f" % loss for loss in found["losses"])))
     return found

@@ -191,9 +191,9 @@ def _attempt(
     best = _resume(start, save_dir) if start else {}
     first_epoch = start.epochs if start else 0
     guard = job_guard(patience or None)
-    watch = TrainWatch(run.path("metrics.csv"), save_dir, epochs, first_epoch, best, guard)
-    resume = start and start.prefix
-    argv = train_command(clone_dir, run_config, device, gpus, amp, resume, nodes)
+    places = (run.path("metrics.csv"), save_dir)
+    watch = TrainWatch(*places, epochs, first_epoch, best, guard, values["family"]["losses"])
+    argv = train_command(clone_dir, run_config, device, gpus, amp, start and start.prefix, nodes)
     log = run.log_path("train")
     environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
     shutil.rmtree(ranks_folder(), ignore_errors=True)

@@ -1,7 +1,7 @@
 """PaddleDetection's training log, line by line, as 2.5 to develop write it."""
 
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 NUMBER = r"[-+]?(?:nan|inf|\d+(?:\.\d*)?(?:e[-+]?\d+)?)"
 STEP_LINE = re.compile(
@@ -90,27 +90,16 @@ def parse_train_line(line: str) -> Optional[Dict[str, Any]]:
     return None
 
 
-METRIC_COLUMNS = (
-    "epoch",
-    "step",
-    "steps",
-    "learning_rate",
-    "loss",
-    "loss_vfl",
-    "loss_bbox",
-    "loss_dfl",
-    "ips",
-    "batch_cost",
-    "data_cost",
-    "mAP",
-    "mAP50",
-)
+def metric_columns(losses: Sequence[str]) -> List[str]:
+    """The columns of metrics.csv for a model whose loss is the sum of these."""
+    first = ["epoch", "step", "steps", "learning_rate", "loss"]
+    return first + list(losses) + ["ips", "batch_cost", "data_cost", "mAP", "mAP50"]
 
 
-def metrics_row(values: Dict[str, Any]) -> str:
+def metrics_row(values: Dict[str, Any], columns: Sequence[str]) -> str:
     """One line of metrics.csv; what is not known stays empty."""
     cells: List[str] = []
-    for column in METRIC_COLUMNS:
+    for column in columns:
         value = values.get(column)
         cells.append("" if value is None else ("%g" % value))
     return ",".join(cells) + "\n"

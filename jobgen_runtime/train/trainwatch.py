@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from jobgen_runtime.children.guard import Guard
 from jobgen_runtime.children.processes import memory_in_use
@@ -11,7 +11,7 @@ from jobgen_runtime.record.outcome import note, outcome
 from jobgen_runtime.record.text import duration_text, write_text_atomically
 from jobgen_runtime.setup.machine import gpu_use
 from jobgen_runtime.train.checkpoints import mark_best, score
-from jobgen_runtime.train.trainlog import METRIC_COLUMNS, metrics_row, parse_train_line
+from jobgen_runtime.train.trainlog import metric_columns, metrics_row, parse_train_line
 
 NAN_STEPS = 3
 # A loss of ten times the lowest so far, in three logged steps, is worth a word.
@@ -33,8 +33,10 @@ class TrainWatch:
         first_epoch: int,
         best: Dict[str, Any],
         guard: Guard,
+        losses: Sequence[str] = (),
     ) -> None:
         self.guard = guard
+        self.columns = metric_columns(losses)
         self.started = time.monotonic()
         self.gpu: Dict[str, Any] = {}
         self.gpu_asked = 0.0
@@ -59,15 +61,15 @@ class TrainWatch:
         self._start_csv()
 
     def _start_csv(self) -> None:
-        rows = [",".join(METRIC_COLUMNS) + "\n"]
+        rows = [",".join(self.columns) + "\n"]
         for values in read_metrics(self.csv_path):
             if values["epoch"] < self.first_epoch:
-                rows.append(metrics_row(values))
+                rows.append(metrics_row(values, self.columns))
         write_text_atomically(self.csv_path, "".join(rows))
 
     def _append(self, values: Dict[str, Any]) -> None:
         with open(self.csv_path, "a", encoding="utf-8", newline="\n") as stream:
-            stream.write(metrics_row(values))
+            stream.write(metrics_row(values, self.columns))
 
     def line(self, text: str) -> None:
         """One line of the log. Raises StageError where going on is of no use."""
@@ -211,15 +213,16 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
     rows = []
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
-            lines = stream.read().splitlines()[1:]
+            lines = stream.read().splitlines()
     except OSError:
         return []
-    for line in lines:
+    columns = lines[0].split(",") if lines else []
+    for line in lines[1:]:
         cells = line.split(",")
-        if len(cells) != len(METRIC_COLUMNS):
+        if len(cells) != len(columns):
             continue
         try:
-            values = {k: float(v) for k, v in zip(METRIC_COLUMNS, cells) if v}
+            values = {k: float(v) for k, v in zip(columns, cells) if v}
         except ValueError:
             continue
         if "epoch" in values:

@@ -12,8 +12,14 @@ from jobgen_runtime.train.training import train
 FAMILY: Dict[str, Any] = {
     "folder": "picodet",
     "base_lr_per_image": 0.00125,
-    "warmup_steps": 300,
-    "switch": {"part": 3, "most": 100},
+    "schedule": [
+        {"name": "CosineDecay", "max_epochs": [1, 1]},
+        {"name": "LinearWarmup", "start_factor": 0.1},
+    ],
+    "warmup": {"steps": 300},
+    "turns": {"switch_epoch": {"part": [1, 3], "most": 100}},
+    "through": ["switch_epoch"],
+    "losses": ["loss_vfl", "loss_bbox", "loss_dfl"],
     "paths": {
         "epochs": ["epoch"],
         "snapshot_epoch": ["snapshot_epoch"],

@@ -107,5 +107,32 @@ def test_a_smoke_run_is_small_on_a_cpu_and_whole_on_a_gpu() -> None:
 
 
 def test_a_family_without_a_switch_has_no_epoch_for_one() -> None:
-    found = rules.training_values(160, 40, 16, None, 1, 1, 0.7, dict(FAMILY, switch=None))
+    found = rules.training_values(160, 40, 16, None, 1, 1, 0.7, dict(FAMILY, turns={}))
     assert "switch_epoch" not in found
+    assert "norm_type" not in found
+
+
+def test_a_schedule_keeps_its_proportions() -> None:
+    """YOLOv3's: 216 and 243 of 270; PP-YOLOE's: a cosine over 6/5 of the epochs, five of warm-up."""
+    steps = {
+        "schedule": [
+            {"name": "PiecewiseDecay", "gamma": 0.1, "milestones": [[4, 5], [9, 10]]},
+            {"name": "LinearWarmup", "start_factor": 0.0},
+        ]
+    }
+    assert rules.schedulers(steps, 270, 4000) == [
+        {"name": "PiecewiseDecay", "gamma": 0.1, "milestones": [216, 243]},
+        {"name": "LinearWarmup", "start_factor": 0.0, "steps": 4000},
+    ]
+    assert rules.schedulers(steps, 20, 7)[0]["milestones"] == [16, 18]
+    cosine = dict(FAMILY, schedule=[{"name": "CosineDecay", "max_epochs": [6, 5]}, {"name": "W"}])
+    assert rules.schedulers(cosine, 80, 1)[0]["max_epochs"] == 96
+    assert rules.warmup_steps(80, 100, {"epochs": 5}) == 500
+    assert rules.warmup_steps(20, 100, {"epochs": 5}) == 200  # a tenth of all
+
+
+def test_norm_over_cards_only_where_there_are_several() -> None:
+    family = dict(FAMILY, paths=dict(FAMILY["paths"], norm_type=["norm_type"]))
+    for gpus, norm in ((1, "bn"), (4, "sync_bn")):
+        found = rules.training_values(160, 40, 8, None, gpus, 1, 0.7, family)
+        assert found["norm_type"] == norm

@@ -14,18 +14,20 @@ from jobgen.ppconfig import dotted, flat
 from jobgen.spec import nearest
 from jobgen.yamlio import YamlPath
 from jobgen_runtime.data.dataset import DOWNLOADED_NAMES
+from jobgen_runtime.train.schedule import part_of, turn_epoch
 
 # Only with an exponent: plain digits may well be a folder's name.
 NUMBER_AS_TEXT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 # Further from the linear rule than this, one of the two is a mistake.
 LR_FACTOR = 2.0
+WARMUPS = ("LinearWarmup", "ExpWarmup")
 
 
 @job(
     "CF005",
     NOTE,
     "config that was not looked at",
-    why="The rules of configs know PicoDet's files, and one model YAML with _BASE_.",
+    why="The rules of configs know the models of `jobgen models`, and one model YAML with _BASE_.",
     remedy="To see all of its values: jobgen explain on the file in a clone, with --full.",
 )
 def not_looked_at(facts: JobFacts) -> Iterator[Hit]:
@@ -38,7 +40,7 @@ def not_looked_at(facts: JobFacts) -> Iterator[Hit]:
     "CF020",
     WARNING,
     "learning rate that is not scaled to the batch",
-    why="The published rates are for 4 cards: on one card the loss becomes NaN or never falls.",
+    why="The published rates are for 4 or 8 cards: on one the loss becomes NaN or never falls.",
     remedy="Use the rate that the linear rule gives; in a job.yaml leave base_lr: auto.",
 )
 def unscaled_rate(facts: JobFacts) -> Iterator[Hit]:
@@ -48,7 +50,9 @@ def unscaled_rate(facts: JobFacts) -> Iterator[Hit]:
     numbers = isinstance(rate, (int, float)) and isinstance(batch, int) and not given
     if numbers and batch > 0 and rate > 0:
         gpus = facts.plan.spec.train.gpus if facts.plan else cards_by_hand(facts)
-        linear = facts.family.base_lr_per_image * batch * gpus
+        if facts.model is None:
+            return
+        linear = facts.model.base_lr_per_image * batch * gpus
         if not 1 / LR_FACTOR <= rate / linear <= LR_FACTOR:
             detail = f"{rate:g}; the linear rule gives {linear:g} for {batch} images a step"
             yield from facts.hit(("LearningRate", "base_lr"), detail)
@@ -63,15 +67,31 @@ def cards_by_hand(facts: JobFacts) -> int:
 @job(
     "CF021",
     WARNING,
-    "cosine that does not end with the training",
+    "decay that does not go with the length of the training",
     why="The learning rate is still high when training ends, or is 0 long before.",
-    remedy="Set CosineDecay.max_epochs to the epochs.",
+    remedy="Set CosineDecay.max_epochs, or PiecewiseDecay.milestones, to the epochs named.",
 )
-def cosine_end(facts: JobFacts) -> Iterator[Hit]:
+def decay_and_length(facts: JobFacts) -> Iterator[Hit]:
     epoch = facts.value("epoch")
-    end = facts.scheduler.get("CosineDecay", {}).get("max_epochs")
-    if isinstance(epoch, int) and isinstance(end, int) and epoch != end:
-        yield from facts.hit(("LearningRate", "schedulers"), f"{end} epochs, training has {epoch}")
+    if facts.family is None or not isinstance(epoch, int):
+        return
+    for row in facts.family.schedule[:-1]:
+        for key in ("max_epochs", "milestones"):
+            found = facts.scheduler.get(row["name"], {}).get(key)
+            wanted = part_of(epoch, row[key]) if key in row else None
+            if wanted is not None and found is not None and not near(found, wanted):
+                detail = f"{key}: {found}; for {epoch} epochs {wanted}"
+                yield from facts.hit(("LearningRate", "schedulers"), detail)
+
+
+def near(found: Any, wanted: Any) -> bool:
+    """Whether epochs of a decay are those wanted, give or take a tenth where they are several; a
+    single end is exact but for rounding."""
+    if isinstance(wanted, list):
+        numbers = isinstance(found, list) and all(isinstance(n, int) for n in found)
+        last = max(found) if numbers and found else 0
+        return bool(abs(last - wanted[-1]) <= max(1, wanted[-1] // 10))
+    return isinstance(found, int) and abs(found - wanted) <= 1
 
 
 @job(
@@ -79,10 +99,15 @@ def cosine_end(facts: JobFacts) -> Iterator[Hit]:
     WARNING,
     "warm-up of more than a tenth of the training",
     why="The learning rate is hardly ever the one that was set; a short run never reaches it.",
-    remedy="Set LinearWarmup.steps to a tenth of the steps.",
+    remedy="Set the warm-up's steps to a tenth of the steps, and take its epochs out.",
 )
 def long_warmup(facts: JobFacts) -> Iterator[Hit]:
-    steps = facts.scheduler.get("LinearWarmup", {}).get("steps")
+    warmup = next((facts.scheduler[name] for name in WARMUPS if name in facts.scheduler), {})
+    epochs, epoch = warmup.get("epochs"), facts.value("epoch")
+    if isinstance(epochs, int) and isinstance(epoch, int) and epochs > max(1, epoch // 10):
+        detail = f"{epochs} of {epoch} epochs"
+        yield from facts.hit(("LearningRate", "schedulers"), detail)
+    steps = warmup.get("steps") if epochs is None else None
     whole = whole_steps(facts)
     if whole is not None and isinstance(steps, int) and whole and steps > max(1, whole // 10):
         detail = f"{steps} of {whole} steps"
@@ -121,17 +146,19 @@ def batch_over_data(facts: JobFacts) -> Iterator[Hit]:
 @job(
     "CF023",
     WARNING,
-    "assigner that is never switched",
-    why="TaskAligned never takes over from ATSS: what was published was trained with both.",
-    remedy="Set it to the published share of the epochs, such as a third.",
+    "change in mid-training that never comes",
+    why="What was published was trained in both ways, as with ATSS first and then TaskAligned.",
+    remedy="Set it to the epoch named.",
 )
-def one_assigner(facts: JobFacts) -> Iterator[Hit]:
-    known = facts.family.switch
-    if known is None:
-        return
-    epoch, switch = facts.value("epoch"), facts.value(*known.path)
-    if isinstance(epoch, int) and isinstance(switch, int) and 1 < epoch <= switch:
-        yield from facts.hit(known.path, f"{known.path[-1]}: at epoch {switch} of {epoch}")
+def one_way_only(facts: JobFacts) -> Iterator[Hit]:
+    epoch = facts.value("epoch")
+    for turn in facts.model.turns().values() if facts.model else ():
+        at = facts.value(*turn.path)
+        never = isinstance(epoch, int) and isinstance(at, int) and 1 < epoch <= at
+        if turn.through and never:
+            wanted = turn_epoch(epoch, turn.carried())
+            detail = f"at epoch {at} of {epoch}; as published it would be {wanted}"
+            yield from facts.hit(turn.path, f"{turn.path[-1]}: {detail}")
 
 
 @job(

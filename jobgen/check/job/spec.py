@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jobgen.catalog import platform
+from jobgen.catalog import model_named, models, platform
 from jobgen.check.rules import ERROR, WARNING, Hit, job, names_hit
 from jobgen.check.upload import JobFacts
 from jobgen.findings import Severity
@@ -95,9 +95,13 @@ def stale_template(facts: JobFacts) -> Iterator[Hit]:
 def weights_of_another(facts: JobFacts) -> Iterator[Hit]:
     if facts.plan is None:
         return
-    family = facts.plan.model.family
-    named = family.variant(facts.plan.pretrained.rpartition("/")[2])
-    own = family.variant(facts.plan.model.name)
+    model, file = facts.plan.model, facts.plan.pretrained.rpartition("/")[2]
+    if facts.plan.pretrained in model.weights.values():
+        return
+    own = model.family.variant(model.name)
+    other = model_named(file)
+    strange = other if other and models()[other].family is not model.family else ""
+    named = strange or model.family.variant(file)
     if named and own and named != own:
         detail = f"{named} for {facts.plan.model.name}"
         yield Hit(1, (), facts.place, detail)
@@ -141,6 +145,26 @@ from_reader(
     why="PaddleDetection counts an epoch for every train.repeat passes: some would be lost.",
     remedy="Take a train.repeat that divides train.epochs, or auto.",
     name="uneven_passes",
+)
+
+
+from_reader(
+    "PL009",
+    ERROR,
+    "model that the environment's PaddleDetection does not have",
+    why="The job would stop as its config is read.",
+    remedy="Set environment to one that has it, or take another model: jobgen models lists them.",
+    name="model_of_another_revision",
+)
+
+
+from_reader(
+    "PL010",
+    ERROR,
+    "pretrained weights that upstream does not have",
+    why="There would be nothing to begin with.",
+    remedy="Set model.pretrained to one of those named.",
+    name="unpublished_weights",
 )
 
 

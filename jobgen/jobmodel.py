@@ -1,0 +1,70 @@
+"""A model as a job has it: at the job's input size, with the job's augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobgen.catalog import Model, Turn, suite_paths
+from jobgen.catalog.augment import reader_values, settled, turns_of
+from jobgen.spec import JobSpec
+from jobgen_runtime.train.configure import merge_dicts
+
+
+@dataclass(frozen=True)
+class JobModel:
+    """`config` is the model's at the job's size in pixels, `own` what the job's file sets of it so
+    far, `augment` every choice of augmentation, `turns` the keys that name an epoch."""
+
+    model: Model
+    size: int
+    config: dict[str, Any]
+    own: dict[str, Any]
+    augment: dict[str, Any]
+    turns: dict[str, Turn]
+
+    @classmethod
+    def of(cls, spec: JobSpec, model: Model, pack_augment: dict[str, Any]) -> JobModel:
+        size = model.size if spec.model.input_size == "auto" else spec.model.input_size
+        own = merge_dicts(model.own, model.family.sets)
+        if size != model.size:
+            own = merge_dicts(own, model.at_size(size))
+        config = merge_dicts(model.config(), own)
+        augment, turns = _augment(spec, model, pack_augment), model.turns()
+        if augment:
+            own = merge_dicts(own, reader_values(augment, config, model.family))
+            turns = turns_of(augment, turns)
+        return cls(model, size, config, own, augment, turns)
+
+    @property
+    def paths(self) -> dict[str, tuple[str, ...]]:
+        """Where the values of the plan stand in this model's config."""
+        found = {name: path for name, path in suite_paths().items()
+                 if name != "norm_type" or "norm_type" in self.config}  # fmt: skip
+        return {**found, **{name: turn.path for name, turn in self.turns.items()}}
+
+    def carried(self) -> dict[str, Any]:
+        """What the notebook needs of the model, as plain data."""
+        family = self.model.family
+        return {
+            "folder": family.folder,
+            "base_lr_per_image": self.model.base_lr_per_image,
+            "schedule": list(family.schedule),
+            "warmup": family.warmup,
+            "turns": {name: turn.carried() for name, turn in self.turns.items()},
+            "through": [name for name, turn in self.turns.items() if turn.through],
+            "losses": list(family.losses),
+            "paths": {name: list(path) for name, path in self.paths.items()},
+        }
+
+
+def _augment(spec: JobSpec, model: Model, of_pack: dict[str, Any]) -> dict[str, Any]:
+    """What training does to its images, every choice; empty where neither job nor pack asks for
+    anything: then the config's own lists stay as they are."""
+    given = {name: v for name, v in spec.augment.model_dump().items() if v is not None}
+    # The job's preset stands for itself.
+    asked = {**({} if "preset" in given else of_pack), **given}
+    if not asked:
+        return {}
+    preset = asked.pop("preset", "default")
+    return {"preset": preset, **settled(asked, preset, model.config(), model.family)}
