@@ -23,11 +23,11 @@ from jobgen.errors import DatasetError
 from jobgen.target import job_of, upload_of
 
 if TYPE_CHECKING:
-    from jobgen.bundle import Bundle
     from jobgen.findings import Findings
-    from jobgen.plan import Plan
+    from jobgen.job.bundle import Bundle
+    from jobgen.job.plan import Plan
+    from jobgen.packs.render import Pack
     from jobgen.spec import JobSpec
-    from jobgen.templates import Pack
     from jobgen.yamlio import Document
 
 __all__ = [
@@ -66,8 +66,8 @@ class RunResult:
 def load_job(path: AnyPath) -> Job:
     """Read a job.yaml; its folder or its upload will do. Raises SpecError with file and line for
     what can't be meant, and TemplateError."""
+    from jobgen.packs.render import load_job_pack
     from jobgen.spec import load_spec
-    from jobgen.templates import load_job_pack
 
     found = job_of(Path(path))
     spec, document = load_spec(found)
@@ -76,7 +76,7 @@ def load_job(path: AnyPath) -> Job:
 
 def plan_job(job: Job) -> Plan:
     """Every value of a job with its origin. Raises SpecError where they don't go together."""
-    from jobgen.plan import make_plan
+    from jobgen.job.plan import make_plan
 
     return make_plan(job.spec, job.document, job.pack)
 
@@ -84,8 +84,8 @@ def plan_job(job: Job) -> Plan:
 def build_job(job: Job, folder: AnyPath | None = None) -> Bundle:
     """The three files of a job, the same bytes for the same input; written into `folder` where
     one is given. Raises SpecError, TemplateError and BundleError."""
-    from jobgen.build import render
-    from jobgen.bundle import write_bundle
+    from jobgen.job.build import render
+    from jobgen.job.bundle import write_bundle
 
     bundle = render(plan_job(job), job.pack)
     if folder is not None:
@@ -125,7 +125,7 @@ def run_upload(
 ) -> RunResult:
     """Execute a bundle's notebook on this machine, as `jobgen run --yes`; a run of the same bundle
     and parameters that did not end well is resumed. Raises RunError where it can't be started."""
-    from jobgen.bundle import read_bundle
+    from jobgen.job.bundle import read_bundle
     from jobgen.run.local import RunRequest, run_bundle
     from jobgen.settings import load_settings
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jobgen.files import sha256, write_atomically
+from jobgen.packs.render import Pack
 from jobgen.resources import templates_dir
-from jobgen.templates import Pack
 
 
 def foreign_folders(pack: Pack) -> list[Path]:

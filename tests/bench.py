@@ -21,7 +21,7 @@ from PIL import Image
 
 from jobgen.datasets.contents import open_contents
 from jobgen.datasets.headers import Header, read_headers
-from jobgen.notebook import Cell, notebook_text
+from jobgen.job.notebook import Cell, notebook_text
 from jobgen.run.kernel import execute
 
 sys.path.insert(0, str(Path(__file__).parent.parent))

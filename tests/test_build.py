@@ -14,15 +14,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobgen.build import SECRET, find_secret, render
-from jobgen.bundle import SIZE_LIMIT, Bundle, compare_bundle
 from jobgen.errors import BundleError, TemplateError
-from jobgen.layers import find_pack
-from jobgen.notebook import Cell, cell_source, notebook_text
-from jobgen.plan import make_plan
+from jobgen.job.build import SECRET, find_secret, render
+from jobgen.job.bundle import SIZE_LIMIT, Bundle, compare_bundle
+from jobgen.job.notebook import Cell, cell_source, notebook_text
+from jobgen.job.plan import make_plan
+from jobgen.packs.disk import find_pack
+from jobgen.packs.render import load_pack
 from jobgen.resources import templates_dir
 from jobgen.spec import load_spec
-from jobgen.templates import load_pack
 from tests.conftest import JOB, ROOT, Answer
 
 JOBS = sorted((ROOT / "bundles").glob("*/job.yaml"))

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.bundle import read_bundle
 from jobgen.catalog import environments
 from jobgen.errors import RunError
+from jobgen.job.bundle import read_bundle
 from jobgen.machine.cache import Needs, entries, fetch, lacking, remove
 from jobgen.machine.damage import environment_damage, mirror_damage
 from jobgen.machine.environment import environment_folder

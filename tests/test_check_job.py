@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from jobgen.authoring import eject
 from jobgen.check.rules import rules
-from jobgen.packs import eject
-from jobgen.templates import load_job_pack
+from jobgen.packs.render import load_job_pack
 from tests.conftest import JOB, ROOT, Answer
 from tests.sets import Coco, write_zip
 

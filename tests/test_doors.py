@@ -19,8 +19,8 @@ import pytest
 
 from jobgen.datasets.contents import open_contents
 from jobgen.errors import INTERNAL, JobgenError, TemplateError
+from jobgen.packs.render import within
 from jobgen.report.read import read_records
-from jobgen.templates import within
 from jobgen.yamlio import YamlError, load, load_file
 from jobgen_runtime.data.archives import unpack
 from jobgen_runtime.record.errors import StageError

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from jobgen.check.job import check_job
 from jobgen.check.rules import chosen_rules
 from jobgen.errors import JobgenError
-from jobgen.layers import read_layer
+from jobgen.packs.disk import read_layer
 from jobgen.ppconfig import resolve
 from jobgen.report.exported import refused_operators
 from jobgen.report.promise import broken_promises

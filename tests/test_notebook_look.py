@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from jobgen.notebook import cell_source
+from jobgen.job.notebook import cell_source
 from tests.conftest import ROOT
 
 UPLOADS = [ROOT / "bundles" / name / "upload" for name in ("ssdd", "bccd")]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.bundle import read_bundle
+from jobgen.job.bundle import read_bundle
 from jobgen.machine.told import run_told
 from jobgen.run.kernel import LONGEST_SOCKET_FOLDER, socket_folder
 from jobgen.run.strays import strays

@@ -7,7 +7,7 @@ import pytest
 
 from jobgen.catalog import models
 from jobgen.errors import SpecError
-from jobgen.plan import Plan, make_plan
+from jobgen.job.plan import Plan, make_plan
 from jobgen.spec import load_spec
 from jobgen_runtime.train.configure import merge_dicts
 from tests.conftest import JOB

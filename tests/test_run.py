@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from jobgen.bundle import read_bundle
 from jobgen.errors import BundleError, DatasetError, RunError, SpecError
+from jobgen.job.bundle import read_bundle
+from jobgen.job.notebook import INJECTED_TAG, Cell, cell_source, cell_tags, notebook_text
 from jobgen.machine.index import index_environment, parse_pip_config
 from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.mirror import Mirror, mirror_address, write_git_config
-from jobgen.notebook import INJECTED_TAG, Cell, cell_source, cell_tags, notebook_text
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import event_line, read_events, steps_done
 from jobgen.run.verdict import settle
@@ -351,7 +351,7 @@ import json, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from jobgen.notebook import Cell, notebook_text
+from jobgen.job.notebook import Cell, notebook_text
 from jobgen.run.kernel import execute
 here = Path({folder!r})
 cell = '''

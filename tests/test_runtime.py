@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from jobgen.carrier import carried, defined, imports, needs
 from jobgen.errors import TemplateError
+from jobgen.job.carrier import carried, defined, imports, needs
+from jobgen.job.notebook import cell_source
 from jobgen.machine.interpreters import python_facts
-from jobgen.notebook import cell_source
 from tests.conftest import ROOT
 
 # Read before the tests' own HOME is set.

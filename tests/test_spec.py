@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from jobgen.errors import SpecError
-from jobgen.plan import make_plan
+from jobgen.job.plan import make_plan
 from jobgen.spec import load_spec, spec_from_text
 from tests.conftest import JOB
 

@@ -7,9 +7,9 @@ import warnings
 
 import pytest
 
-from jobgen.build import find_secret
 from jobgen.check.steps import steps_of
 from jobgen.check.taskfiles import TaskFiles
+from jobgen.job.build import find_secret
 
 HOME = "/home/aistudio"
 PD = f"{HOME}/PaddleDetection"

@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 import yaml
 
-from jobgen.build import render
-from jobgen.bundle import Bundle
+from jobgen.authoring import Change, bundle_diff, changes, combinations, eject, trials
 from jobgen.catalog import models
 from jobgen.catalog.augment import reader_values, settled, turns_of
 from jobgen.errors import SpecError, TemplateError
-from jobgen.layers import Parameter, find_pack
-from jobgen.packs import Change, bundle_diff, changes, combinations, eject, trials
-from jobgen.plan import make_plan
+from jobgen.job.build import render
+from jobgen.job.bundle import Bundle
+from jobgen.job.plan import make_plan
+from jobgen.packs.disk import Parameter, find_pack
+from jobgen.packs.render import inside, load_job_pack, load_pack, stale_files
 from jobgen.resources import templates_dir
 from jobgen.spec import load_spec
-from jobgen.templates import inside, load_job_pack, load_pack, stale_files
 from jobgen_runtime.train.configure import merge_dicts
 from tests.conftest import JOB, Answer
 from tests.served import served

@@ -128,8 +128,8 @@ def make_whole(
     folder: Path, archive: bytes, job: str = JOB, templates: dict[str, str] | None = None
 ) -> Whole:
     """Put everything into `folder`; `templates` are the job's own, path to text."""
-    from jobgen.bundle import write_bundle
     from jobgen.cli.build import render_job
+    from jobgen.job.bundle import write_bundle
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ships.zip").write_bytes(archive)

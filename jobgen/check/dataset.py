@@ -17,7 +17,7 @@ from jobgen.datasets.sources import open_sources
 from jobgen.errors import DatasetError
 from jobgen.files import shown
 from jobgen.findings import Findings, Severity
-from jobgen.plan import Plan
+from jobgen.job.plan import Plan
 
 
 def check_dataset(

@@ -19,7 +19,7 @@ from jobgen.datasets.headers import Header, is_image, known_headers, open_raster
 from jobgen.datasets.record import DataSet, Split
 from jobgen.errors import DatasetError
 from jobgen.findings import Severity
-from jobgen.plan import Plan
+from jobgen.job.plan import Plan
 
 BEYOND_REPAIR = (
     "Correct it in the tool that wrote the file, and export the file again: nobody but its maker "

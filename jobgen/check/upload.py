@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from jobgen import __version__
-from jobgen.build import job_data, render
-from jobgen.bundle import NOTEBOOK, TOLERATED, Bundle
 from jobgen.catalog import Family, Model, families, family_of, layer_texts, models
 from jobgen.check.rules import Hit
 from jobgen.check.steps import Step, Steps, steps_of
 from jobgen.check.taskfiles import TaskFiles, Training
 from jobgen.errors import BundleError, JobgenError, SpecError
 from jobgen.findings import Findings
-from jobgen.layers import JOB_FOLDER
-from jobgen.notebook import cell_source, parse_notebook
-from jobgen.plan import Plan, carried, make_plan
+from jobgen.job.build import job_data, render
+from jobgen.job.bundle import NOTEBOOK, TOLERATED, Bundle
+from jobgen.job.notebook import cell_source, parse_notebook
+from jobgen.job.plan import Plan, carried, make_plan
+from jobgen.packs.disk import JOB_FOLDER
+from jobgen.packs.render import load_job_pack, stale_files
 from jobgen.ppconfig import Origin, Resolved, resolve
 from jobgen.spec import JobSpec, load_spec, parse_spec
 from jobgen.target import JOB, UPLOAD
-from jobgen.templates import load_job_pack, stale_files
 from jobgen.yamlio import Tagged, YamlError, YamlPath, load
 
 YAML_ENDINGS = (".yml", ".yaml")

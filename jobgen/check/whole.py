@@ -9,7 +9,7 @@ from pathlib import Path
 from jobgen.check.rules import Rule, in_order
 from jobgen.datasets.contents import Progress, silent
 from jobgen.findings import Findings
-from jobgen.plan import Plan
+from jobgen.job.plan import Plan
 
 # What the YAML of a training has in it.
 TRAINING_KEYS = (b"TrainDataset", b"architecture", b"_BASE_", b"TrainReader", b"Arch:")

@@ -15,9 +15,9 @@ from jobgen.cli import options
 from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
-    from jobgen.bundle import Bundle
-    from jobgen.plan import Plan
-    from jobgen.templates import Pack
+    from jobgen.job.bundle import Bundle
+    from jobgen.job.plan import Plan
+    from jobgen.packs.render import Pack
 
 Command = Callable[..., Any]
 BUILT_IN = "paddledetection"
@@ -126,11 +126,11 @@ def run_stage(
 
 def _rendered(job: dict[str, Any], source: str) -> tuple[Plan, Bundle, Pack]:
     """The bundle of a job that is in no file; `source` is what its errors name."""
-    from jobgen.build import render
-    from jobgen.layers import find_pack
-    from jobgen.plan import make_plan
+    from jobgen.job.build import render
+    from jobgen.job.plan import make_plan
+    from jobgen.packs.disk import find_pack
+    from jobgen.packs.render import load_pack
     from jobgen.spec import parse_spec
-    from jobgen.templates import load_pack
     from jobgen.yamlio import load
 
     spec, document = parse_spec(load(json.dumps(job, ensure_ascii=False), source))

@@ -13,9 +13,9 @@ from jobgen.cli.console import Console
 from jobgen.target import job_of
 
 if TYPE_CHECKING:
-    from jobgen.bundle import Bundle
-    from jobgen.plan import Plan
-    from jobgen.templates import Pack
+    from jobgen.job.bundle import Bundle
+    from jobgen.job.plan import Plan
+    from jobgen.packs.render import Pack
 
 EXAMPLES = """\b
 Examples:
@@ -44,7 +44,7 @@ def command(
 
     The job is checked first (see jobgen check): nothing is written where it has errors.
     """
-    from jobgen.bundle import compare_bundle, write_bundle
+    from jobgen.job.bundle import compare_bundle, write_bundle
     from jobgen.settings import is_home
 
     console.json_output = json_output
@@ -88,7 +88,7 @@ def refuse_errors(console: Console, job: Path, plan: Plan, bundle: Bundle) -> No
 def render_job(job: Path) -> tuple[Plan, Bundle, Pack]:
     """The plan, the bundle and the templates of a job.yaml, in memory."""
     from jobgen.api import load_job, plan_job
-    from jobgen.build import render
+    from jobgen.job.build import render
 
     found = load_job(job)
     plan = plan_job(found)

@@ -55,13 +55,13 @@ def command(
 
     Takes a few minutes on two cores; the first time also fetches Paddle.
     """
-    from jobgen.bundle import write_bundle
     from jobgen.cli.build import render_job, trust
     from jobgen.cli.run import show_run
     from jobgen.datasets.job import job_text
     from jobgen.datasets.look import look
     from jobgen.datasets.ships import make_ships
     from jobgen.files import write_atomically
+    from jobgen.job.bundle import write_bundle
     from jobgen.run.local import RunRequest
     from jobgen.settings import load_settings
 

@@ -12,8 +12,8 @@ from jobgen.cli.console import Console
 from jobgen.target import job_of
 
 if TYPE_CHECKING:
-    from jobgen.bundle import Bundle
-    from jobgen.plan import Plan
+    from jobgen.job.bundle import Bundle
+    from jobgen.job.plan import Plan
     from jobgen.ppconfig import Resolved
     from jobgen.yamlio import Document
 
@@ -57,7 +57,7 @@ def _read(path: Path) -> tuple[Plan, Document]:
 def _values(console: Console, job: Path) -> None:
     from jobgen.cli.table import table
     from jobgen.errors import SpecError
-    from jobgen.explain import explain
+    from jobgen.job.explain import explain
     from jobgen.ppconfig import is_config
 
     if job.is_dir() or is_config(job):
@@ -76,7 +76,7 @@ def _resolved(path: Path) -> tuple[Resolved, Bundle | None]:
     from jobgen.check.upload import facts_of
     from jobgen.cli.build import render_job
     from jobgen.errors import BundleError
-    from jobgen.explain import job_config
+    from jobgen.job.explain import job_config
     from jobgen.ppconfig import is_config, resolve
 
     if path.is_dir():
@@ -96,7 +96,7 @@ def _resolved(path: Path) -> tuple[Resolved, Bundle | None]:
 
 def _full(console: Console, path: Path) -> None:
     from jobgen.errors import SpecError
-    from jobgen.explain import origin_text
+    from jobgen.job.explain import origin_text
     from jobgen.ppconfig import dotted, flat
     from jobgen.spec import faults
     from jobgen.yamlio import plain
@@ -121,7 +121,7 @@ def _full(console: Console, path: Path) -> None:
 
 
 def _differences(console: Console, first: Path, second: Path) -> None:
-    from jobgen.explain import differences
+    from jobgen.job.explain import differences
 
     configs = [_resolved(path)[0].config for path in (first, second)]
     found = differences(*configs)

@@ -55,7 +55,7 @@ def command(
     from jobgen.datasets.statistics import suggest_model
     from jobgen.errors import SpecError
     from jobgen.files import shown, write_atomically
-    from jobgen.plan import make_plan
+    from jobgen.job.plan import make_plan
     from jobgen.spec import STAGES_AFTER_TRAINING, parse_spec
     from jobgen.yamlio import load
 

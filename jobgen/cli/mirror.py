@@ -58,10 +58,10 @@ def add(
 
 
 def needs_of(job: Path, gpu: bool, paddle_index: str = "") -> Any:
+    from jobgen.job.plan import make_plan
     from jobgen.machine.cache import Needs
-    from jobgen.plan import make_plan
+    from jobgen.packs.render import load_job_pack
     from jobgen.spec import load_spec
-    from jobgen.templates import load_job_pack
 
     job = job_of(job)
     spec, document = load_spec(job)

@@ -95,7 +95,7 @@ def command(
     A run that is not ok ends with exit code 7. Run again to resume a run that was
     stopped.
     """
-    from jobgen.bundle import read_bundle
+    from jobgen.job.bundle import read_bundle
     from jobgen.run.local import RunRequest
     from jobgen.settings import load_settings
 

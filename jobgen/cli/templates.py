@@ -39,7 +39,7 @@ def list_(console: Console, json_output: bool) -> None:
     with one name the first is used; the others are found by their path."""
     from jobgen.cli.table import table
     from jobgen.errors import TemplateError
-    from jobgen.layers import known_packs, read_layer
+    from jobgen.packs.disk import known_packs, read_layer
 
     console.json_output = json_output
     rows: list[dict[str, Any]] = []
@@ -80,8 +80,8 @@ def list_(console: Console, json_output: bool) -> None:
 def show(console: Console, pack: str, json_output: bool) -> None:
     """Show the parameters, stages and files of PACK, a name or a folder."""
     from jobgen.cli.table import table
-    from jobgen.layers import find_pack
-    from jobgen.templates import load_pack
+    from jobgen.packs.disk import find_pack
+    from jobgen.packs.render import load_pack
 
     console.json_output = json_output
     found = load_pack(find_pack(pack))
@@ -136,11 +136,11 @@ def eject(
 
     A file goes to templates/ beside the job and shadows the pack's from then on.
     """
-    from jobgen.layers import JOB_FOLDER, find_pack
-    from jobgen.packs import eject as eject_file
-    from jobgen.packs import eject_pack
+    from jobgen.authoring import eject as eject_file
+    from jobgen.authoring import eject_pack
+    from jobgen.packs.disk import JOB_FOLDER, find_pack
+    from jobgen.packs.render import load_job_pack, load_pack
     from jobgen.spec import load_spec
-    from jobgen.templates import load_job_pack, load_pack
 
     console.json_output = json_output
     if (job is None) == (folder is None):
@@ -172,14 +172,14 @@ def accept(console: Console, job: Path, json_output: bool) -> None:
 
     From then on they are compared with the pack as it is now.
     """
-    from jobgen import packs
+    from jobgen import authoring
+    from jobgen.packs.render import load_job_pack
     from jobgen.spec import load_spec
-    from jobgen.templates import load_job_pack
 
     console.json_output = json_output
     job = job_of(job)
     spec, _ = load_spec(job)
-    files = packs.accept(load_job_pack(spec.template, job.parent))
+    files = authoring.accept(load_job_pack(spec.template, job.parent))
     console.result(accepted=files)
     console.data("\n".join(files) if files else "nothing has changed in the pack")
 
@@ -192,11 +192,11 @@ def diff(console: Console, job: Path, json_output: bool) -> None:
     """Show what JOB changes against its pack, and what changed there since a file was ejected."""
     from dataclasses import replace
 
-    from jobgen.build import render
-    from jobgen.packs import bundle_diff, changes
-    from jobgen.plan import make_plan
+    from jobgen.authoring import bundle_diff, changes
+    from jobgen.job.build import render
+    from jobgen.job.plan import make_plan
+    from jobgen.packs.render import Pack, load_job_pack
     from jobgen.spec import Augment, load_spec
-    from jobgen.templates import Pack, load_job_pack
 
     console.json_output = json_output
     job = job_of(job)
@@ -239,8 +239,8 @@ def new(console: Console, name: str, extends: str, folder: Path | None, json_out
     """Begin a pack NAME that extends another, with an extra stage to start from."""
     import re
 
-    from jobgen.layers import known_packs
-    from jobgen.packs import new_pack
+    from jobgen.authoring import new_pack
+    from jobgen.packs.disk import known_packs
 
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise click.UsageError("a pack's name has a-z, 0-9, _ and - only")
@@ -284,9 +284,9 @@ def _made_here(folder: Path) -> None:
 def test(console: Console, pack: str, smoke: bool, yes: bool, json_output: bool) -> None:
     """Render PACK with every combination of its parameters' corners, in both languages, for COCO
     and VOC, and see that notebook and YAML are sound. Exit code 1 where one is not."""
-    from jobgen.layers import find_pack
-    from jobgen.packs import trials
-    from jobgen.templates import load_pack
+    from jobgen.authoring import trials
+    from jobgen.packs.disk import find_pack
+    from jobgen.packs.render import load_pack
 
     console.json_output = json_output
     folder = find_pack(pack)

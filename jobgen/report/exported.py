@@ -16,9 +16,9 @@ from typing import Any
 
 from PIL import Image
 
-from jobgen.carrier import runtime_text
 from jobgen.catalog import computing_operators, environments
 from jobgen.errors import RunError
+from jobgen.job.carrier import runtime_text
 from jobgen.machine.environment import environment_folder
 from jobgen.machine.locks import MARK
 from jobgen.text import PIPED

@@ -20,8 +20,7 @@ from typing import Any
 
 from jobgen.errors import BundleError, RunError
 from jobgen.files import write_atomically
-from jobgen.literals import to_source
-from jobgen.notebook import (
+from jobgen.job.notebook import (
     INJECTED_TAG,
     PARAMETERS_TAG,
     SETTINGS_TAG,
@@ -29,6 +28,7 @@ from jobgen.notebook import (
     cell_tags,
     tagged_cell,
 )
+from jobgen.literals import to_source
 from jobgen_runtime.record.text import redacted
 
 STOPPED = "the run was stopped"

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobgen.bundle import Bundle
 from jobgen.catalog import Environment, environments
 from jobgen.errors import BundleError, RunError
+from jobgen.job.bundle import Bundle
+from jobgen.job.notebook import cell_source
 from jobgen.machine.cache import Needs, lacking
 from jobgen.machine.environment import managed_python
 from jobgen.machine.gpu import choose_build
@@ -25,7 +26,6 @@ from jobgen.machine.overlay import (
     prove_unchanged,
     wanted_modules,
 )
-from jobgen.notebook import cell_source
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import Progress
 from jobgen.run.strays import end_strays

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobgen.bundle import Bundle
 from jobgen.errors import BundleError, DatasetError, RunError, SpecError
 from jobgen.files import sha256, write_atomically
+from jobgen.job.bundle import Bundle
 from jobgen.machine.environment import cuda_libraries
 from jobgen.run.strays import MARK
 

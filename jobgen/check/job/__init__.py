@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jobgen.bundle import Bundle
 from jobgen.check.rules import JOB, Rule, chosen_rules, in_order, run_rules
 from jobgen.check.upload import JobFacts, facts_of
 from jobgen.errors import MALFORMED, DatasetError, RunError
 from jobgen.files import shown
 from jobgen.findings import Findings
-from jobgen.plan import Plan
+from jobgen.job.bundle import Bundle
+from jobgen.job.plan import Plan
 from jobgen.target import job_of
 
 # The rules that look at one config, and at the data it names.

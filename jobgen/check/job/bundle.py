@@ -8,15 +8,15 @@ from functools import cache
 from pathlib import Path
 
 from jobgen import __version__
-from jobgen.build import find_secret
-from jobgen.bundle import NOTEBOOK
 from jobgen.catalog import platform
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job, names_hit
 from jobgen.check.steps import Step
 from jobgen.check.upload import JobFacts
 from jobgen.files import sha256
-from jobgen.names import parsed
-from jobgen.notebook import PARAMETERS_TAG, cell_tags, cells_digest
+from jobgen.job.build import find_secret
+from jobgen.job.bundle import NOTEBOOK
+from jobgen.job.names import parsed
+from jobgen.job.notebook import PARAMETERS_TAG, cell_tags, cells_digest
 from jobgen.settings import is_home
 
 AGAIN = "Build it again: jobgen build JOB"

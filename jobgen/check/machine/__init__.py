@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobgen.check.machine_facts import MachineFacts, machine_facts
 from jobgen.check.rules import MACHINE, Rule, chosen_rules, in_order, run_rules
 from jobgen.findings import Findings
-from jobgen.plan import Plan
+from jobgen.job.plan import Plan
 from jobgen.settings import Settings
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from jobgen.errors import BundleError
 from jobgen.files import sha256, write_atomically
-from jobgen.notebook import (
+from jobgen.job.notebook import (
     PARAMETERS_TAG,
     cell_source,
     cell_tags,

@@ -16,10 +16,10 @@ from jobgen.catalog import (
     platform,
 )
 from jobgen.findings import Findings
-from jobgen.jobmodel import JobModel
-from jobgen.overrides import check_overrides
+from jobgen.job.model import JobModel
+from jobgen.job.overrides import check_overrides
+from jobgen.packs.render import Pack
 from jobgen.spec import PUBLISHED, STAGES_AFTER_TRAINING, JobSpec, faults, nearest
-from jobgen.templates import Pack
 from jobgen.yamlio import Document
 from jobgen_runtime.train.configure import at_path, merge_dicts
 from jobgen_runtime.train.schedule import (

@@ -9,17 +9,17 @@ from collections import Counter
 from typing import Any
 
 from jobgen import __version__
-from jobgen.bundle import NOTEBOOK, SIZE_LIMIT, Bundle
-from jobgen.carrier import bound, carried, homes, imports, tools_source, unpacking
 from jobgen.catalog import Revision, own_parts, platform
 from jobgen.errors import BundleError, TemplateError
 from jobgen.files import sha256
-from jobgen.layers import StageTemplate
-from jobgen.names import undefined_names
-from jobgen.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, digest_of, notebook_text
-from jobgen.plan import HOME, Plan
+from jobgen.job.bundle import NOTEBOOK, SIZE_LIMIT, Bundle
+from jobgen.job.carrier import bound, carried, homes, imports, tools_source, unpacking
+from jobgen.job.names import undefined_names
+from jobgen.job.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, digest_of, notebook_text
+from jobgen.job.plan import HOME, Plan
+from jobgen.packs.disk import StageTemplate
+from jobgen.packs.render import Pack
 from jobgen.spec import JobSpec
-from jobgen.templates import Pack
 from jobgen_runtime.data.archives import KEPT_APART
 
 SECRET = re.compile(

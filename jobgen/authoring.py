@@ -15,15 +15,15 @@ from typing import Any
 
 import nbformat
 
-from jobgen.build import render
-from jobgen.bundle import NOTEBOOK, Bundle
 from jobgen.catalog import smallest
 from jobgen.errors import JobgenError, TemplateError
 from jobgen.files import write_atomically
-from jobgen.layers import EJECTED, find_pack
-from jobgen.plan import make_plan
+from jobgen.job.build import render
+from jobgen.job.bundle import NOTEBOOK, Bundle
+from jobgen.job.plan import make_plan
+from jobgen.packs.disk import EJECTED, find_pack
+from jobgen.packs.render import Pack, load_pack, stale_files
 from jobgen.spec import parse_spec
-from jobgen.templates import Pack, load_pack, stale_files
 from jobgen.yamlio import YamlError, dump_block, load
 
 # A product of corners beyond it is tried one parameter at a time.

@@ -24,7 +24,8 @@ import jinja2
 import jinja2.sandbox
 
 from jobgen.errors import TemplateError
-from jobgen.layers import (
+from jobgen.literals import to_source
+from jobgen.packs.disk import (
     CELL_FILE,
     EJECTED,
     JOB_FOLDER,
@@ -35,7 +36,6 @@ from jobgen.layers import (
     find_pack,
     read_layer,
 )
-from jobgen.literals import to_source
 from jobgen.yamlio import dump_block, dump_scalar
 
 BASE = "base/"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobgen.bundle import Bundle
 from jobgen.catalog import layer_texts
-from jobgen.plan import OVERRIDES, Plan, Value
+from jobgen.job.bundle import Bundle
+from jobgen.job.plan import OVERRIDES, Plan, Value
 from jobgen.ppconfig import Origin, Resolved, dotted, flat, resolve
 from jobgen.yamlio import Document, YamlPath
 

@@ -1,0 +1,1 @@
+"""From job.yaml to the three files of a bundle."""

@@ -1,0 +1,1 @@
+"""Template packs: what they are on disk, and what they render."""
