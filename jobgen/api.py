@@ -137,7 +137,7 @@ def run_upload(
         smoke=smoke,
         parameters=parameters or {},
     )
-    workspace, verdict = run_bundle(request, load_settings(), lambda text: None, live=False)
+    workspace, verdict = run_bundle(request, load_settings(), lambda _text: None, live=False)
     return RunResult(verdict.status, workspace.folder, verdict.result)
 
 

@@ -130,7 +130,9 @@ class _Reader:
                 added = "-a" in argument.split()
                 words = (WRITE, self.filled(path, braces=True))
                 text = "" if added else rest
-                self.found.steps.append(Step(words, self.folder, True, f"{where}:1", text))
+                self.found.steps.append(
+                    Step(words, self.folder, seen=True, place=f"{where}:1", text=text)
+                )
             elif magic in TRANSPARENT:
                 self.python(f"\n{rest}", where, following)
             else:
@@ -170,11 +172,13 @@ class _Reader:
             for step in self.commands(text, self.folder, place, status)[0]:
                 self.started(step)
         elif magic == "cd":
-            self.folder = Step(("cd",), self.folder, True, place).path(text.strip("'\" ") or "~")
+            self.folder = Step(("cd",), self.folder, seen=True, place=place).path(
+                text.strip("'\" ") or "~"
+            )
         elif magic == "run":
             words = tuple(text.split())
             if words:
-                self.started(Step(("python", *words), self.folder, True, place))
+                self.started(Step(("python", *words), self.folder, seen=True, place=place))
 
     def block(
         self, body: list[ast.stmt], where: str, own: dict[int, tuple[str, str]], status: bool
@@ -211,7 +215,7 @@ class _Reader:
                 looked = any(word in text for word in ("assert", "raise", "check=True", "exit("))
                 self.wrappers[function.name] = looked or starter_of(node) in ALWAYS_SEEN
 
-    def call(
+    def call(  # noqa: C901 - one kind of call after the other
         self, node: ast.Call, where: str, own: dict[int, tuple[str, str]], status: bool, used: bool
     ) -> None:
         place = f"{where}:{node.lineno}"
@@ -232,16 +236,18 @@ class _Reader:
                 magic, _, rest = " ".join(words).partition(" ")
                 self.own_line(magic.lstrip("%"), rest, place, status)
         elif attribute == "chdir" and first:
-            self.folder = Step(("cd",), self.folder, True, place).path(first)
+            self.folder = Step(("cd",), self.folder, seen=True, place=place).path(first)
         elif attribute in COPIERS and len(texts) == 2 and first and texts[1]:
             words2 = (COPIERS[attribute], first, texts[1])
-            self.found.steps.append(Step(words2, self.folder, True, place))
+            self.found.steps.append(Step(words2, self.folder, seen=True, place=place))
         elif attribute in ("makedirs", "mkdir") and first:
-            self.found.steps.append(Step(("mkdir", "-p", first), self.folder, True, place))
+            self.found.steps.append(
+                Step(("mkdir", "-p", first), self.folder, seen=True, place=place)
+            )
         elif name in self.wrappers or starter_of(node):
             self.program(node, place, used, first)
         elif name == "open" and opens_to_write(node) and first:
-            self.found.steps.append(Step((WRITE, first), self.folder, True, place))
+            self.found.steps.append(Step((WRITE, first), self.folder, seen=True, place=place))
         elif attribute in MAKERS or (name == "open" and opens_to_write(node)):
             self.found.makers.append(place)
 
@@ -261,7 +267,7 @@ class _Reader:
         folder = self.folder
         cwd = self.constant(keywords["cwd"]) if "cwd" in keywords else None
         if cwd:
-            folder = Step(("cd",), folder, True, place).path(cwd)
+            folder = Step(("cd",), folder, seen=True, place=place).path(cwd)
         argument = node.args[0] if node.args else keywords.get("args")
         if isinstance(argument, (ast.List, ast.Tuple)):
             words = tuple(self.constant(item) or "{}" for item in argument.elts)
@@ -359,7 +365,7 @@ class _Reader:
             if words[:1] == ["("]:
                 words = words[1:]
             if words and words[0] in ("cd", "pushd"):
-                step = Step(tuple(words), folder, True, place)
+                step = Step(tuple(words), folder, seen=True, place=place)
                 folder = step.path(words[1] if len(words) > 1 else "~")
             elif words and words[0] != ")":
                 handled = decided or after == "||" or (before == "||" and seen)

@@ -112,7 +112,7 @@ class TaskFiles:
         for step in found.steps:
             self.take(step)
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Step) -> None:  # noqa: C901 - one program after the other
         name = posixpath.basename(step.words[0])
         words = [word for word in step.words[1:] if not word.startswith("-")]
         if name == "%%writefile":

@@ -81,7 +81,7 @@ def run_stage(
     console: Console,
     stage: str,
     given: dict[str, Any],
-    change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda spec, best: spec,
+    change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda spec, _best: spec,
 ) -> None:
     """Build the job that the weights are of with just this stage after training, and run it here
     without training. `change` gets the job, and the threshold of the weights' best F1 as far as it

@@ -79,11 +79,8 @@ class Boundary(click.Group):
             click.echo("stopped", err=True)
             ctx.exit(130)
         except OSError as error:
-            if (
-                error.errno == errno.EPIPE
-            ):  # the reader has gone, as `head` does: click ends quietly
-                raise
-            if ctx.params.get("debug"):
+            # Of EPIPE, as `head` makes it when it has seen enough, click makes a quiet end.
+            if error.errno == errno.EPIPE or ctx.params.get("debug"):
                 raise
             place = f"{error.filename}: " if error.filename else ""
             say(f"error: {place}{error.strerror or error}")

@@ -28,7 +28,7 @@ def command(
 ) -> None:
     """Export the weights in OUTPUT, and prove that the exported model finds the same boxes."""
 
-    def change(spec: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
+    def change(spec: dict[str, Any], _best: dict[str, Any]) -> dict[str, Any]:
         asked = {"onnx": onnx, "nms": nms, "format": form}
         chosen = {name: value for name, value in asked.items() if value is not None}
         return {**spec, "export": {**spec["export"], **chosen}}

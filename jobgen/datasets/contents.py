@@ -105,7 +105,7 @@ class Contents:
     def _head(self, name: str, size: int) -> bytes:
         raise NotImplementedError
 
-    def crc(self, name: str) -> int | None:
+    def crc(self, _name: str) -> int | None:
         """A checksum that the source has at hand; None where it has none."""
         return None
 
@@ -205,7 +205,7 @@ class LoneFile(Contents):
         self.names = [path.name]
         self.sizes = {path.name: path.stat().st_size}
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, _name: str) -> bytes:
         return self._path.read_bytes()
 
     def _head(self, name: str, size: int) -> bytes:

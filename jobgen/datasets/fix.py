@@ -77,7 +77,7 @@ def _remaining(troubles: list[Trouble], code: str) -> list[Trouble]:
     return [t for t in troubles if t.code != code or (t.lost and code not in LEFT_OUT)]
 
 
-def plain_types(data: DataSet, split: Split) -> Repair:
+def plain_types(_data: DataSet, split: Split) -> Repair:
     taken = [t for t in split.troubles if t.code == "DS011" and not t.lost]
     return split, len(taken), "values written as the numbers they mean"
 
@@ -128,7 +128,7 @@ def true_sizes(data: DataSet, split: Split) -> Split:
     return replace(split, widths=widths, heights=heights) if count else split
 
 
-def with_info(data: DataSet, split: Split) -> Repair:
+def with_info(_data: DataSet, split: Split) -> Repair:
     return replace(split, has_info=True), int(not split.has_info), "info added"
 
 
@@ -167,17 +167,17 @@ def without_missing(data: DataSet, split: Split) -> Repair:
     return split.take_images(keep), int((~keep).sum()), "missing images left out, with their boxes"
 
 
-def known_images(data: DataSet, split: Split) -> Repair:
+def known_images(_data: DataSet, split: Split) -> Repair:
     keep = split.image_of != UNKNOWN
     return split.take_boxes(keep), int((~keep).sum()), "boxes of unlisted images left out"
 
 
-def known_classes(data: DataSet, split: Split) -> Repair:
+def known_classes(_data: DataSet, split: Split) -> Repair:
     keep = split.class_of != UNKNOWN
     return split.take_boxes(keep), int((~keep).sum()), "boxes of unknown classes left out"
 
 
-def unique_ids(data: DataSet, split: Split) -> Repair:
+def unique_ids(_data: DataSet, split: Split) -> Repair:
     """Annotations counted from 1 where an id is there twice."""
     twice = len(split) - len(np.unique(split.box_ids))
     ids = np.arange(1, len(split) + 1) if twice else split.box_ids
@@ -291,11 +291,11 @@ def corners_to_sizes(data: DataSet, split: Split) -> Repair:
     return replace(split, boxes=boxes, area=area), len(split), "boxes made of their two corners"
 
 
-def with_area(data: DataSet, split: Split) -> Repair:
+def with_area(_data: DataSet, split: Split) -> Repair:
     return _new_areas(split, np.isnan(split.area))
 
 
-def true_area(data: DataSet, split: Split) -> Repair:
+def true_area(_data: DataSet, split: Split) -> Repair:
     return _new_areas(split, np.asarray(split.solid & (split.area <= 0)))
 
 
@@ -305,13 +305,13 @@ def _new_areas(split: Split, where: Mask) -> Repair:
     return fixed, int(where.sum()), "areas computed from the box"
 
 
-def with_crowd(data: DataSet, split: Split) -> Repair:
+def with_crowd(_data: DataSet, split: Split) -> Repair:
     missing = split.crowd == UNKNOWN
     fixed = replace(split, crowd=np.where(missing, 0, split.crowd).astype(np.int8))
     return fixed, int(missing.sum()), "annotations given iscrowd 0"
 
 
-def finite(data: DataSet, split: Split) -> Repair:
+def finite(_data: DataSet, split: Split) -> Repair:
     keep = np.asarray(np.isfinite(split.boxes).all(axis=1))
     lost = sum(t.code == "DS045" for t in split.troubles)
     return split.take_boxes(keep), int((~keep).sum()) + lost, "boxes that are not finite left out"
@@ -322,7 +322,7 @@ def not_empty(data: DataSet, split: Split) -> Repair:
     return split.take_boxes(~gone), int(gone.sum()), "boxes without area left out"
 
 
-def unlike(data: DataSet, split: Split) -> Repair:
+def unlike(_data: DataSet, split: Split) -> Repair:
     gone = duplicates(split)
     return split.take_boxes(~gone), int(gone.sum()), "boxes that were there twice left out"
 
@@ -330,7 +330,7 @@ def unlike(data: DataSet, split: Split) -> Repair:
 def written_anew(code: str, what: str) -> Callable[[DataSet, Split], Repair]:
     """A fault that is gone as soon as the files are written again."""
 
-    def repair(data: DataSet, split: Split) -> Repair:
+    def repair(_data: DataSet, split: Split) -> Repair:
         return split, sum(t.code == code for t in split.troubles), what
 
     return repair

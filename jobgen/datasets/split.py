@@ -157,7 +157,7 @@ def _write_coco(data: DataSet, whole: Split, halves: Halves) -> dict[str, Entry]
     }
 
 
-def _write_voc(data: DataSet, whole: Split, halves: Halves) -> dict[str, Entry]:
+def _write_voc(data: DataSet, _whole: Split, halves: Halves) -> dict[str, Entry]:
     """The lists alone: images and XML stay where they are."""
     top = posixpath.join(data.layout.root, "ImageSets/Main")
     return {
@@ -166,7 +166,7 @@ def _write_voc(data: DataSet, whole: Split, halves: Halves) -> dict[str, Entry]:
     }
 
 
-def _write_yolo(data: DataSet, whole: Split, halves: Halves) -> dict[str, Entry]:
+def _write_yolo(data: DataSet, _whole: Split, halves: Halves) -> dict[str, Entry]:
     """data.yaml and two lists of images, which stay where they are."""
     root = data.layout.root
     parts = {"train": halves.train, "val": halves.val}

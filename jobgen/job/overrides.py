@@ -51,37 +51,37 @@ def check_overrides(
     """Every override names a key of the resolved config and has its type."""
     for key, value in values.items():
         here = (*path, key)
-        owner = OWNED.get(".".join(here[1:]))
-        if owner is not None:
-            findings.error(
-                "CF003",
-                f"{'.'.join(here)} is not for overrides: {owner}",
-                f"{document.source}:{document.line(here)}",
-            )
-            continue
         if ".".join(here[1:]) in OPEN:
             continue
-        dotted, place = ".".join(here), f"{document.source}:{document.line(here)}"
-        if key not in config:
-            known = [name for name in config if isinstance(name, str)] + parameters(here, config)
-            if key not in known:
-                close = nearest(key, known)
-                message = f"{dotted} is no key of PaddleDetection's config{close}"
-                findings.error("CF001", message, place)
-            elif has_tag(value):
-                findings.error("CF002", f"{dotted}: write `name: X` instead of the tag `!X`", place)
+        known = config.get(key)
+        owned = ".".join(here[1:]) in OWNED
+        if not owned and isinstance(value, dict) and isinstance(known, dict):
+            check_overrides(findings, document, value, known, here)
             continue
-        if isinstance(value, dict) and isinstance(config[key], dict):
-            check_overrides(findings, document, value, config[key], here)
-        elif has_tag(value):
-            findings.error("CF002", f"{dotted}: write `name: X` instead of the tag `!X`", place)
-        elif value_below(dotted, value):
-            least = least_of(dotted)
-            findings.error("CF004", f"{dotted} is {value!r}; it must be at least {least}", place)
-        elif not same_kind(value, config[key]):
-            findings.error(
-                "CF002", f"{dotted} is {value!r}, but the config has {config[key]!r} there", place
-            )
+        code, message = _fault(here, value, config)
+        if code:
+            place = f"{document.source}:{document.line(here)}"
+            findings.error(code, f"{'.'.join(here)}{message}", place)
+
+
+def _fault(path: tuple[str, ...], value: Any, config: Any) -> tuple[str, str]:
+    """The code of what is wrong with an override, and how the sentence about it goes on; both
+    empty for nothing. `config` is the dict in which it would stand."""
+    dotted, key = ".".join(path), path[-1]
+    owner = OWNED.get(dotted.partition(".")[2])
+    if owner is not None:
+        return "CF003", f" is not for overrides: {owner}"
+    if key not in config:
+        names = [name for name in config if isinstance(name, str)] + parameters(path, config)
+        if key not in names:
+            return "CF001", f" is no key of PaddleDetection's config{nearest(key, names)}"
+    if has_tag(value):
+        return "CF002", ": write `name: X` instead of the tag `!X`"
+    if value_below(dotted, value):
+        return "CF004", f" is {value!r}; it must be at least {least_of(dotted)}"
+    if key in config and not same_kind(value, config[key]):
+        return "CF002", f" is {value!r}, but the config has {config[key]!r} there"
+    return "", ""
 
 
 def parameters(path: tuple[str, ...], config: Any) -> list[str]:

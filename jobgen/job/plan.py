@@ -96,7 +96,7 @@ class CarriedPack:
     augment: dict[str, Any]
     parameters: dict[str, Any]
 
-    def faults(self, given: dict[str, Any]) -> dict[str, str]:
+    def faults(self, _given: dict[str, Any]) -> dict[str, str]:
         return {}
 
     def settle(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
         raise RunError("git is not installed", "Install git, then run again.")
     revision = environment.revision
     if given and redacted(given) == given:
-        return Mirror(mirror_address(given), f"given: {given}", False)
+        return Mirror(mirror_address(given), f"given: {given}", made=False)
     if given:
         # Its password must not lie in the run's folder: the run clones from a copy.
         return _copy_of(given, revision, cache, say)

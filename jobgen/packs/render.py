@@ -281,7 +281,7 @@ class _Layered(jinja2.sandbox.ImmutableSandboxedEnvironment):
                 shown = f"{layer.folder / path}"
                 # Jinja's traceback shows no text of its own.
                 text = layer.files[path]
-                linecache.cache[shown] = (len(text), None, text.splitlines(True), shown)
+                linecache.cache[shown] = (len(text), None, text.splitlines(keepends=True), shown)
                 return text, shown, lambda: True
         return None
 

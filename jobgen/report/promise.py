@@ -108,22 +108,28 @@ def _stages(folder: Path, result: dict[str, Any]) -> Iterator[str]:
     if "evaluate" in done and not metrics.get("evaluation"):
         yield "evaluate left no figures"
     if "infer" in done:
-        try:
-            text = (folder / "predictions" / "predictions.json").read_text(encoding="utf-8")
-            pictures = [row["picture"] for row in json.loads(text)["images"]]
-        except (OSError, ValueError, LookupError, TypeError):
-            yield "predictions/predictions.json can't be read"
-            pictures = []
-        for name in pictures:
-            if not folder.joinpath("predictions", *str(name).split("/")).is_file():
-                yield f"predictions/{name} is missing"
+        yield from _pictures(folder)
     if "export" in done:
-        needed = ["inference/model.pdiparams", "inference/infer_cfg.yml"]
-        if (job.get("export") or {}).get("onnx"):
-            needed.append("inference/model.onnx")
-        for name in needed:
-            path = folder / name
-            if not path.is_file() or not path.stat().st_size:
-                yield f"{name} is missing or empty"
-        if not any((folder / name).is_file() for name in MODEL_FILES):
-            yield f"no exported model: {' or '.join(MODEL_FILES)}"
+        yield from _exported(folder, onnx=bool((job.get("export") or {}).get("onnx")))
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    try:
+        text = (folder / "predictions" / "predictions.json").read_text(encoding="utf-8")
+        pictures = [row["picture"] for row in json.loads(text)["images"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        yield "predictions/predictions.json can't be read"
+        return
+    for name in pictures:
+        if not folder.joinpath("predictions", *str(name).split("/")).is_file():
+            yield f"predictions/{name} is missing"
+
+
+def _exported(folder: Path, *, onnx: bool) -> Iterator[str]:
+    needed = ["inference/model.pdiparams", "inference/infer_cfg.yml"]
+    for name in [*needed, *(["inference/model.onnx"] if onnx else [])]:
+        path = folder / name
+        if not path.is_file() or not path.stat().st_size:
+            yield f"{name} is missing or empty"
+    if not any((folder / name).is_file() for name in MODEL_FILES):
+        yield f"no exported model: {' or '.join(MODEL_FILES)}"

@@ -267,7 +267,7 @@ def _fault_text(fault: BaseException, python: Path) -> str:
     ) from fault
 
 
-def _as_interrupt(number: int, frame: Any) -> None:
+def _as_interrupt(_number: int, _frame: Any) -> None:
     raise KeyboardInterrupt
 
 

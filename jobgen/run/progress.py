@@ -34,16 +34,22 @@ def event_line(event: dict[str, Any]) -> tuple[str, bool] | None:
     if kind == "download":
         total = f" of {event['total'] / 1e6:.1f}" if event["total"] else ""
         return f"{stage:<10}downloading {event['done'] / 1e6:.1f}{total} MB", True
+    text = remark(event)
+    return (f"{'':<10}{text}", False) if text else None
+
+
+def remark(event: dict[str, Any]) -> str:
+    """What an event has to say beside the stages; empty for nothing."""
+    kind = event["event"]
     if kind == "adjust":
-        text = f"{event['what']}: {event['used']} instead of {event['planned']} ({event['why']})"
-        return f"{'':<10}{text}", False
+        return f"{event['what']}: {event['used']} instead of {event['planned']} ({event['why']})"
     if kind == "note":
-        return f"{'':<10}{event['text']}", False
+        return str(event["text"])
     if kind == "clone" and event.get("fault"):
-        return f"{'':<10}{event['url']}: {event['fault']}", False
+        return f"{event['url']}: {event['fault']}"
     if kind == "weights" and event.get("fault"):
-        return f"{'':<10}weights, try {event['attempt']}: {event['fault']}", False
-    return None
+        return f"weights, try {event['attempt']}: {event['fault']}"
+    return ""
 
 
 def step_words(event: dict[str, Any]) -> str:

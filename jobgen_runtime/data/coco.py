@@ -59,8 +59,22 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
             "its categories are %s, the job's are %s: labels would be swapped or lost"
             % (", ".join(map(str, names)), ", ".join(classes)),
         )
+    _check_images(place, record["images"])
+    for box in record["annotations"]:
+        fault = _box_fault(box, ids["images"], ids["categories"])
+        if fault:
+            raise data_fault(place, fault[0], ("annotation %s %s" % (box["id"], fault[1])).strip())
+    boxes = record["annotations"]
+    if not boxes:
+        raise data_fault(place, "DS091", "it has no boxes")
+    if not any(_is_trained_on(box) for box in boxes):
+        raise data_fault(place, "DS091", "PaddleDetection leaves out all %d" % len(boxes))
+    return {"images": len(record["images"]), "boxes": len(record["annotations"])}
+
+
+def _check_images(place: str, images: List[Dict[str, Any]]) -> None:
     seen: Set[str] = set()
-    for image in record["images"]:
+    for image in images:
         if not all(image.get(key) for key in ("file_name", "width", "height")):
             raise data_fault(
                 place, "DS012", "image %s lacks file_name, width or height" % image["id"]
@@ -76,16 +90,6 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
         if name in seen:
             raise data_fault(place, "DS052", name)
         seen.add(name)
-    for box in record["annotations"]:
-        fault = _box_fault(box, ids["images"], ids["categories"])
-        if fault:
-            raise data_fault(place, fault[0], ("annotation %s %s" % (box["id"], fault[1])).strip())
-    boxes = record["annotations"]
-    if not boxes:
-        raise data_fault(place, "DS091", "it has no boxes")
-    if not any(_is_trained_on(box) for box in boxes):
-        raise data_fault(place, "DS091", "PaddleDetection leaves out all %d" % len(boxes))
-    return {"images": len(record["images"]), "boxes": len(record["annotations"])}
 
 
 def _is_trained_on(box: Dict[str, Any]) -> bool:
@@ -118,7 +122,7 @@ def _ids(place: str, kind: str, items: List[Any]) -> Set[int]:
     return found
 
 
-def _box_fault(
+def _box_fault(  # noqa: C901 - one fault after the other, in the order of their weight
     box: Dict[str, Any], images: Set[int], categories: Set[int]
 ) -> Optional[Tuple[str, str]]:
     for key in ("category_id", "image_id", "bbox"):

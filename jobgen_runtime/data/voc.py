@@ -63,7 +63,7 @@ def parse_xml(data: bytes) -> ElementTree.Element:
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
     try:
-        parser.Parse(data, True)
+        parser.Parse(data, True)  # noqa: FBT003 - it takes no names
     except (expat.ExpatError, LookupError, UnicodeError, MemoryError) as error:
         raise ValueError(fault_text("DS010", "it is no XML: %s" % error))
     return builder.close()

@@ -265,7 +265,7 @@ def at_end(function: Callable[..., None], *arguments: Any) -> None:
     outcome()._closing.append(lambda: function(*arguments))
 
 
-def _stop(number: int, frame: Any) -> None:
+def _stop(number: int, _frame: Any) -> None:
     run = running_outcome()
     if run is not None:
         run.stopped = True

@@ -4,7 +4,7 @@ from jobgen_runtime.after.trained import given_weights
 from jobgen_runtime.record.show import show_curves
 from jobgen_runtime.stages.run import Run
 from jobgen_runtime.train.resume import fetch_checkpoints
-from jobgen_runtime.train.training import claim_save_dir, train, training_identity
+from jobgen_runtime.train.training import Ways, claim_save_dir, train, training_identity
 
 
 def train_model(run: Run) -> None:
@@ -17,6 +17,6 @@ def train_model(run: Run) -> None:
     identity = training_identity(run.values, run.place, run.dataset, files=hashes, amp=run.amp)
     claim_save_dir(run.save_dir, identity, fresh=run.smoke)
     fetch_checkpoints(None if run.smoke else run.resume_from, run.home, run.save_dir, identity)
-    ways = (run.device, run.gpus, run.amp, run.on_oom, run.patience, run.nodes)
-    train(run.clone, run.config, run.save_dir, run.values, *ways)
+    ways = Ways(run.device, run.gpus, run.amp, run.on_oom, run.patience, run.nodes)
+    train(run.clone, run.config, run.save_dir, run.values, ways)
     show_curves()

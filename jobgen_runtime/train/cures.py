@@ -42,7 +42,7 @@ class ReaderCures:
             self.shared_memory_tried = True
             if shares_memory(run_config):
                 changed = {name: {"use_shared_memory": False} for name in READERS}
-                adjust("use_shared_memory", True, False, why)
+                adjust("use_shared_memory", planned=True, used=False, why=why)
                 amend_run_config(run_config, changed)
                 return True
         if self.workers == 0:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from jobgen_runtime.after.trained import exchange_files, image_path
 from jobgen_runtime.children.guard import job_guard
@@ -47,29 +47,35 @@ SIGN_NOTES = (
 )
 
 
+class Ways(NamedTuple):
+    """How a training is done here: on what, and what becomes of it when it fails or is silent for
+    `patience` seconds (0: never)."""
+
+    device: str
+    gpus: int
+    amp: bool
+    on_oom: str = "stop"
+    patience: float = 1800.0
+    nodes: Nodes = ALONE
+
+
 def train_command(
-    clone_dir: str,
-    run_config: str,
-    device: str,
-    gpus: int,
-    amp: bool,
-    resume: Optional[str],
-    nodes: Nodes = ALONE,
+    clone_dir: str, run_config: str, ways: Ways, resume: Optional[str] = None
 ) -> List[str]:
     """The command line of one training, through the launcher where it takes several processes:
     one for each card, or, to try it, as many on the CPU."""
-    runner = program_path("run_tool")
+    runner, gpus, nodes = program_path("run_tool"), ways.gpus, ways.nodes
     argv = python_command(runner)
     if gpus > 1 or nodes.count > 1:
         cards = ["--gpus", ",".join(str(number) for number in range(gpus))]
-        many = cards if device == "gpu" else ["--nproc_per_node", str(gpus)]
+        many = cards if ways.device == "gpu" else ["--nproc_per_node", str(gpus)]
         if nodes.count > 1:
             many += ["--nnodes", str(nodes.count), "--rank", str(nodes.rank)]
             many += ["--master", str(nodes.master)]
         argv += ["-m", "paddle.distributed.launch", "--log_dir", ranks_folder(), *many, runner]
     argv.append(os.path.join(clone_dir, "tools", "train.py"))
     argv += ["-c", run_config, "--eval"]
-    if amp:
+    if ways.amp:
         argv.append("--amp")
     if resume:
         argv += ["-r", resume]
@@ -132,16 +138,7 @@ def claim_save_dir(save_dir: str, identity: str, fresh: bool = False) -> None:
 
 
 def train(
-    clone_dir: str,
-    run_config: str,
-    save_dir: str,
-    values: Dict[str, Any],
-    device: str,
-    gpus: int,
-    amp: bool,
-    on_oom: str = "stop",
-    patience: float = 1800.0,
-    nodes: Nodes = ALONE,
+    clone_dir: str, run_config: str, save_dir: str, values: Dict[str, Any], ways: Ways
 ) -> None:
     """Train, from a checkpoint where there is one, until all epochs of `values` are done.
 
@@ -158,10 +155,10 @@ def train(
     cures = ReaderCures(values["worker_num"])
     while True:
         try:
-            _attempt(clone_dir, run_config, save_dir, values, device, gpus, amp, patience, nodes)
+            _attempt(clone_dir, run_config, save_dir, values, ways)
             return
         except StageError as error:
-            halves = error.cause == "memory" and on_oom == "halve" and values["batch_size"] > 1
+            halves = error.cause == "memory" and ways.on_oom == "halve" and values["batch_size"] > 1
             halves = halves and not os.path.exists(os.path.join(save_dir, HALVED_FILE))
             if halves and newest_checkpoint(save_dir) is None:
                 write_text_atomically(os.path.join(save_dir, HALVED_FILE), "1\n")
@@ -175,25 +172,17 @@ def train(
 
 
 def _attempt(
-    clone_dir: str,
-    run_config: str,
-    save_dir: str,
-    values: Dict[str, Any],
-    device: str,
-    gpus: int,
-    amp: bool,
-    patience: float,
-    nodes: Nodes,
+    clone_dir: str, run_config: str, save_dir: str, values: Dict[str, Any], ways: Ways
 ) -> None:
     """One process of training, from the newest whole checkpoint to the end."""
-    run, epochs = outcome(), values["epochs"]
+    run, epochs, nodes = outcome(), values["epochs"], ways.nodes
     start = newest_checkpoint(save_dir)
     best = _resume(start, save_dir) if start else {}
     first_epoch = start.epochs if start else 0
-    guard = job_guard(patience or None)
+    guard = job_guard(ways.patience or None)
     places = (run.path("metrics.csv"), save_dir)
     watch = TrainWatch(*places, epochs, first_epoch, best, guard, values["family"]["losses"])
-    argv = train_command(clone_dir, run_config, device, gpus, amp, start and start.prefix, nodes)
+    argv = train_command(clone_dir, run_config, ways, start and start.prefix)
     log = run.log_path("train")
     environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
     shutil.rmtree(ranks_folder(), ignore_errors=True)

@@ -57,13 +57,7 @@ def parse_train_line(line: str) -> Optional[Dict[str, Any]]:
     module, text = logged.group("module", "text") if logged else ("", line)
     found = STEP_LINE.match(text) if module.startswith("ppdet.engine") else None
     if found:
-        step: Dict[str, Any] = {"kind": "step", "eta": found.group("eta")}
-        for key in ("epoch", "step", "steps"):
-            step[key] = int(found.group(key))
-        for key in ("learning_rate", "batch_cost", "data_cost", "ips"):
-            step[key] = float(found.group(key))
-        step["meters"] = {k: float(v) for k, v in METER.findall(found.group("meters"))}
-        return step
+        return _step(found)
     found = COCO_LINE.match(line)
     if found:
         name = COCO_NAMES.get((found.group("what"), found.group("iou"), found.group("area")))
@@ -88,6 +82,16 @@ def parse_train_line(line: str) -> Optional[Dict[str, Any]]:
     if not logged and any(sign in line for sign in READER_SIGNS):
         return {"kind": "reader", "line": line}
     return None
+
+
+def _step(found: "re.Match[str]") -> Dict[str, Any]:
+    step: Dict[str, Any] = {"kind": "step", "eta": found.group("eta")}
+    for key in ("epoch", "step", "steps"):
+        step[key] = int(found.group(key))
+    for key in ("learning_rate", "batch_cost", "data_cost", "ips"):
+        step[key] = float(found.group(key))
+    step["meters"] = {k: float(v) for k, v in METER.findall(found.group("meters"))}
+    return step
 
 
 def metric_columns(losses: Sequence[str]) -> List[str]:

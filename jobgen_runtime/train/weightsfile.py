@@ -140,12 +140,12 @@ class _Reader(pickle._Unpickler):
         return found
 
     def _scalar(self, kind: Any, data: Any) -> Any:
-        return _numbers(data, kind, (), False)[()]
+        return _numbers(data, kind, (), fortran=False)[()]
 
     def _from_buffer(self, data: Any, kind: Any, shape: Any, order: Any) -> Any:
         found = _Array()
         self.spend(len(data))
-        found.value = _numbers(data, kind, shape, order == "F")
+        found.value = _numbers(data, kind, shape, fortran=order == "F")
         return found
 
     def load_reduce(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 from jobgen_runtime.record.outcome import outcome
 from jobgen_runtime.train.configure import amend_run_config
-from jobgen_runtime.train.training import train
+from jobgen_runtime.train.training import Ways, train
 
 # What a bundle carries of a family whose config has a switch.
 FAMILY: Dict[str, Any] = {
@@ -161,8 +161,8 @@ class Bench:
         (self.folder / "standin.json").write_text(json.dumps(settings))
         amend_run_config(str(self.path), self.config)
         clone, values = str(self.folder / "clone"), self.values(settings["epochs"])
-        arguments = (clone, str(self.path), str(self.save_dir), values, "cpu", 1, False)
-        train(*arguments, **self.options)
+        ways = Ways("cpu", 1, False, **self.options)
+        train(clone, str(self.path), str(self.save_dir), values, ways)
 
     def text(self) -> str:
         """The run's config as it stands."""

@@ -26,6 +26,7 @@ from jobgen_runtime.train.checkpoints import (
     score,
 )
 from jobgen_runtime.train.training import (
+    Ways,
     claim_save_dir,
     death_of_a_rank,
     ranks_folder,
@@ -169,20 +170,20 @@ def test_a_training_without_a_step_is_no_success(bench: Bench) -> None:
 
 
 def test_several_cards_go_through_the_launcher(bench: Bench) -> None:
-    argv = train_command("/c", "/c/m.run.yml", "gpu", 2, True, "/s/1")
+    argv = train_command("/c", "/c/m.run.yml", Ways("gpu", 2, True), "/s/1")
     assert argv[2:4] == ["-m", "paddle.distributed.launch"]
     assert argv[6:8] == ["--gpus", "0,1"]
     assert argv[1] == argv[8]
     assert argv[1].endswith("run_tool.py")
     assert argv[-4:] == ["--eval", "--amp", "-r", "/s/1"]
-    several = train_command("/c", "/c/m.run.yml", "cpu", 2, False, None)
+    several = train_command("/c", "/c/m.run.yml", Ways("cpu", 2, False))
     assert several[6:8] == ["--nproc_per_node", "2"]
-    assert "-m" not in train_command("/c", "/c/m.run.yml", "gpu", 1, False, None)
+    assert "-m" not in train_command("/c", "/c/m.run.yml", Ways("gpu", 1, False))
 
 
 def test_several_machines_find_each_other(bench: Bench) -> None:
     nodes = Nodes(2, 1, "10.0.0.1:8090")
-    argv = train_command("/c", "/c/m.run.yml", "cpu", 1, False, None, nodes)
+    argv = train_command("/c", "/c/m.run.yml", Ways("cpu", 1, False, nodes=nodes))
     assert argv[6:14] == [
         *("--nproc_per_node", "1", "--nnodes", "2", "--rank", "1"),
         *("--master", "10.0.0.1:8090"),

@@ -34,7 +34,7 @@ from_reader(
     why="PaddleDetection stops with a KeyError when it reads the set, or leaves the box out.",
     remedy="Sizes can be had from the images, boxes from their polygons: " + repair("DS012"),
 )
-def missing_value(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def missing_value(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     yield from told(split, "DS012")
     if not any(t.code in ("DS010", "DS012") for t in split.troubles) and split.sources is None:
         yield from images_hit(
@@ -51,7 +51,7 @@ def missing_value(facts: DataFacts, split: Split) -> Iterator[Hit]:
     why="pycocotools 2.0.9 and 2.0.10 stop at it in the first evaluation.",
     remedy="A job of jobgen's replaces these versions; elsewhere: " + repair("DS013"),
 )
-def no_info(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def no_info(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     if not split.has_info and not split.troubles:
         yield Hit(1, (), split.place)
 
@@ -62,7 +62,7 @@ def no_info(facts: DataFacts, split: Split) -> Iterator[Hit]:
     why="In val it stops the job at the first evaluation, hours later.",
     remedy=repair("DS014"),
 )
-def missing_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def missing_area(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, np.isnan(split.area) & np.isfinite(split.boxes).all(axis=1))
 
 
@@ -73,7 +73,7 @@ def missing_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
     why="PaddleDetection drops the box with a warning in the log, however large it is.",
     remedy=repair("DS016"),
 )
-def flat_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def flat_area(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, split.solid & (split.area <= 0))
 
 
@@ -83,7 +83,7 @@ def flat_area(facts: DataFacts, split: Split) -> Iterator[Hit]:
     why="PaddleDetection stops with KeyError: 'iscrowd'.",
     remedy=repair("DS015"),
 )
-def missing_crowd(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def missing_crowd(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, split.crowd == UNKNOWN)
 
 
@@ -93,7 +93,7 @@ def missing_crowd(facts: DataFacts, split: Split) -> Iterator[Hit]:
     why="pycocotools keeps the last of them: boxes or images vanish.",
     remedy="Number them anew; for annotations: " + repair("DS020"),
 )
-def id_used_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def id_used_twice(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     for kind, ids in (
         ("image", split.image_ids),
         ("annotation", split.box_ids),
@@ -142,7 +142,7 @@ def zero_id(facts: DataFacts, split: Split) -> Iterator[Hit]:
     why="The box belongs to nothing; the data stage stops at it.",
     remedy=repair("DS023") + " leaves it out",
 )
-def unlisted_image(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def unlisted_image(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     ids = split.unknown_images
     if ids is not None and len(ids):
         yield Hit(len(ids), [f"image {number}" for number in ids[:5]], split.place)

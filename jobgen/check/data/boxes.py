@@ -88,7 +88,7 @@ def two_corners(facts: DataFacts, split: Split) -> Iterator[Hit]:
     why="On one GPU a batch of nothing else gives a loss of NaN.",
     remedy="Look at them (jobgen dataset preview): fractions that were taken for pixels?",
 )
-def sub_pixel(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def sub_pixel(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, split.solid & (split.boxes[:, 2:].min(axis=1, initial=1e9) < 1))
 
 
@@ -98,7 +98,7 @@ def sub_pixel(facts: DataFacts, split: Split) -> Iterator[Hit]:
     why="The loss becomes NaN, and all weights with it.",
     remedy="Correct the coordinate, or leave the box out: " + repair("DS045"),
 )
-def not_finite(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def not_finite(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     yield from told(split, "DS045")
     yield from boxes_hit(split, ~np.isfinite(split.boxes).all(axis=1))
 
@@ -110,7 +110,7 @@ def not_finite(facts: DataFacts, split: Split) -> Iterator[Hit]:
     why="At evaluation one of the two is always missed: the mAP is too low.",
     remedy=repair("DS046"),
 )
-def repeated(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def repeated(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     return boxes_hit(split, duplicates(split))
 
 

@@ -21,7 +21,7 @@ IMBALANCE = 100
     why="PaddleDetection stops with a KeyError when it reads the set.",
     remedy="Add the class, or leave its boxes out: " + repair("DS030"),
 )
-def unknown_class(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def unknown_class(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     found = split.unknown_classes
     if found is not None and len(found):
         counts = Counter(found.tolist())
@@ -97,7 +97,7 @@ def not_the_jobs(facts: DataFacts) -> Iterator[Hit]:
     why="job.yaml can't name them both, and no picture tells them apart.",
     remedy="Join them, or give one another name.",
 )
-def same_name(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def same_name(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     counts = Counter(split.class_names)
     return names_hit([name for name, count in counts.items() if count > 1], split.place)
 

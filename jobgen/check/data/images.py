@@ -99,7 +99,7 @@ def _plain(path: str) -> str:
     why="Only one of them is meant, and nobody can say which.",
     remedy="Give one another name, or take one entry out.",
 )
-def name_twice(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def name_twice(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     yield from told(split, "DS052")
     counts = Counter(split.image_names)
     yield from names_hit([name for name, count in counts.items() if count > 1], split.place)

@@ -26,7 +26,7 @@ from jobgen.errors import DatasetError
     why="PaddleDetection drops it from training; in val it counts as background.",
     remedy="If it should have boxes, annotate it; else leave it.",
 )
-def background(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def background(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     if len(split):
         yield from images_hit(
             split, np.flatnonzero(split.boxes_per_image == 0), f"of {split.images:,}"
@@ -57,7 +57,7 @@ def overlap(facts: DataFacts) -> Iterator[Hit]:
     why="There is nothing to train on, or nothing to measure.",
     remedy="Fill the split, with images that no other split has.",
 )
-def empty_split(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def empty_split(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     if not split.images and not split.troubles:
         yield Hit(1, (), split.place)
 
@@ -87,7 +87,7 @@ def smaller_than_batch(facts: DataFacts) -> Iterator[Hit]:
     why="There is nothing to learn, or nothing to measure.",
     remedy="Annotate its images, or exchange them for others of the set.",
 )
-def no_boxes(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def no_boxes(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     if not split.images or split.troubles:
         return
     if not len(split):
@@ -108,7 +108,7 @@ def left_out(split: Split) -> npt.NDArray[np.bool_]:
     why="PaddleDetection drops one with ignore: 1, and trains on none with iscrowd: 1, silently.",
     remedy="If they are objects like the others, set ignore and iscrowd to 0 in the file.",
 )
-def not_trained_on(facts: DataFacts, split: Split) -> Iterator[Hit]:
+def not_trained_on(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     crowd, ignored = int((split.crowd > 0).sum()), int(split.ignored.sum())
     if crowd or ignored:
         detail = f"{crowd:,} with iscrowd 1, {ignored:,} with ignore 1; {split.trained.sum():,} of "
