@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+
 from jobgen.catalog import environments
 from jobgen.errors import RunError
 from jobgen.machine.cache import damaged
@@ -21,7 +23,7 @@ from jobgen.settings import Settings
 from jobgen_runtime.setup.machine import gpu_facts
 
 # What `jobgen[run]` brings, by the names of its modules.
-NEEDED = ("ipykernel", "nbclient", "psutil", "uv")
+NEEDED = ("ipykernel", "nbclient", "uv")
 PACKAGES = "https://pypi.org"
 ANSWER_SECONDS = 3.0
 PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
@@ -118,13 +120,6 @@ def answers(url: str) -> bool:
         return False
 
 
-def available_memory() -> int | None:
-    """Bytes that a new process can have, as Linux says; None elsewhere."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
+def available_memory() -> int:
+    """Bytes that a new process can have."""
+    return int(psutil.virtual_memory().available)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
+
 from jobgen.catalog import Environment
 from jobgen.errors import RunError
 from jobgen.files import write_atomically
@@ -79,15 +81,9 @@ def damaged(cache: Path) -> list[str]:
 
 def users_of(path: Path) -> list[int]:
     """The processes whose program or arguments lie below a path."""
-    found = []
-    proc = Path("/proc")
-    for entry in proc.iterdir() if proc.is_dir() else ():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if any(word.startswith(os.fsencode(path) + b"/") for word in words):
-                    found.append(int(entry.name))
-    return found
+    start = f"{path}{os.sep}"
+    found = psutil.process_iter(["cmdline"])
+    return [p.pid for p in found if any(w.startswith(start) for w in p.info["cmdline"] or ())]
 
 
 def remove(entry: Entry) -> None:
@@ -148,16 +144,14 @@ def fetch(needs: Needs, cache: Path, given: Path | None, say: Callable[[str], No
     """Put everything into the cache; `given` is a folder that may hold wheels, weights and a copy
     of PaddleDetection (PaddleDetection.git), as on a USB stick. Gives a line for each. Raises
     RunError where something can't be had."""
-    if given is not None:
-        os.environ.update(UV_FIND_LINKS=str(given), UV_NO_INDEX="1")
-    python, _ = managed_python(needs.environment, cache, say, needs.gpu, needs.paddle_index)
+    python, _ = managed_python(needs.environment, cache, say, needs.gpu, needs.paddle_index, given)
     found = [f"environment  {python.parent.parent.name}  {look_into(python)}"]
     copy = given / "PaddleDetection.git" if given is not None else None
     environment = needs.environment
     if copy is not None and copy.is_dir():
         require_pinned(copy, environment.revision)
         environment = replace(environment, urls=[copy.absolute().as_uri()])
-    mirror = find_mirror(environment, cache, None, say)
+    mirror = find_mirror(environment, cache, None, say, given)
     found.append(f"mirror       {mirror_folder(environment, cache).name}  {mirror.origin}")
     if needs.weights:
         found.append(f"weights      {_fetch_weights(needs.weights, cache, given, say)}")

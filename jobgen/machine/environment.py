@@ -37,12 +37,17 @@ def uv_program() -> str:
 
 
 def managed_python(
-    environment: Environment, cache: Path, say: Say, gpu: bool = False, paddle_index: str = ""
+    environment: Environment,
+    cache: Path,
+    say: Say,
+    gpu: bool = False,
+    paddle_index: str = "",
+    wheels: Path | None = None,
 ) -> tuple[Path, bool]:
     """The Python of the managed environment for an AI Studio environment, with or without CUDA,
     and whether it was made just now. `paddle_index` is the address that has the build with CUDA
-    where PyPI's is not wanted. Raises RunError with the installer's last words where it can't be
-    made."""
+    where PyPI's is not wanted, `wheels` a folder that packages are taken from. Raises RunError with
+    the installer's last words where it can't be made."""
     folder, wanted, base = environment_folder(environment, cache, gpu, paddle_index)
     size = "1.2"
     if gpu:
@@ -50,17 +55,24 @@ def managed_python(
 
     def make(place: Path) -> str:
         say(f"making the Python environment {place.name} (once, about {size} GB) ...")
-        make_environment(place, wanted, base, say, paddle_index)
+        make_environment(place, wanted, base, say, paddle_index, wheels)
         return str(place / "bin" / "python")
 
     python, made = make_once(folder, make, environment_damage, say)
     return Path(python), made
 
 
-def make_environment(place: Path, wanted: str, base: str, say: Say, paddle_index: str = "") -> None:
+def make_environment(
+    place: Path,
+    wanted: str,
+    base: str,
+    say: Say,
+    paddle_index: str = "",
+    wheels: Path | None = None,
+) -> None:
     """A virtual environment of the Python `base` with the pins in `wanted`, and, from
     `paddle_index`, its Paddle with what that needs of CUDA. Raises RunError."""
-    uv, env = uv_program(), uv_environment()
+    uv, env = uv_program(), uv_environment(wheels)
     log = place.with_name(place.name + ".log")
     # --seed: the notebook's install stage may need pip.
     run_uv([uv, "venv", "--seed", "--python", base, str(place)], env, log, say)

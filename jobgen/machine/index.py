@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from jobgen.text import PIPED
 
@@ -61,10 +62,13 @@ def pip_config_list() -> str:
     return answer.stdout if answer.returncode == 0 else ""
 
 
-def uv_environment() -> dict[str, str]:
-    """The environment for uv on this machine."""
+def uv_environment(wheels: Path | None = None) -> dict[str, str]:
+    """The environment for uv on this machine; with `wheels` it takes packages from that folder
+    alone."""
     env = dict(os.environ)
-    env.update(index_environment(os.environ, pip_config_list()))
+    if wheels is not None:
+        env.update(UV_FIND_LINKS=str(wheels), UV_NO_INDEX="1")
+    env.update(index_environment(env, pip_config_list()))
     env["UV_PYTHON_DOWNLOADS"] = "never"
     env.pop("VIRTUAL_ENV", None)
     return env

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jobgen.errors import RunError
+from filelock import FileLock
+
 from jobgen.files import write_atomically
 
 MARK = ".complete"
@@ -16,13 +17,8 @@ MARK = ".complete"
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on `path`; wait while another process holds it."""
-    try:
-        import fcntl
-    except ImportError as error:
-        raise RunError("local runs need Linux", "Use WSL, or try the job on AI Studio.") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with FileLock(path):
         yield
 
 

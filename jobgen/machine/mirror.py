@@ -46,9 +46,12 @@ class Mirror:
     made: bool
 
 
-def find_mirror(environment: Environment, cache: Path, given: str | None, say: Say) -> Mirror:
+def find_mirror(
+    environment: Environment, cache: Path, given: str | None, say: Say, wheels: Path | None = None
+) -> Mirror:
     """The mirror of the environment's PaddleDetection: the given one, the cached one, or a new
-    one from the network or, where no address answers, from packages. Raises RunError."""
+    one from the network or, where no address answers, from packages (those in the folder `wheels`,
+    where it is given). Raises RunError."""
     if shutil.which("git") is None:
         raise RunError("git is not installed", "Install git, then run again.")
     revision = environment.revision
@@ -69,7 +72,7 @@ def find_mirror(environment: Environment, cache: Path, given: str | None, say: S
         say(
             f"no address of PaddleDetection answers; putting {revision.name} together from packages"
         )
-        _from_package(revision, place)
+        _from_package(revision, place, wheels)
         return f"{FROM_PACKAGES} {revision.package}, jobgen's catalogue and jobgen's tools"
 
     origin, made = make_once(folder, make, mirror_damage, say)
@@ -217,7 +220,7 @@ def _serve_commits(repo: Path) -> None:
     _git(["-C", str(repo), "config", "uploadpack.allowAnySHA1InWant", "true"])
 
 
-def _from_package(revision: Revision, place: Path) -> None:
+def _from_package(revision: Revision, place: Path, wheels: Path | None) -> None:
     """ppdet/ of the PyPI package, the catalogue's configs, jobgen's own tools, in one commit."""
     if revision.package is None:
         raise RunError(
@@ -229,7 +232,7 @@ def _from_package(revision: Revision, place: Path) -> None:
     argv = [uv_program(), "pip", "install", "-q", "--no-deps", "--target", str(place / "package")]
     answer = subprocess.run(
         [*argv, revision.package],
-        env=uv_environment(),
+        env=uv_environment(wheels),
         capture_output=True,
         encoding="utf-8",
         errors="replace",

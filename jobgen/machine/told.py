@@ -8,8 +8,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
+
+import psutil
 
 from jobgen_runtime.children.guard import session_processes
 from jobgen_runtime.children.processes import DIE_WITH_PARENT
@@ -57,7 +58,6 @@ def written_bytes(session: int) -> int:
     """What the processes of a session have written, to files and pipes, as Linux counts it."""
     total = 0
     for pid in session_processes(session):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            rows = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
-            total += int(dict(row.split(":") for row in rows)["wchar"])
+        with contextlib.suppress(psutil.Error):
+            total += psutil.Process(pid).io_counters().write_chars
     return total

@@ -7,19 +7,20 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
+
 # In the environment of the kernel, and so of everything that it starts.
 MARK = "JOBGEN_RUN"
 
 
 def strays(folder: Path) -> list[int]:
     """The processes that were started for the run in `folder`."""
-    mark = f"{MARK}={folder}".encode()
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
+    for process in psutil.process_iter():
+        # Of others, and of those that have just ended, nobody may know.
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get(MARK) == str(folder):
+                found.append(process.pid)
     return found
 
 
