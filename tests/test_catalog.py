@@ -15,7 +15,7 @@ from jobgen.catalog import (
     pins,
     platform,
 )
-from jobgen.catalog.augment import reader_values, settled, turns_of
+from jobgen.catalog.augment import every_choice, reader_values, turns_of
 from jobgen.catalog.models import config_sha256
 from jobgen.catalog.pairings import with_pairings
 from jobgen.catalog.sizes import SIZED, input_size, largest_side
@@ -24,6 +24,7 @@ from jobgen.errors import SpecError
 from jobgen.ppconfig import resolve
 from jobgen.yamlio import Tagged, plain
 from jobgen_runtime.record import collect
+from jobgen_runtime.setup.machine import find_home
 from jobgen_runtime.train import schedule as rules
 from jobgen_runtime.train.configure import merge_dicts
 from jobgen_runtime.train.schedule import linear_base_lr, schedulers, turn_epoch
@@ -120,7 +121,7 @@ def test_the_usual_augmentation_is_upstreams_list(name: str) -> None:
     """What `augment: {preset: default}` writes down, and what no `augment` leaves as it is."""
     model = models()[name]
     config, family = model.config(), model.family
-    found = reader_values(settled({}, "default", config, family), config, family)
+    found = reader_values(every_choice({}, "default", config, family), config, family)
     theirs = config["TrainReader"]["sample_transforms"]
     for row in theirs + found["TrainReader"]["sample_transforms"]:
         if "RandomFlip" in row:
@@ -132,7 +133,7 @@ def test_the_usual_augmentation_is_upstreams_list(name: str) -> None:
 def test_without_augmentation_only_what_is_needed_stays(name: str) -> None:
     model = models()[name]
     config, family = model.config(), model.family
-    choice = settled({}, "none", config, family)
+    choice = every_choice({}, "none", config, family)
     reader = reader_values(choice, config, family)["TrainReader"]
     names = [key for row in reader["sample_transforms"] for key in row]
     assert names in (["Decode"], ["Decode", "PadResize"])
@@ -225,6 +226,7 @@ def test_the_notebooks_limits_are_the_platforms() -> None:
     limits = platform()
     assert rules.CHECKPOINT_ROOM * 2 == limits.bytes_left == collect.BYTES_LEFT
     assert limits.files_left == collect.FILES_LEFT
+    assert find_home(None, ["no such file"]) == limits.home
 
 
 @pytest.mark.parametrize(("page", "language"), [("after.md", "en"), ("after.zh-CN.md", "zh")])

@@ -19,7 +19,7 @@ from jobgen.catalog import environments, indexed_build, pins
 from jobgen.errors import RunError, SpecError
 from jobgen.machine.environment import environment_folder, make_environment
 from jobgen.machine.gpu import choose_build
-from jobgen.machine.told import run_told
+from jobgen.machine.longwork import run_with_progress
 from jobgen.settings import load_settings
 from tests.served import served
 from tests.test_check_machine import CARD
@@ -216,9 +216,13 @@ with open(sys.argv[1], "wb") as stream:
     out = str(tmp_path / "out")
     said: list[str] = []
     with (tmp_path / "log").open("w") as log:
-        status = run_told([sys.executable, "-c", code, out], {}, log, said.append, every=0.2)
+        status = run_with_progress(
+            [sys.executable, "-c", code, out], {}, log, said.append, every=0.2
+        )
         assert status == 0
         assert said
         assert all(line.endswith(" MB so far") for line in said)
         with pytest.raises(subprocess.TimeoutExpired):
-            run_told(["sleep", "60"], {"PATH": "/usr/bin:/bin"}, log, said.append, 0.3, 0.1)
+            run_with_progress(
+                ["sleep", "60"], {"PATH": "/usr/bin:/bin"}, log, said.append, 0.3, 0.1
+            )

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from jobgen.job.bundle import read_bundle
-from jobgen.machine.told import run_told
+from jobgen.machine.longwork import run_with_progress
 from jobgen.run.kernel import LONGEST_SOCKET_FOLDER, socket_folder
 from jobgen.run.strays import strays
 from jobgen.run.workspace import new_folder, open_workspace
@@ -139,10 +139,10 @@ def test_many_runs_at_once_have_a_folder_each(tmp_path: Path) -> None:
 def test_what_makes_an_environment_dies_with_jobgen(tmp_path: Path) -> None:
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
-        "from jobgen.machine.told import run_told\n"
+        "from jobgen.machine.longwork import run_with_progress\n"
         "argv = [sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True);"
         " time.sleep(60)']\n"
-        "run_told(argv, dict(os.environ), open(sys.argv[2], 'w'), print)\n"
+        "run_with_progress(argv, dict(os.environ), open(sys.argv[2], 'w'), print)\n"
     )
     log = tmp_path / "log"
     parent = subprocess.Popen([sys.executable, "-c", code, str(ROOT), str(log)])
@@ -158,4 +158,4 @@ def test_what_makes_an_environment_dies_with_jobgen(tmp_path: Path) -> None:
             break
         time.sleep(0.05)
     assert time.monotonic() < deadline
-    assert callable(run_told)
+    assert callable(run_with_progress)

@@ -22,7 +22,7 @@ from jobgen.machine.locks import MARK, make_once
 from jobgen.machine.mirror import Mirror, mirror_address, write_git_config
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import event_line, read_events, steps_done
-from jobgen.run.verdict import settle
+from jobgen.run.verdict import judged
 from jobgen.run.workspace import (
     Workspace,
     check_parameters,
@@ -145,7 +145,7 @@ def test_a_run_that_did_not_end_well_is_gone_on_with(tmp_path: Path) -> None:
 def test_a_result_that_still_runs_is_corrected(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, "s")
     result(workspace, "running")
-    verdict = settle(workspace, "the notebook's kernel died", {})
+    verdict = judged(workspace, "the notebook's kernel died", {})
     assert not verdict.good
     assert workspace.result()["status"] == "failed"
     assert workspace.result()["failure"]["message"] == (
@@ -153,10 +153,10 @@ def test_a_result_that_still_runs_is_corrected(tmp_path: Path) -> None:
     )
     assert "failed" in verdict.lines(workspace)[0]
     stale = workspace.result()
-    fresh = settle(workspace, "NameError: x", stale)
+    fresh = judged(workspace, "NameError: x", stale)
     assert fresh.status == "failed"
     assert fresh.result["failure"]["message"] == "NameError: x"
-    assert settle(Workspace(tmp_path / "none", "s"), None, {}).status == "failed"
+    assert judged(Workspace(tmp_path / "none", "s"), None, {}).status == "failed"
 
 
 def test_the_kernel_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

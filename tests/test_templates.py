@@ -17,7 +17,7 @@ import yaml
 
 from jobgen.authoring import Change, bundle_diff, changes, combinations, eject, trials
 from jobgen.catalog import models
-from jobgen.catalog.augment import reader_values, settled, turns_of
+from jobgen.catalog.augment import every_choice, reader_values, turns_of
 from jobgen.errors import SpecError, TemplateError
 from jobgen.job.build import render
 from jobgen.job.bundle import Bundle
@@ -572,7 +572,7 @@ PICODET = models()["picodet_xs_320_coco_lcnet"]
 def chosen(given: dict[str, Any], preset: str = "default", size: int = 320) -> Any:
     """What a choice sets of the config of a model at some size, and its keys that name an epoch."""
     config, family = merge_dicts(PICODET.config(), PICODET.at_size(size)), PICODET.family
-    choice = settled(given, preset, config, family)
+    choice = every_choice(given, preset, config, family)
     return reader_values(choice, config, family)["TrainReader"], turns_of(choice, PICODET.turns())
 
 
@@ -599,7 +599,7 @@ def test_choices_become_the_readers_list(choice: dict[str, Any], names: list[str
 
 def test_presets_and_what_is_given_over_them() -> None:
     config, family = PICODET.config(), PICODET.family
-    found = settled({"flip": None, "crop": False}, "sar", config, family)
+    found = every_choice({"flip": None, "crop": False}, "sar", config, family)
     assert (found["flip"], found["crop"], found["distort"]) == (0.5, False, "light")
     both, turns = chosen({"mosaic": True, "mixup": True}, "none", 416)
     mosaic = both["sample_transforms"][1]["Mosaic"]

@@ -122,8 +122,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class Platform:
-    """What a background task may leave behind and take; sizes in bytes."""
+    """Where a background task finds things, and what it may leave behind and take; sizes in bytes.
+    `mount` is where a data set lies below `home`, with its number for {id}."""
 
+    home: str
+    mount: str
     files_left: int
     bytes_left: int
     hours: int

@@ -32,7 +32,7 @@ MIXED_PART = (3, 5)
 MIXERS = {"Mosaic": "mosaic_epoch", "Mixup": "mixup_epoch"}
 
 
-def settled(given: Values, preset: str, config: Values, family: Family) -> Values:
+def every_choice(given: Values, preset: str, config: Values, family: Family) -> Values:
     """Every choice: upstream's for this config, over it the preset's, and what is given (None:
     not)."""
     own = {**upstream(config, family), **PRESETS[preset]}
@@ -56,7 +56,7 @@ def upstream(config: Values, family: Family) -> Values:
 
 
 def reader_values(choice: Values, config: Values, family: Family) -> Values:
-    """The config's keys for a settled choice; `config` is the model's at the job's input size."""
+    """The config's keys for every choice; `config` is the model's at the job's input size."""
     steps = _steps(config)
     found = {name: values for name, values in steps.items() if _stays(name, choice)}
     size = input_size(config)

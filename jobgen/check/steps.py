@@ -28,8 +28,8 @@ from jobgen.check.cellcode import (
     split_commands,
     starter_of,
 )
+from jobgen.check.taskplaces import HOME
 from jobgen.job.names import parsed
-from jobgen.job.plan import HOME
 
 SHELL_CELLS = ("%%bash", "%%sh", "%%script")
 # Their cell goes on in Python.

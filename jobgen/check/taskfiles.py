@@ -16,8 +16,15 @@ from pathlib import PurePosixPath
 
 from jobgen.catalog import config_texts
 from jobgen.check.steps import Step, Steps
-from jobgen.check.taskplaces import CLONE_ONLY, CLONE_TOPS, OPEN_IN_HOME, QUIET, TOOLS, UNPACKERS
-from jobgen.job.plan import HOME
+from jobgen.check.taskplaces import (
+    CLONE_ONLY,
+    CLONE_TOPS,
+    HOME,
+    OPEN_IN_HOME,
+    QUIET,
+    TOOLS,
+    UNPACKERS,
+)
 
 YAML_ENDINGS = (".yml", ".yaml")
 MOST_PATTERN = 300

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from jobgen.catalog import platform
+
+HOME = platform().home
+
 # What a checkout of PaddleDetection has at its top, in every branch from 2.5 on.
 CLONE_TOPS = frozenset(
     [

@@ -16,7 +16,7 @@ from jobgen.job.bundle import NOTEBOOK, SIZE_LIMIT, Bundle
 from jobgen.job.carrier import bound, carried, homes, imports, tools_source, unpacking
 from jobgen.job.names import undefined_names
 from jobgen.job.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, digest_of, notebook_text
-from jobgen.job.plan import HOME, Plan
+from jobgen.job.plan import Plan
 from jobgen.packs.disk import StageTemplate
 from jobgen.packs.render import Pack
 from jobgen.spec import JobSpec
@@ -334,11 +334,12 @@ def _bases(plan: Plan) -> list[str]:
 def _places(plan: Plan) -> dict[str, Any]:
     """Where the data lies on AI Studio, as the tutorial has it."""
     dataset, name = plan.spec.dataset, plan.spec.name
-    root = f"{HOME}/datasets/{dataset.root}".rstrip("/") + "/"
+    home = platform().home
+    root = f"{home}/datasets/{dataset.root}".rstrip("/") + "/"
     found: dict[str, Any] = {"dataset_dir": root}
     for split in ("train", "eval"):
         files = getattr(dataset, split)
-        made = f"{HOME}/datasets/{KEPT_APART}/{name}/coco/{split}.json"
+        made = f"{home}/datasets/{KEPT_APART}/{name}/coco/{split}.json"
         found[split] = {
             "image_dir": files.images,
             "anno_path": files.annotations if dataset.format == "coco" else made,

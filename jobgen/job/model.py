@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobgen.catalog import Model, Turn, suite_paths
-from jobgen.catalog.augment import reader_values, settled, turns_of
+from jobgen.catalog.augment import every_choice, reader_values, turns_of
 from jobgen.spec import JobSpec
 from jobgen_runtime.train.configure import merge_dicts
 
@@ -67,4 +67,4 @@ def _augment(spec: JobSpec, model: Model, of_pack: dict[str, Any]) -> dict[str, 
     if not asked:
         return {}
     preset = asked.pop("preset", "default")
-    return {"preset": preset, **settled(asked, preset, model.config(), model.family)}
+    return {"preset": preset, **every_choice(asked, preset, model.config(), model.family)}

@@ -29,7 +29,6 @@ from jobgen_runtime.train.schedule import (
     training_values,
 )
 
-HOME = "/home/aistudio"
 # The reader's processes: upstream's 6 wait for the 2 to 8 cores of AI Studio's machines;
 # the notebook takes fewer where there are fewer cores.
 WORKERS = 4
@@ -99,7 +98,7 @@ class CarriedPack:
     def faults(self, _given: dict[str, Any]) -> dict[str, str]:
         return {}
 
-    def settle(self, given: dict[str, Any]) -> dict[str, Any]:
+    def with_defaults(self, given: dict[str, Any]) -> dict[str, Any]:
         return {**self.parameters, **given}
 
 
@@ -159,7 +158,7 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
         input_size=shape.size,
         pretrained=pretrained,
         stages=tuple(stage for stage in offered if stage in spec.stages),
-        parameters=spec.parameters if pack is None else pack.settle(spec.parameters),
+        parameters=spec.parameters if pack is None else pack.with_defaults(spec.parameters),
         augment=shape.augment,
         family=shape.carried(),
     )
@@ -320,7 +319,7 @@ def _config(
     spec: JobSpec, shape: JobModel, values: dict[str, Value], pretrained: str
 ) -> dict[str, Any]:
     number = {name: value.value for name, value in values.items()}
-    output = f"{HOME}/output/{spec.name}"
+    output = f"{platform().home}/output/{spec.name}"
     schedule = schedulers(shape.carried(), number["epochs"], number["warmup_steps"])
     ours: dict[str, Any] = {
         "pretrain_weights": pretrained or None,

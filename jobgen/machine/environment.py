@@ -15,7 +15,7 @@ from jobgen.machine.damage import environment_damage
 from jobgen.machine.index import uv_environment
 from jobgen.machine.interpreters import candidate_pythons, find_python
 from jobgen.machine.locks import make_once
-from jobgen.machine.told import run_told
+from jobgen.machine.longwork import run_with_progress
 from jobgen.text import PIPED
 from jobgen_runtime.children.processes import last_words
 
@@ -100,7 +100,7 @@ def run_uv(argv: list[str], env: dict[str, str], log: Path, say: Say) -> None:
     with log.open("a", encoding="utf-8") as stream:
         stream.write("$ " + " ".join(argv) + "\n")
         stream.flush()
-        status = run_told(argv, env, stream, say)
+        status = run_with_progress(argv, env, stream, say)
     if status != 0:
         said = last_words(log.read_text(encoding="utf-8").splitlines())
         raise RunError(

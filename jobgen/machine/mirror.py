@@ -19,7 +19,7 @@ from jobgen.machine.environment import uv_program
 from jobgen.machine.gitcall import git_environment
 from jobgen.machine.index import uv_environment
 from jobgen.machine.locks import MARK, make_once
-from jobgen.machine.told import run_told
+from jobgen.machine.longwork import run_with_progress
 from jobgen.resources import mirror_tools_dir
 from jobgen.text import PIPED
 from jobgen_runtime.record.text import redacted
@@ -204,7 +204,7 @@ def _fetch(url: str, env: dict[str, str], revision: Revision, place: Path, say: 
         ref = revision.ref if is_commit else f"refs/tags/{revision.ref}:refs/tags/{revision.ref}"
         fetch = ["git", "-C", str(repo), "fetch", "-q", "--depth", "1", url, ref]
         with Path(os.devnull).open("w") as silence:
-            if run_told(fetch, env, silence, say, CLONE_TIMEOUT) != 0:
+            if run_with_progress(fetch, env, silence, say, CLONE_TIMEOUT) != 0:
                 raise OSError(f"{url} broke off")
         if is_commit:
             _git(["-C", str(repo), "update-ref", "refs/heads/pinned", revision.commit])

@@ -140,7 +140,7 @@ class Pack:
                 found[name] = fault
         return found
 
-    def settle(self, given: dict[str, Any]) -> dict[str, Any]:
+    def with_defaults(self, given: dict[str, Any]) -> dict[str, Any]:
         """The value of every parameter, the given ones being sound."""
         return {name: given.get(name, row.default) for name, row in self.parameters.items()}
 

@@ -53,7 +53,7 @@ def _begins_as_zip(path: Path) -> bool:
 
 
 def record_of(folder: Path, writable: bool) -> RunRecord | None:
-    """One result, settled: a record that still says `running` and whose process is gone was
+    """One final result: a record that still says `running` and whose process is gone was
     interrupted. None where the file is no result of ours."""
     try:
         result: Any = json.loads((folder / RESULT).read_bytes())
@@ -63,7 +63,7 @@ def record_of(folder: Path, writable: bool) -> RunRecord | None:
         return None
     try:
         if result.get("status") == "running":
-            result = _settled(folder, result, writable)
+            result = _final(folder, result, writable)
         record = read_run(str(folder), result)
         report_page([record])
     except MALFORMED as error:
@@ -74,7 +74,7 @@ def record_of(folder: Path, writable: bool) -> RunRecord | None:
     return record
 
 
-def _settled(folder: Path, result: dict[str, Any], writable: bool) -> dict[str, Any]:
+def _final(folder: Path, result: dict[str, Any], writable: bool) -> dict[str, Any]:
     """A record that says `running`: as it is where its process lives, or may live elsewhere and
     has said something lately; else interrupted, and written down where that is certain."""
     alive = is_alive(result)

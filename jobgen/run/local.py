@@ -29,7 +29,7 @@ from jobgen.machine.overlay import (
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import Progress
 from jobgen.run.strays import end_strays
-from jobgen.run.verdict import Verdict, settle
+from jobgen.run.verdict import Verdict, judged
 from jobgen.run.workspace import (
     Workspace,
     check_parameters,
@@ -155,7 +155,7 @@ def _execute(
             fault = execute(notebook, python, env, workspace.home, workspace.notebook, settled)
     finally:
         end_strays(workspace.folder)
-    return settle(workspace, fault, before)
+    return judged(workspace, fault, before)
 
 
 def _python(

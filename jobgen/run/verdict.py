@@ -81,7 +81,7 @@ def after_lines(metrics: dict[str, Any], output: Path) -> list[str]:
     return found
 
 
-def settle(workspace: Workspace, fault: str | None, before: dict[str, Any]) -> Verdict:
+def judged(workspace: Workspace, fault: str | None, before: dict[str, Any]) -> Verdict:
     """The verdict over a run whose notebook ended with `fault` (None: it came to its end).
 
     `before` is the result that an earlier attempt had left: it says nothing of this one.

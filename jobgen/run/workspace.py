@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobgen.catalog import platform
 from jobgen.errors import BundleError, DatasetError, RunError, SpecError
 from jobgen.files import sha256, write_atomically
 from jobgen.job.bundle import Bundle
@@ -202,7 +203,7 @@ def lay_out(
     for name, data in bundle.files.items():
         write_atomically(workspace.home / name, data)
     for number, (source, archive) in enumerate(zip(sources, archives, strict=True), 1):
-        mount = workspace.home / "data" / f"data{source['id'] or number}"
+        mount = workspace.home / platform().mount.format(id=source["id"] or number)
         mount.mkdir(parents=True, exist_ok=True)
         goal = mount / (source["archive"] or source["folder"])
         if goal.is_symlink():

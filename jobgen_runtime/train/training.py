@@ -285,7 +285,7 @@ def _resume(start: Checkpoint, save_dir: str) -> Dict[str, Any]:
     run = outcome()
     kept = keep_best_before_resume(save_dir)
     best = dict(kept.metrics) if kept else {}
-    note("going on from the checkpoint of epoch %d" % start.epochs)
+    note("resuming from the checkpoint of epoch %d" % start.epochs)
     run.event("resume", epochs=start.epochs, checkpoint=start.prefix, best=best)
     run.data["resumed_from_epoch"] = start.epochs
     return best

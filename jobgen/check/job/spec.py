@@ -12,7 +12,7 @@ from jobgen.findings import Severity
 SEE = "docs/job.md says what may stand in job.yaml."
 
 
-def _told(facts: JobFacts, code: str) -> Iterator[Hit]:
+def _said(facts: JobFacts, code: str) -> Iterator[Hit]:
     findings = list(facts.said)
     if facts.config is not None:
         findings += facts.config.findings
@@ -27,7 +27,7 @@ def from_reader(
     """A rule of this name that only passes on what reading job.yaml or the config said."""
 
     def find(facts: JobFacts) -> Iterator[Hit]:
-        return _told(facts, code)
+        return _said(facts, code)
 
     find.__name__ = name
     job(code, severity, title, why=why, remedy=remedy)(find)
@@ -259,7 +259,7 @@ from_reader(
     remedy="Correct the YAML at this line.",
 )
 def unreadable_config(facts: JobFacts) -> Iterator[Hit]:
-    yield from _told(facts, "CF011")
+    yield from _said(facts, "CF011")
     yield from names_hit(facts.unreadable)
 
 

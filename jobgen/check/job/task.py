@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job
 from jobgen.check.steps import Step
+from jobgen.check.taskplaces import HOME
 from jobgen.check.upload import JobFacts
-from jobgen.job.plan import HOME
 
 PADDLE = re.compile(r"paddlepaddle(-gpu)?([=<>!~].*|\[.*)?")
 # Suites with a trainer of their own: no config for the rules of configs.

@@ -25,7 +25,7 @@ def choose_device(cfg):
     paddle.set_device(wanted[0] if wanted else "cpu")
 
 
-def settled_config(arguments, mode, on_device=True):
+def complete_config(arguments, mode, on_device=True):
     """The config that the command line asks for, checked, with Paddle's device set."""
     cfg = load_config(arguments.config)
     if on_device:

@@ -4,7 +4,7 @@ Part of the mirror that jobgen puts together where no address of PaddleDetection
 answers; written for jobgen, not copied from PaddleDetection.
 """
 
-from common import add_slices, settled_config, slices
+from common import add_slices, complete_config, slices
 from ppdet.engine import Trainer, init_parallel_env
 from ppdet.metrics.coco_utils import json_eval_results
 from ppdet.utils.cli import ArgsParser
@@ -25,7 +25,7 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    cfg = settled_config(arguments, "eval")
+    cfg = complete_config(arguments, "eval")
     if arguments.json_eval:
         json_eval_results(
             cfg.metric, json_directory=arguments.output_eval, dataset=cfg["EvalDataset"]

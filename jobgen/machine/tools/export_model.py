@@ -7,7 +7,7 @@ answers; written for jobgen, not copied from PaddleDetection.
 import os
 
 import paddle
-from common import settled_config
+from common import complete_config
 from ppdet.engine import Trainer
 from ppdet.utils.cli import ArgsParser
 
@@ -24,7 +24,7 @@ def main():
     # A program that is saved is built on the CPU, wherever it runs later.
     paddle.set_device("cpu")
     arguments = parse_arguments()
-    cfg = settled_config(arguments, "test", on_device=False)
+    cfg = complete_config(arguments, "test", on_device=False)
     trainer = Trainer(cfg, mode="test")
     trainer.load_weights(cfg.weights)
     trainer.export(arguments.output_dir)

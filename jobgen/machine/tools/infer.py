@@ -8,7 +8,7 @@ import ast
 import os
 import sys
 
-from common import add_slices, settled_config, slices
+from common import add_slices, complete_config, slices
 from PIL import ImageDraw
 from ppdet.engine import Trainer
 from ppdet.utils.cli import ArgsParser
@@ -58,7 +58,7 @@ def chosen_images(arguments):
 def main():
     arguments = parse_arguments()
     images = chosen_images(arguments)
-    cfg = settled_config(arguments, "test")
+    cfg = complete_config(arguments, "test")
     trainer = Trainer(cfg, mode="test")
     trainer.load_weights(cfg.weights)
     wanted = {

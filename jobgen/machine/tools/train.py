@@ -4,7 +4,7 @@ Part of the mirror that jobgen puts together where no address of PaddleDetection
 answers; written for jobgen, not copied from PaddleDetection.
 """
 
-from common import settled_config
+from common import complete_config
 from ppdet.engine import Trainer, init_fleet_env, init_parallel_env, set_random_seed
 from ppdet.utils.cli import ArgsParser
 
@@ -30,7 +30,7 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    cfg = settled_config(arguments, "train")
+    cfg = complete_config(arguments, "train")
     if cfg.fleet:
         init_fleet_env(cfg.get("find_unused_parameters", False))
     else:

@@ -19,7 +19,7 @@ EVERY = 10.0
 LEAST = 5_000_000
 
 
-def run_told(
+def run_with_progress(
     argv: list[str],
     env: dict[str, str],
     log: IO[str],
