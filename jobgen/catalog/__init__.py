@@ -17,7 +17,9 @@ from jobgen.catalog.families import (
     turn_paths,
 )
 from jobgen.catalog.models import (
+    PURPOSES,
     Model,
+    best_weights,
     config_texts,
     full_name,
     layer_texts,
@@ -33,6 +35,7 @@ from jobgen.yamlio import load_file
 from jobgen_runtime.setup.source import is_run_code, listing_hash
 
 __all__ = [
+    "PURPOSES",
     "Environment",
     "Family",
     "GpuBuild",
@@ -40,6 +43,7 @@ __all__ = [
     "Platform",
     "Revision",
     "Turn",
+    "best_weights",
     "class_parameters",
     "computing_operators",
     "config_texts",

@@ -131,15 +131,25 @@ def model_named(text: str) -> str:
     return max(found, key=len, default="")
 
 
+def best_weights(name: str) -> str:
+    """What a model's best published weights to begin with were trained on."""
+    found = models().get(name)
+    return "coco" if found is None else next(iter(found.weights))
+
+
 def smallest() -> str:
     """The model that a CPU trains soonest."""
     found = min(models().values(), key=lambda model: (model.parameters, model.size))
     return found.name
 
 
-def suggested(size: int) -> str:
-    """The model to begin with at an input size in pixels."""
-    found: str = load_file(catalog_file("suggested.yml")).value[str(size)]
+# What a model can be for: data/suggested.yml.
+PURPOSES = ("phone", "server", "accuracy")
+
+
+def suggested(size: int, purpose: str = PURPOSES[0]) -> str:
+    """The model to begin with at an input size in pixels, for one of the PURPOSES."""
+    found: str = load_file(catalog_file("suggested.yml")).value[purpose][str(size)]
     return found
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   jobgen init ships --archive ships.zip --dataset-id 264241
-  jobgen init cells --archive bccd.zip --epochs 50
+  jobgen init cells --archive bccd.zip --epochs 50 --for accuracy
   jobgen init ships                       (on AI Studio: what is mounted in data/)
 """
 
@@ -32,6 +32,14 @@ Examples:
     help="Its number on AI Studio (data/data<ID>/); once for each source.",
 )
 @click.option("--model", help="The model to train.  [default: what `dataset inspect` suggests]")
+@click.option(
+    "--for",
+    "purpose",
+    type=click.Choice(["phone", "server", "accuracy"]),
+    default="phone",
+    show_default=True,
+    help="What the model that is suggested is for.",
+)
 @click.option("--environment", default="paddle2.6_py3.10", show_default=True,
               help="The environment of the AI Studio project.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), default=100, show_default=True,
@@ -44,11 +52,11 @@ Examples:
 @click.pass_obj
 def command(
     console: Console, name: str, archives: tuple[Path, ...], dataset_ids: tuple[int, ...],
-    model: str | None, environment: str, epochs: int, language: str, folder: Path | None,
-    pick: int | None, json_output: bool,
+    model: str | None, purpose: str, environment: str, epochs: int, language: str,
+    folder: Path | None, pick: int | None, json_output: bool,
 ) -> None:  # fmt: skip
     """Look at a data set and write NAME's job.yaml: splits, classes, counts, hashes."""
-    from jobgen.catalog import full_name
+    from jobgen.catalog import best_weights, full_name
     from jobgen.datasets.job import job_text, need_trainable
     from jobgen.datasets.look import choose, read_layout
     from jobgen.datasets.sources import open_sources, refuse_mount, source_of, the_mounted_source
@@ -73,8 +81,9 @@ def command(
     need_trainable(data, paths[0])
     ids = dataset_ids or [None] * len(paths)
     sources = [source_of(p, n) for p, n in zip(paths, ids, strict=True)]
-    suggested, why = suggest_model(data)
-    choice = {"config": full_name(model) if model else suggested, "pretrained": "coco"}
+    suggested, why = suggest_model(data, purpose)
+    chosen = full_name(model) if model else suggested
+    choice = {"config": chosen, "pretrained": best_weights(chosen)}
     train, after = {"epochs": epochs}, {"stages": list(STAGES_AFTER_TRAINING)}
     text = job_text(name, environment, sources, data, choice, train, language, after, optional=True)
     make_plan(*parse_spec(load(text, str(path))))
@@ -83,7 +92,7 @@ def command(
     console.result(job=str(path), format=layout.format, root=layout.root, classes=data.classes)
     console.data(f"{files.name}: {_summary(data)}\n{path}")
     if model is None:
-        console.say(f"model {suggested}: {why} (another one: --model)")
+        console.say(f"model {suggested}, for {purpose}: {why} (others: jobgen models)")
     given = " ".join(f"--archive {shown(p)}" for p in paths)
     console.say(f"Next: jobgen check {shown(path)} {given}\nthen: jobgen build {shown(path)}")
 

@@ -19,7 +19,7 @@ OPTIONAL_KEYS: dict[str, list[tuple[str, str, str]]] = {
     ],
     "train": [
         ("batch_size: auto", "images a step and card", "每步每卡的图片数"),
-        ("base_lr: auto", "0.00125 x batch size x cards", "0.00125 × 批大小 × 卡数"),
+        ("base_lr: auto", "as published, for this batch size", "公布的学习率，随批大小与卡数缩放"),
         ("repeat: auto", "passes over a small set in one epoch", "一轮中把小数据集过几遍"),
         ("gpus: 1", "cards", "卡数"),
         ("amp: false", "mixed precision", "混合精度"),

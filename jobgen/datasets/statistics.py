@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jobgen.catalog import suggested
+from jobgen.catalog import PURPOSES, suggested
 from jobgen.datasets.record import DataSet, Floats, Split
 
 PERCENTILES = (0, 10, 50, 90, 100)
 # COCO's own limits of small and medium, in square pixels (pycocotools' areaRng).
 SMALL, MEDIUM = 32**2, 96**2
-# PicoDet's finest level has a cell every 8 px: a box under two cells is hard to place.
+# The finest level has a cell every 8 px: a box under two cells is hard to place.
 FINEST_STRIDE = 8
 SIZES = (320, 416, 640)
 
@@ -83,7 +83,7 @@ def aspects(split: Split) -> Floats:
 
 
 def scaled_sides(split: Split, size: int) -> Floats:
-    """Box sides after an image is resized to `size` x `size`, as PicoDet does it, in pixels."""
+    """Box sides after an image is resized to `size` x `size`, as most models do it, in pixels."""
     pixels = (split.widths * split.heights).astype(np.float64)
     usable = split.solid & (split.image_of >= 0)
     rows = split.image_of[usable]
@@ -100,9 +100,10 @@ def tenth(split: Split, size: int) -> float:
     return sides[PERCENTILES.index(10)] if sides else 0.0
 
 
-def suggest_model(data: DataSet) -> tuple[str, str]:
-    """A model of the catalogue and why: the smallest input at which nine boxes of ten of the
-    training split are at least two cells of the finest level wide; else the largest."""
+def suggest_model(data: DataSet, purpose: str = PURPOSES[0]) -> tuple[str, str]:
+    """A model of the catalogue and why: for that purpose, with the smallest input at which nine
+    boxes of ten of the training split are at least two cells of the finest level wide; else the
+    largest."""
     split = data.train or next(iter(data))
     wanted = 2 * FINEST_STRIDE
     size = next((s for s in SIZES if tenth(split, s) >= wanted), max(SIZES))
@@ -110,4 +111,4 @@ def suggest_model(data: DataSet) -> tuple[str, str]:
     why = f"at {size} px nine boxes of ten are {side:.0f} px or more"
     if side < wanted:
         why += f"; {wanted} px would be better, so expect to miss the smallest"
-    return suggested(size), why
+    return suggested(size, purpose), why

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jobgen.catalog import Model, Turn, suite_paths
+from jobgen.catalog import Model, Turn, inside, suite_paths
 from jobgen.catalog.augment import every_choice, reader_values, turns_of
 from jobgen.spec import JobSpec
 from jobgen_runtime.train.configure import merge_dicts
+
+# How many images' boxes one image of training may have.
+IMAGES_IN_ONE = {"mosaic_epoch": 4, "mixup_epoch": 2}
 
 
 @dataclass(frozen=True)
 class JobModel:
     """`config` is the model's at the job's size in pixels, `own` what the job's file sets of it so
-    far, `augment` every choice of augmentation, `turns` the keys that name an epoch."""
+    far, `augment` every choice of augmentation, `turns` the keys that name an epoch;
+    `lists_are_given` where overrides have the reader's own list."""
 
     model: Model
     size: int
@@ -22,6 +26,7 @@ class JobModel:
     own: dict[str, Any]
     augment: dict[str, Any]
     turns: dict[str, Turn]
+    lists_are_given: bool
 
     @classmethod
     def of(cls, spec: JobSpec, model: Model, pack_augment: dict[str, Any]) -> JobModel:
@@ -33,8 +38,10 @@ class JobModel:
         augment, turns = _augment(spec, model, pack_augment), model.turns()
         if augment:
             own = merge_dicts(own, reader_values(augment, config, model.family))
+            config = merge_dicts(config, own)
             turns = turns_of(augment, turns)
-        return cls(model, size, config, own, augment, turns)
+        given = inside(spec.overrides, ("TrainReader", "batch_transforms")) is not None
+        return cls(model, size, config, own, augment, turns, given)
 
     @property
     def paths(self) -> dict[str, tuple[str, ...]]:
@@ -43,10 +50,21 @@ class JobModel:
                  if name != "norm_type" or "norm_type" in self.config}  # fmt: skip
         return {**found, **{name: turn.path for name, turn in self.turns.items()}}
 
+    def padded(self) -> dict[str, Any]:
+        """The lists of a reader that pads the boxes of an image to a number, and how many images
+        are mixed into one; empty for a reader that takes all boxes."""
+        steps = self.config["TrainReader"]["batch_transforms"]
+        most = [step["PadBox"]["num_max_boxes"] for step in steps if "PadBox" in step]
+        if not most or self.lists_are_given:
+            return {}
+        mixed = max((IMAGES_IN_ONE.get(name, 1) for name in self.turns), default=1)
+        return {"padded": {"boxes": most[0], "images": mixed, "batch_transforms": steps}}
+
     def carried(self) -> dict[str, Any]:
         """What the notebook needs of the model, as plain data."""
         family = self.model.family
         return {
+            **self.padded(),
             "folder": family.folder,
             "base_lr_per_image": self.model.base_lr_per_image,
             "schedule": list(family.schedule),

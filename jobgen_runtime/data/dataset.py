@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections import Counter
 from typing import Any, Dict, List, Optional, Tuple
 
 from jobgen_runtime.data.archives import (
@@ -213,8 +214,9 @@ def prepare_data(
     """The whole stage. Gives the data's place on this machine:
 
     `{"dataset_dir": path, "train": {"image_dir", "anno_path"}, "eval": {...},
-    "train_images": n, "sha256": {"train", "eval"}}`, the splits' paths as PaddleDetection
-    wants them: relative to `dataset_dir`, or absolute for a file that was made here.
+    "train_images": n, "most_boxes": of one training image, "sha256": {"train", "eval"}}`, the
+    splits' paths as PaddleDetection wants them: relative to `dataset_dir`, or absolute for a file
+    that was made here.
     With `smoke_images` the annotation files are small ones made from the real ones.
     """
     folder = place_sources(home, dataset["sources"])
@@ -273,6 +275,8 @@ def _place_split(
         used_path, used = _smoke_file(folder, name, split, record, wanted)
     if split == "train":
         place["train_images"] = used
+        owners = Counter(box["image_id"] for box in record["annotations"])
+        place["most_boxes"] = max(owners.values())
     place[split] = {
         "image_dir": files["images"],
         # Absolute where it was made here: `..` from a linked root leads elsewhere.

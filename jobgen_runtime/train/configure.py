@@ -182,6 +182,21 @@ def changed_keys(plan: Dict[str, Any], values: Dict[str, Any]) -> Dict[str, Any]
     return changed
 
 
+def roomier_lists(family: Dict[str, Any], most_boxes: int) -> Dict[str, Any]:
+    """The training reader with room for every box; empty where it has it. A family that pads boxes
+    to a number drops those beyond it without a word; images that are mixed bring theirs along."""
+    padded = family.get("padded")
+    wanted = most_boxes * padded["images"] if padded else 0
+    if not padded or wanted <= padded["boxes"]:
+        return {}
+    adjust("PadBox.num_max_boxes", padded["boxes"], wanted, "the most boxes in the training images")
+    steps = [
+        {"PadBox": {"num_max_boxes": wanted}} if "PadBox" in step else step
+        for step in padded["batch_transforms"]
+    ]
+    return {"TrainReader": {"inputs_def": {"num_max_boxes": wanted}, "batch_transforms": steps}}
+
+
 def amend_run_config(path: str, changed: Dict[str, Any]) -> None:
     """Write `<model>.run.yml` anew with more keys than this run has set so far."""
     run = outcome()
@@ -211,6 +226,7 @@ def write_run_config(
         "anno_path": place["eval"]["anno_path"],
     }
     changed = merge_dicts(changed, changed_keys(plan, values))
+    changed = merge_dicts(changed, roomier_lists(plan["family"], place["most_boxes"]))
     changed["use_gpu"] = device == "gpu"
     changed["pretrain_weights"] = weights or None
     changed["save_dir"] = save_dir

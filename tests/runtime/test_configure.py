@@ -1,5 +1,6 @@
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from jobgen_runtime.train.configure import (
     changed_keys,
     copy_configs,
     merge_dicts,
+    roomier_lists,
     run_values,
     smoke_values,
     write_run_config,
@@ -28,6 +30,7 @@ PLAN = dict(
     family=FAMILY,
 )
 PLACE = {
+    "most_boxes": 9,
     "dataset_dir": "/h/datasets/s",
     "train_images": 928,
     "unpacked": "/h/datasets",
@@ -90,6 +93,20 @@ def test_a_shorter_run_moves_all_that_hangs_on_it(run: Outcome) -> None:
             {"name": "LinearWarmup", "start_factor": 0.1, "steps": 23},
         ]
     }
+
+
+def test_no_box_is_dropped_for_lack_of_room(run: Outcome) -> None:
+    """YOLOv3's reader takes 50 boxes of an image, and two images are mixed into one."""
+    steps: Any = [{"NormalizeBox": {}}, {"PadBox": {"num_max_boxes": 50}}, {"Permute": {}}]
+    family = dict(PLAN["family"], padded={"boxes": 50, "images": 2, "batch_transforms": steps})
+    assert roomier_lists(family, 25) == {}
+    found = roomier_lists(family, 130)["TrainReader"]
+    assert found["inputs_def"] == {"num_max_boxes": 260}
+    assert found["batch_transforms"][1] == {"PadBox": {"num_max_boxes": 260}}
+    assert [list(step) for step in found["batch_transforms"]] == [list(step) for step in steps]
+    assert roomier_lists(PLAN["family"], 10_000) == {}
+    (told,) = run.data["adjustments"]
+    assert (told["planned"], told["used"]) == (50, 260)
 
 
 def test_the_learning_rate_follows_the_batch_unless_it_is_given(run: Outcome) -> None:
