@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,8 @@ class Origin:
 
 @dataclass
 class Resolved:
-    """A config: its values, the origin of each by its path, and the files in their order.
+    """A config: its values, the origin of each by its path, and the files in their order; `unread`
+    are bases that are there and whose text is not known.
 
     `findings` are what PaddleDetection takes without a word: a key that is there twice. What it
     would stop at is an error among them: a missing base, a cycle, a tag that constructs.
@@ -45,6 +46,7 @@ class Resolved:
     config: dict[str, Any] = field(default_factory=dict)
     origins: dict[YamlPath, Origin] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
 
     def origin(self, path: Iterable[str | int]) -> Origin | None:
@@ -55,14 +57,16 @@ class Resolved:
         return self.origins.get(parts)
 
 
-def resolve(path: Path, texts: Mapping[str, str] | None = None) -> Resolved:
+def resolve(
+    path: Path, texts: Mapping[str, str] | None = None, there: Collection[str] = ()
+) -> Resolved:
     """Resolve a config. Faults are among its findings; only an unreadable `path` itself raises.
 
-    With `texts` the files are those, by their posix path, and no disk is read.
-    Raises OSError and SpecError.
+    With `texts` the files are those, by their posix path, and no disk is read; `there` are paths of
+    files that exist without their text being known. Raises OSError and SpecError.
     """
     found = Resolved()
-    _read(_Chain(found, texts), path, ())
+    _read(_Chain(found, texts, there), path, ())
     return found
 
 
@@ -72,6 +76,7 @@ class _Chain:
 
     found: Resolved
     texts: Mapping[str, str] | None
+    there: Collection[str]
 
     def document(self, path: Path) -> Document:
         if self.texts is None:
@@ -110,6 +115,9 @@ def _read(files: _Chain, path: Path, chain: tuple[str, ...]) -> None:
         except YamlError as error:
             found.findings.error("CF011", error.message, place)
         except (OSError, ValueError) as error:
+            if files.key(target) in files.there:
+                found.unread.append(base)
+                continue
             said = error.strerror if isinstance(error, OSError) else error
             found.findings.error("CF013", f"the base {base} can't be read: {said}", place)
     own.pop(BASE_KEY, None)

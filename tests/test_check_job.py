@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from jobgen.authoring import eject
+from jobgen.catalog import config_texts
 from jobgen.check.rules import rules
 from jobgen.packs.render import load_job_pack
 from tests.conftest import JOB, ROOT, Answer
@@ -400,6 +401,75 @@ def test_models_and_environments_are_listed(jobgen: Callable[..., Answer]) -> No
     assert [e["revision"] for e in found] == ["release/2.6", "release/2.7", "v2.6.0", "develop"]
     assert "one-card-nan  ppdet/modeling/heads/pico_head.py" in jobgen("environments", "2.6").out
     assert jobgen("environments", "paddle9").code == 2
+
+
+def made_by_hand(folder: Path, name: str, text: str, goal: str, branch: str) -> Path:
+    """An upload whose notebook clones a branch, copies one config of upstream's and trains it."""
+    folder.mkdir()
+    (folder / name).write_text(text, encoding="utf-8")
+    lines = (
+        f"git clone https://gitee.com/paddlepaddle/PaddleDetection.git -b {branch}\n"
+        f"cp {HOME_FILES}/{name} PaddleDetection/configs/{goal}/\n"
+        f"cd PaddleDetection\npython tools/train.py -c configs/{goal}/{name} --eval"
+    )
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "id": "a",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+    }
+    cells = [{**cell, "source": f"%%bash -e\n{lines}"}]
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "main.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    return folder
+
+
+def codes_of(answer: Answer) -> dict[str, str]:
+    return {found["code"]: found["message"] for found in answer.json["findings"]}
+
+
+def test_uploads_of_other_families_are_judged(
+    tmp_path: Path, jobgen: Callable[..., Answer]
+) -> None:
+    name = "ppyoloe_plus_crn_s_80e_coco.yml"
+    text = config_texts()[f"ppyoloe/{name}"]
+    folder = made_by_hand(tmp_path / "a", name, text, "ppyoloe", "v2.6.0")
+    found = codes_of(jobgen("check", folder, "--json"))
+    assert "0.001; the linear rule gives 0.000125 for 8 images" in found["CF020"]
+    assert {"CF028", "CF030"} <= found.keys()
+    assert not {"CF021", "CF022", "CF023", "HM004"} & found.keys()
+    short = made_by_hand(tmp_path / "b", name, f"{text}epoch: 20\n", "ppyoloe", "v2.6.0")
+    found = codes_of(jobgen("check", short, "--json"))
+    assert "max_epochs: 96; for 20 epochs 24" in found["CF021"]
+    assert "5 of 20 epochs" in found["CF022"]
+    assert "at epoch 30 of 20; as published it would be 7" in found["CF023"]
+
+
+def test_what_the_catalogue_lacks_of_upstream_is_no_fault(
+    tmp_path: Path, jobgen: Callable[..., Answer]
+) -> None:
+    """Upstream has more configs than the catalogue: their bases are there, and not known."""
+    text = "_BASE_: [../runtime.yml, _base_/optimizer_40e.yml, _base_/yolov3_mobilenet_v1.yml]\n"
+    folder = made_by_hand(tmp_path / "a", "road.yml", text, "yolov3", "v2.6.0")
+    found = codes_of(jobgen("check", folder, "--json"))
+    assert "the catalogue does not have _base_/optimizer_40e.yml" in found["CF005"]
+    assert "CF013" not in found
+    missing = made_by_hand(
+        tmp_path / "b", "road.yml", text.replace("40e", "41e"), "yolov3", "v2.6.0"
+    )
+    assert "optimizer_41e.yml" in codes_of(jobgen("check", missing, "--json"))["CF013"]
+
+
+@pytest.mark.parametrize(("branch", "missing"), [("v2.6.0", True), ("develop", False)])
+def test_a_family_that_the_branch_does_not_have(
+    tmp_path: Path, jobgen: Callable[..., Answer], branch: str, missing: bool
+) -> None:
+    text = config_texts()["rtdetr/rtdetr_r50vd_6x_coco.yml"]
+    folder = made_by_hand(tmp_path / "a", "rtdetr_r50vd_6x_coco.yml", text, "rtdetr", branch)
+    found = codes_of(jobgen("check", folder, "--json"))
+    assert ("CF013" in found) == missing
+    assert "CF021" not in found  # its milestones change nothing: gamma is 1
 
 
 def test_the_tutorial_is_plain_yaml() -> None:

@@ -27,6 +27,7 @@ from jobgen.catalog.models import (
     models,
     smallest,
     suggested,
+    upstream_configs,
 )
 from jobgen.catalog.trainer import class_parameters, trainer_keys
 from jobgen.errors import SpecError
@@ -65,6 +66,7 @@ __all__ = [
     "suite_paths",
     "trainer_keys",
     "turn_paths",
+    "upstream_configs",
 ]
 
 

@@ -192,6 +192,12 @@ def config_texts() -> dict[str, str]:
     return texts
 
 
+@cache
+def upstream_configs() -> frozenset[str]:
+    """The paths below configs/ of every config that one of the known revisions has."""
+    return frozenset(catalog_file("upstream_configs.txt").read_text(encoding="utf-8").splitlines())
+
+
 def _yaml(values: Values) -> str:
     rate = values.get("LearningRate", {})
     if "schedulers" in rate:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from jobgen.catalog import config_texts
+from jobgen.catalog import config_texts, families
 from jobgen.check.steps import Step, Steps
 from jobgen.check.taskplaces import (
     CLONE_ONLY,
@@ -169,9 +169,12 @@ class TaskFiles:
         if name.lower() != "paddledetection":
             self.open.add(target)
             return
-        self.clones[target] = next(iter(step.options("-b", "--branch")), "")
+        branch = self.clones[target] = next(iter(step.options("-b", "--branch")), "")
+        absent = {family.folder for family in families().values()
+                  if branch and family.revisions and branch not in family.revisions}  # fmt: skip
         for path, text in config_texts().items():
-            self.write(f"{target}/configs/{path}", text)
+            if path.partition("/")[0] not in absent:
+                self.write(f"{target}/configs/{path}", text)
 
     def copy(self, step: Step, words: list[str], *, moved: bool) -> None:
         target = step.path(words[-1])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jobgen import __version__
-from jobgen.catalog import Family, Model, families, family_of, layer_texts, models
+from jobgen.catalog import Family, Model, families, family_of, layer_texts, models, upstream_configs
 from jobgen.check.rules import Hit
 from jobgen.check.steps import Step, Steps, steps_of
 from jobgen.check.taskfiles import TaskFiles, Training
@@ -31,6 +31,10 @@ from jobgen.yamlio import Tagged, YamlError, YamlPath, load
 YAML_ENDINGS = (".yml", ".yaml")
 # Longer files are data, not configs or scripts.
 TEXT_BYTES = 2**20
+
+
+# What a clone has beside the files whose text is known.
+THERE = frozenset(f"configs/{path}" for path in upstream_configs())
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +172,9 @@ class JobFacts:
     def config(self) -> Resolved | None:
         """What training reads: the upload's YAML files over the catalogue's bases.
 
-        None where the catalogue does not have the model's family."""
+        None where the catalogue does not have the model's family, or one of the bases."""
         found = self.partial
-        known = found is not None and family_of(found.config)
+        known = found is not None and family_of(found.config) and not found.unread
         return found if self.plan is not None or known else None
 
     @cached_property
@@ -206,13 +210,21 @@ class JobFacts:
             known or [found for found, _ in tries], key=lambda found: len(found.findings.errors)
         )
 
+    @property
+    def bases_are_there(self) -> bool:
+        """Whether the training starts in a clone: without one it is not its bases that lack."""
+        if self.training is None:
+            return True
+        start = f"{self.training.clone}/configs/"
+        return any(path.startswith(start) for path in self.training.texts)
+
     def _resolved(self, own: str) -> Resolved:
         """The config where the model's YAML lies in the folder `own` below configs/."""
         texts = {f"configs/{path}": text for path, text in layer_texts().items()}
         for name in self.yamls:
             folder = own if name == self.model_file else "datasets"
             texts[f"configs/{folder}/{name}"] = self.files[name].decode()
-        return resolve(Path(f"configs/{own}/{self.model_file}"), texts)
+        return resolve(Path(f"configs/{own}/{self.model_file}"), texts, THERE)
 
     def items(self, *path: str | int) -> list[Any]:
         """A list of the config; empty where there is none."""
@@ -270,7 +282,7 @@ def _trained(training: Training) -> Resolved | None:
     if outside and training.config in training.texts:
         texts[config] = training.texts[training.config]
     try:
-        found = resolve(Path(config), texts)
+        found = resolve(Path(config), texts, _there(texts))
     except (OSError, YamlError):
         return None
     for option in training.options:
@@ -278,6 +290,16 @@ def _trained(training: Training) -> Resolved | None:
         if equal and "{" not in option:
             _set(found, tuple(name.split(".")), text, training.step.place)
     return found
+
+
+def _there(texts: Mapping[str, str]) -> set[str]:
+    """What of upstream's configs a clone has: some families are in some branches only."""
+    starts = tuple(
+        f"configs/{family.folder}/"
+        for family in families().values()
+        if family.revisions and not any(f"configs/{family.folder}/_base_" in p for p in texts)
+    )
+    return {path for path in THERE if not path.startswith(starts)} if starts else set(THERE)
 
 
 def _set(found: Resolved, path: tuple[str, ...], text: str, place: str) -> None:

@@ -268,7 +268,7 @@ def _training(
         "snapshot_epoch": "rule: ten times in a run, at least every ten epochs and half an hour",
         "log_iter": "rule: five lines an epoch, at least every 20 steps",
         "eval_batch_size": "rule: the training's, from 8 to 32",
-        "norm_type": "rule: sync_bn over several cards, bn on one, where sync_bn stops",
+        "norm_type": "rule: sync_bn over several cards, bn on one, as a CPU has no sync_bn",
     }
     origins.update((name, turn.words()) for name, turn in shape.turns.items())
     found = {name: Value(numbers[name], why) for name, why in origins.items() if name in numbers}

@@ -86,7 +86,8 @@ def schedulers(family: Dict[str, Any], epochs: int, warmup: int) -> List[Dict[st
 
 
 def norm_type(gpus: int) -> str:
-    """Batch norm over all cards needs several: on one, or on a CPU, Paddle stops at it."""
+    """Batch norm over all cards needs several; on one it is plain batch norm, and a CPU stops at
+    it."""
     return "sync_bn" if gpus > 1 else "bn"
 
 

@@ -33,7 +33,9 @@ WARMUPS = ("LinearWarmup", "ExpWarmup")
 def not_looked_at(facts: JobFacts) -> Iterator[Hit]:
     if facts.files and facts.plan is None and facts.config is None:
         names = [facts.model_file] if facts.training and facts.model_file else facts.model_files
-        yield Hit(1, names, "", "" if names else "no YAML has _BASE_")
+        unread = ", ".join(facts.partial.unread) if facts.partial else ""
+        why = f"the catalogue does not have {unread}" if unread else ""
+        yield Hit(1, names, "", why if names else "no YAML has _BASE_")
 
 
 @job(
@@ -75,7 +77,8 @@ def decay_and_length(facts: JobFacts) -> Iterator[Hit]:
     epoch = facts.value("epoch")
     if facts.family is None or not isinstance(epoch, int):
         return
-    for row in facts.family.schedule[:-1]:
+    rows = (row for row in facts.family.schedule[:-1] if row.get("gamma") != 1)
+    for row in rows:
         for key in ("max_epochs", "milestones"):
             found = facts.scheduler.get(row["name"], {}).get(key)
             wanted = part_of(epoch, row[key]) if key in row else None
@@ -253,7 +256,7 @@ def shared_memory(facts: JobFacts) -> Iterator[Hit]:
 )
 def downloaded_folder(facts: JobFacts) -> Iterator[Hit]:
     for split in ("TrainDataset", "EvalDataset"):
-        folder = facts.value(split, "dataset_dir")
+        folder = facts.known(split, "dataset_dir")
         # A slash at the end makes the base name empty, and the download does not begin.
         if isinstance(folder, str) and posixpath.basename(folder).lower() in DOWNLOADED_NAMES:
             yield from facts.hit((split, "dataset_dir"), folder)

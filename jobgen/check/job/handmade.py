@@ -127,9 +127,18 @@ def unfixed_defect(facts: JobFacts) -> Iterator[Hit]:
     exports = any(step.tool.endswith("export_model.py") for step in facts.steps)
     fixes = {fix["id"]: fix for revision in known or revisions for fix in revision.fixes}
     for name, fix in fixes.items() if branch is not None else ():
+        if not concerns(facts, fix.get("family")):
+            continue
         fixed = fix["new"] in text or fix["file"].rpartition("/")[2] in touched
         if not fixed and (exports or name != "static-export"):
             yield Hit(1, (name,))
+
+
+def concerns(facts: JobFacts, family: str | None) -> bool:
+    """Whether a defect of a family's own code can be met: also where the model is not known."""
+    if family is None or facts.partial is None:
+        return True
+    return facts.family is not None and facts.family.name == family
 
 
 @job(

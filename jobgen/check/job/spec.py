@@ -14,8 +14,8 @@ SEE = "docs/job.md says what may stand in job.yaml."
 
 def _said(facts: JobFacts, code: str) -> Iterator[Hit]:
     findings = list(facts.said)
-    if facts.config is not None:
-        findings += facts.config.findings
+    if facts.partial is not None and facts.bases_are_there:
+        findings += facts.partial.findings
     for finding in findings:
         if finding.code == code:
             yield Hit(1, (), finding.place, finding.message)
