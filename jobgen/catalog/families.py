@@ -1,7 +1,7 @@
 """Families of models: what all models of one kind have in common, as data.
 
 data/families/<name>.yml is a family and its models, read here and in models.py. Which key of a
-config takes which value of the plan is the suite's: data/suite.yml.
+config takes which value of the plan is the suite's: suite.py.
 """
 
 from __future__ import annotations
@@ -116,13 +116,6 @@ def turn_paths() -> Iterator[Path]:
     """Every key that names an epoch at which training changes, of all families."""
     for family in families().values():
         yield from (tuple(row["path"]) for row in family.turns.values())
-
-
-@cache
-def suite_paths() -> dict[str, Path]:
-    """Where a value of the plan stands in a config of PaddleDetection."""
-    rows = load_file(catalog_file("suite.yml")).value["paths"]
-    return {name: tuple(path) for name, path in rows.items()}
 
 
 def inside(config: Any, path: Path) -> Any:

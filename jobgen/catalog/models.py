@@ -11,6 +11,7 @@ from typing import Any
 
 from jobgen.catalog.families import Family, Turn, Values, families, family_data, inside
 from jobgen.catalog.sizes import at_size, input_size, largest_side
+from jobgen.catalog.suite import suite_data
 from jobgen.resources import catalog_file
 from jobgen.yamlio import Tagged, dump_block, dump_scalar, load_file, plain
 from jobgen_runtime.train.configure import merge_dicts
@@ -74,12 +75,12 @@ class Model:
 
     def room(self, size: int, card_bytes: int) -> int:
         """How many images a step of training at `size` pixels may have on such a card."""
-        free = card_bytes / 2**20 - _suite()["training_mib"]
+        free = card_bytes / 2**20 - suite_data()["training_mib"]
         return max(1, int(free / self._image_mib(size)))
 
     def training_mib(self, size: int, batch_size: int) -> int:
         """What of a card's memory training takes, in MiB, with steps of `batch_size` images."""
-        return int(_suite()["training_mib"] + batch_size * self._image_mib(size))
+        return int(suite_data()["training_mib"] + batch_size * self._image_mib(size))
 
     def _image_mib(self, size: int) -> float:
         moved = merge_dicts(self._config, self.at_size(size))
@@ -98,7 +99,7 @@ def models() -> dict[str, Model]:
 
 
 def _model(name: str, row: Values, family: Family) -> Model:
-    bases = (*_suite()["layers"], *row["bases"])
+    bases = (*suite_data()["layers"], *row["bases"])
     merged: Values = {}
     for values in (*(_layers()[base] for base in bases), row["own"]):
         merged = merge_dicts(merged, values)
@@ -154,15 +155,9 @@ def suggested(size: int, purpose: str = PURPOSES[0]) -> str:
 
 
 @cache
-def _suite() -> Values:
-    found: Values = load_file(catalog_file("suite.yml")).value
-    return found
-
-
-@cache
 def _layers() -> dict[str, Values]:
     """The values of every base by its path below configs/."""
-    found: dict[str, Values] = dict(_suite()["layers"])
+    found: dict[str, Values] = dict(suite_data()["layers"])
     for family in families().values():
         for path, values in family_data(family.name)["layers"].items():
             found[path] = _of_another_size(values, found, family) if "like" in values else values
