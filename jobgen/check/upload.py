@@ -294,12 +294,9 @@ def _trained(training: Training) -> Resolved | None:
 
 def _there(texts: Mapping[str, str]) -> set[str]:
     """What of upstream's configs a clone has: some families are in some branches only."""
-    starts = tuple(
-        f"configs/{family.folder}/"
-        for family in families().values()
-        if family.revisions and not any(f"configs/{family.folder}/_base_" in p for p in texts)
-    )
-    return {path for path in THERE if not path.startswith(starts)} if starts else set(THERE)
+    some = (f"configs/{family.folder}/" for family in families().values() if family.revisions)
+    absent = tuple(start for start in some if not any(f"{start}_base_" in path for path in texts))
+    return {path for path in THERE if not path.startswith(absent)}
 
 
 def _set(found: Resolved, path: tuple[str, ...], text: str, place: str) -> None:
