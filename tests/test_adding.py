@@ -103,6 +103,54 @@ def test_a_stage_is_its_cell_its_words_and_its_code(copy: Path, tmp_path: Path) 
     assert "FILES['stages/greet.py'] = r'''" in cells["tools"]
 
 
+FORMAT = '''"""A format that was added: boxes.csv, a row a box: image, class, x, y, width, height."""
+
+from jobgen.datasets.contents import Contents
+from jobgen.datasets.headers import read_headers
+from jobgen.datasets.record import DataSet, Layout, Split, box_columns, integers
+
+READS = "Rows (boxes.csv)"
+
+
+def layouts(files: Contents) -> list[Layout]:
+    splits = {"all": {"annotations": "boxes.csv"}}
+    return [Layout("rows", "", splits)] if "boxes.csv" in files.sizes else []
+
+
+def read(files: Contents, layout: Layout) -> DataSet:
+    rows = [line.split(",") for line in files.read("boxes.csv").decode().splitlines()]
+    names, classes = (sorted({row[part] for row in rows}) for part in (0, 1))
+    headers = read_headers(files, names)
+    split = Split(
+        name="all", place="boxes.csv", files=layout.splits["all"], folder="", image_names=names,
+        image_ids=integers(range(1, len(names) + 1)),
+        widths=integers([headers[name].width for name in names]),
+        heights=integers([headers[name].height for name in names]),
+        class_names=classes, class_ids=integers(range(1, len(classes) + 1)),
+        **box_columns(
+            [names.index(row[0]) for row in rows], [classes.index(row[1]) for row in rows],
+            [[float(number) for number in row[2:]] for row in rows],
+        ),
+    )
+    return DataSet(files, layout, classes, {"all": split}, [])
+'''
+
+
+def test_a_format_is_a_file(copy: Path, tmp_path: Path) -> None:
+    """Read, checked, turned into COCO, and refused for a job with the way there."""
+    write(copy / "jobgen" / "datasets" / "formats" / "rows.py", FORMAT)
+    images = {name: data for name, data in Coco().all_files().items() if name.endswith(".jpg")}
+    lines = [f"{name},ship,{n},{n},20,10" for n, name in enumerate(images)]
+    path = write_zip(tmp_path / "r.zip", {**images, "boxes.csv": "\n".join(lines).encode()})
+    assert "rows" in jobgen(copy, "dataset", "inspect", path)
+    assert "DS096  set without a train and a val split" in jobgen(copy, "check", path, code=1)
+    jobgen(copy, "dataset", "split", path, tmp_path / "s.zip", code=4)
+    new = tmp_path / "c.zip"
+    jobgen(copy, "dataset", "convert", path, new)
+    assert "coco" in jobgen(copy, "dataset", "inspect", new)
+    jobgen(copy, "init", "x", "--archive", path, "--folder", tmp_path / "x", code=4)
+
+
 def test_a_family_is_its_file(copy: Path, tmp_path: Path) -> None:
     """A family with other names for everything: listed, built, explained and checked."""
     other = (("picodet", "toynet"), ("PicoDet", "ToyNet"), ("PicoHeadV2", "ToyHead"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobgen.datasets.coco import record_of
+from jobgen.datasets.formats.coco import record_of
 from jobgen.datasets.job import expected
 from jobgen.datasets.look import look
 from jobgen.datasets.record import DataSet

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from jobgen.datasets.coco import read_columns
 from jobgen.datasets.contents import Contents
+from jobgen.datasets.formats.coco import read_columns
 from jobgen.datasets.look import look
 from jobgen.datasets.record import DataSet, Layout, Split
 from jobgen.datasets.statistics import percentiles, scaled_sides, statistics, suggest_model

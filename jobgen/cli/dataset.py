@@ -45,6 +45,7 @@ def inspect(
 ) -> None:
     """Show what PATH (an archive or a folder) holds, and what it means for training."""
     from jobgen.cli.table import table
+    from jobgen.datasets.formats import FORMATS
     from jobgen.datasets.look import look
     from jobgen.datasets.sources import check_output
     from jobgen.datasets.statistics import statistics, suggest_model
@@ -74,7 +75,12 @@ def inspect(
     console.data(table(rows))
     console.data(f"Suggested model: {model}: {why}.")
     console.say(f"Next: jobgen check {shown(path)}")
-    if data.layout.format != "yolo" and data.train and data.eval and is_archive(path):
+    if (
+        hasattr(FORMATS[data.layout.format], "TRAINED")
+        and data.train
+        and data.eval
+        and is_archive(path)
+    ):
         console.say(f"then: jobgen init NAME --archive {shown(path)}")
 
 
@@ -202,6 +208,7 @@ def convert(
     """
     from jobgen.datasets.convert import convert as convert_set
     from jobgen.datasets.fix import FIXES
+    from jobgen.datasets.formats import FORMATS
     from jobgen.datasets.look import look
     from jobgen.datasets.stretch import STRETCHED
     from jobgen.files import shown
@@ -220,7 +227,7 @@ def convert(
         )
     data = look(source, pick, progress)
     own = data.layout.format
-    chosen = to or ("coco" if own == "yolo" else own)
+    chosen = to or (own if hasattr(FORMATS[own], "TRAINED") else "coco")
     done = convert_set(data, target, chosen, wanted, progress, cautious)
     console.result(target=str(target), format=chosen, **asdict(done))
     for line in [*done.repairs, *done.notes]:

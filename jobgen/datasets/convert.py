@@ -5,17 +5,17 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from jobgen.datasets import coco
 from jobgen.datasets.contents import Progress, silent
 from jobgen.datasets.fix import FIXES, fix
+from jobgen.datasets.formats import FORMATS, coco
 from jobgen.datasets.found import job_word, stem_of
 from jobgen.datasets.headers import is_image
-from jobgen.datasets.look import FORMATS, stops
+from jobgen.datasets.look import stops
 from jobgen.datasets.package import Entry, check_target, write_zip
 from jobgen.datasets.record import UNKNOWN, DataSet
 from jobgen.datasets.stretch import stretched
@@ -23,7 +23,6 @@ from jobgen.errors import DatasetError
 from jobgen_runtime.data.coco import coco_text
 from jobgen_runtime.data.dataset import DOWNLOADED_NAMES
 from jobgen_runtime.data.faults import FAULTS
-from jobgen_runtime.data.voc import IMAGE_ENDINGS
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def convert(
         refuse_classes(data)
     notes = list(_losses(data, to))
     root = set_name(data, target)
-    placed, copies = PLACES[to](data)
+    placed, copies = FORMATS[to].laid_out(data)
     texts = dict(FORMATS[to].write(placed) if anew else _rewritten(data))
     try:
         entries: dict[str, Entry] = {f"{root}/{n}": text.encode() for n, text in texts.items()}
@@ -151,70 +150,11 @@ def _losses(data: DataSet, to: str) -> Iterator[str]:
     crowd = sum(int((split.crowd > 0).sum()) for split in data)
     if crowd:
         yield f"{crowd} crowd annotations become plain boxes"
-    if data.layout.format == "coco":
-        yield "segmentation and the like are left out; boxes stay"
-    if data.layout.format == "voc":
-        yield "difficult, pose and the like are left out; boxes stay"
+    left_out = getattr(FORMATS[data.layout.format], "LEFT_OUT", "")
+    if left_out:
+        yield left_out
     if to == "voc":
         used = {split.class_names[row] for split in data for row in np.unique(split.class_of)}
         unused = [name for name in data.classes if name not in used]
         if unused:
             yield f"classes without a box have no place in VOC: {', '.join(unused)}"
-
-
-def _as_they_lie(data: DataSet) -> Iterator[tuple[str, str]]:
-    """COCO keeps its file names; a folder each where splits have folders of their own."""
-    folders = {split.folder for split in data}
-    for split in data:
-        part = "images" if len(folders) == 1 else f"images/{job_word(split.name)}"
-        for name, path in zip(split.image_names, split.paths, strict=True):
-            yield f"{part}/{name}", path
-
-
-def _coco(data: DataSet) -> tuple[DataSet, dict[str, str]]:
-    return data, dict(_as_they_lie(data))
-
-
-def _voc(data: DataSet) -> tuple[DataSet, dict[str, str]]:
-    """Every image in JPEGImages, under a stem of its own without spaces."""
-    taken: dict[str, str] = {}
-    copies, splits = {}, {}
-    for split in data:
-        names = []
-        for name, path in zip(split.image_names, split.paths, strict=True):
-            if not name.lower().endswith(IMAGE_ENDINGS):
-                raise DatasetError(
-                    f"{name}: VOC sets hold {', '.join(IMAGE_ENDINGS)} only",
-                    "Convert to COCO instead: --to coco",
-                )
-            own = _free_name(name, split.name, path, taken)
-            copies[f"JPEGImages/{own}"] = path
-            names.append(own)
-        splits[split.name] = replace(split, image_names=names)
-    return replace(data, splits=splits), copies
-
-
-def _free_name(name: str, split: str, path: str, taken: dict[str, str]) -> str:
-    """A name whose stem only this image has: as it is, else with its folders, its split, or a
-    number."""
-    whole = "_".join(name.split()).replace("/", "_")
-    tries = ["_".join(posixpath.basename(name).split()), whole, f"{job_word(split)}_{whole}"]
-    number = 1
-    while True:
-        for candidate in tries:
-            if taken.setdefault(stem_of(candidate), path) == path:
-                return candidate
-        number += 1
-        tries = [f"{number}_{whole}"]
-
-
-def _yolo(data: DataSet) -> tuple[DataSet, dict[str, str]]:
-    copies = {
-        f"images/{job_word(split.name)}/{name}": path
-        for split in data
-        for name, path in zip(split.image_names, split.paths, strict=True)
-    }
-    return data, copies
-
-
-PLACES = {"coco": _coco, "voc": _voc, "yolo": _yolo}

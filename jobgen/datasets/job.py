@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jobgen.datasets.coco import record_of
 from jobgen.datasets.contents import LoneFile
+from jobgen.datasets.formats import FORMATS
+from jobgen.datasets.formats.coco import record_of
 from jobgen.datasets.found import EMPTY
 from jobgen.datasets.look import need_sound
 from jobgen.datasets.optional_keys import commented
@@ -41,9 +42,11 @@ def need_trainable(data: DataSet, path: Path) -> None:
             f"{data.contents.name} is an annotation file without its images",
             "Give the archive, or the folder, that holds both.",
         )
-    if data.layout.format == "yolo":
+    module = FORMATS[data.layout.format]
+    if not hasattr(module, "TRAINED"):
+        kind = module.READS.partition(" (")[0]
         raise DatasetError(
-            f"{data.contents.name} is a YOLO set, which PaddleDetection can't read",
+            f"{data.contents.name} is a {kind} set, which PaddleDetection can't read",
             f"Make COCO of it first: jobgen dataset convert {shown(path)} {shown(new)} --to coco",
         )
     if data.train is None or data.eval is None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from jobgen.datasets import coco, voc, yolo
 from jobgen.datasets.contents import Contents, Progress, open_contents, silent
+from jobgen.datasets.formats import FORMATS
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout, Trouble
 from jobgen.errors import DatasetError
 from jobgen_runtime.data.faults import FAULTS
 
-# A format is a file with layouts(files), read(files, layout) and write(data).
 LAYOUTS = " layouts"
 SHOWN = 8
-FORMATS: dict[str, ModuleType] = {"coco": coco, "voc": voc, "yolo": yolo}
 
 
 def candidates(files: Contents) -> list[Layout]:
@@ -36,7 +33,7 @@ def choose(files: Contents, pick: int | None = None) -> Layout:
     if not found:
         raise DatasetError(
             f"{files.name} holds no data set that jobgen knows",
-            "It reads COCO (JSON with images and annotations), Pascal VOC (XML) and YOLO (txt).",
+            f"It reads {', '.join(module.READS for module in FORMATS.values())}.",
         )
     if pick is not None:
         if not 1 <= pick <= len(found):

@@ -7,7 +7,6 @@ which a pattern finds the same text in the file name.
 from __future__ import annotations
 
 import hashlib
-import posixpath
 import random
 import re
 from collections import Counter
@@ -17,15 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jobgen.datasets import coco
 from jobgen.datasets.contents import Contents, Progress, silent
-from jobgen.datasets.found import stem_of
+from jobgen.datasets.formats import FORMATS
 from jobgen.datasets.look import need_sound
 from jobgen.datasets.package import Entry, check_target, write_zip
 from jobgen.datasets.record import EVAL, TRAIN, UNKNOWN, DataSet, Mask, Split
 from jobgen.errors import DatasetError
-from jobgen.yamlio import dump_block
-from jobgen_runtime.data.coco import coco_text
 
 
 @dataclass(frozen=True)
@@ -96,6 +92,7 @@ def split(
     Raises DatasetError where the set has its splits, or a half would have no boxes.
     """
     check_target(target)
+    _need_written(data)
     need_sound(data)
     whole = _only_split(data)
     halves = halve(whole, group_keys(data.contents, whole, group, progress), share, seed)
@@ -107,9 +104,19 @@ def split(
             )
     entries: dict[str, Entry] = {name: name for name in data.contents.names}
     entries.pop(whole.source, None)
-    entries.update(WRITERS[data.layout.format](data, whole, halves))
+    entries.update(FORMATS[data.layout.format].divide(data, whole, halves.train, halves.val))
     write_zip(target, data.contents, entries, progress)
     return halves
+
+
+def _need_written(data: DataSet) -> None:
+    module = FORMATS[data.layout.format]
+    if not hasattr(module, "divide"):
+        given = data.contents.given
+        raise DatasetError(
+            f"{data.contents.name} is a {module.READS.partition(' (')[0]} set, which is only read",
+            f"Make COCO of it, then split that: jobgen dataset convert {given} DST.zip",
+        )
 
 
 def _only_split(data: DataSet) -> Split:
@@ -147,39 +154,6 @@ def group_keys(
             )
         progress("comparing images", row, whole.images)
     return keys
-
-
-def _write_coco(data: DataSet, whole: Split, halves: Halves) -> dict[str, Entry]:
-    top = posixpath.dirname(whole.source)
-    return {
-        posixpath.join(top, f"{name}.json"): coco_text(coco.rewrite(data.contents, half)).encode()
-        for name, half in (("train", halves.train), ("val", halves.val))
-    }
-
-
-def _write_voc(data: DataSet, _whole: Split, halves: Halves) -> dict[str, Entry]:
-    """The lists alone: images and XML stay where they are."""
-    top = posixpath.join(data.layout.root, "ImageSets/Main")
-    return {
-        f"{top}/{name}.txt": "".join(f"{stem_of(n)}\n" for n in half.image_names).encode()
-        for name, half in (("train", halves.train), ("val", halves.val))
-    }
-
-
-def _write_yolo(data: DataSet, _whole: Split, halves: Halves) -> dict[str, Entry]:
-    """data.yaml and two lists of images, which stay where they are."""
-    root = data.layout.root
-    parts = {"train": halves.train, "val": halves.val}
-    made: dict[str, Entry] = {}
-    for name, half in parts.items():
-        lines = (f"./{posixpath.relpath(path, root or '.')}\n" for path in half.paths)
-        made[posixpath.join(root, f"{name}.txt")] = "".join(lines).encode()
-    lists = {name: f"{name}.txt" for name in parts}
-    text = dump_block({**lists, "nc": len(data.classes), "names": data.classes})
-    return {**made, posixpath.join(root, "data.yaml"): text.encode()}
-
-
-WRITERS = {"coco": _write_coco, "voc": _write_voc, "yolo": _write_yolo}
 
 
 def class_counts(part: Split) -> dict[str, int]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import posixpath
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobgen.datasets.contents import Contents, decoded
-from jobgen.datasets.found import WHOLE, below, group_splits, job_word, split_word, stem_of
+from jobgen.datasets.formats.yolo_classes import LARGEST_CLASS, class_names_of
+from jobgen.datasets.formats.yolo_writer import divide, laid_out, write
+from jobgen.datasets.formats.yolo_yaml import YAML_SPLITS, number_of, read_yaml_file, yaml_files
+from jobgen.datasets.found import below, group_splits, split_word, stem_of
 from jobgen.datasets.headers import Header, is_image, read_headers
 from jobgen.datasets.record import (
     EVAL,
@@ -26,9 +28,11 @@ from jobgen.datasets.record import (
     box_columns,
     integers,
 )
-from jobgen.datasets.yolo_classes import LARGEST_CLASS, class_names_of
-from jobgen.datasets.yolo_yaml import YAML_SPLITS, number_of, read_yaml_file, yaml_files
 from jobgen.errors import DatasetError
+
+__all__ = ["READS", "divide", "laid_out", "layouts", "read", "write"]
+
+READS = "YOLO (txt)"
 
 # A fraction may be off by a rounding; pixels are far beyond.
 OVERSHOOT = 1.05
@@ -345,38 +349,3 @@ def _label(cells: list[str], keypoints: bool) -> list[float] | None:
     if keypoints or len(cells) <= 6:
         return values[:5]
     return values if len(cells) % 2 else None
-
-
-def write(data: DataSet) -> Iterator[tuple[str, str]]:
-    """The text files of a data set as YOLO: data.yaml and a txt an image, below its root."""
-    from jobgen.yamlio import dump_block
-
-    places = {job_word(split.name): f"images/{job_word(split.name)}" for split in data}
-    if set(places) == {WHOLE}:
-        places = {TRAIN: places[WHOLE]}
-    yield "data.yaml", dump_block({**places, "nc": len(data.classes), "names": data.classes})
-    for split in data:
-        lines: list[list[str]] = [[] for _ in split.image_names]
-        for row in range(len(split)):
-            image, label = split.image_of[row], split.class_of[row]
-            if image >= 0 and label >= 0:
-                values = _fractions(split, row, int(image))
-                lines[image].append(f"{label} {values}\n")
-        for row, name in enumerate(split.image_names):
-            yield (
-                f"labels/{job_word(split.name)}/{posixpath.splitext(name)[0]}.txt",
-                "".join(lines[row]),
-            )
-
-
-def _fractions(split: Split, row: int, image: int) -> str:
-    x, y, width, height = (float(value) for value in split.boxes[row])
-    across, down = int(split.widths[image]), int(split.heights[image])
-    if not across or not down:
-        name = split.image_names[image]
-        raise DatasetError(
-            f"{split.place}: {name} has no width and height, so its boxes can't be made fractions",
-            "Add the sizes first: jobgen dataset convert SRC DST.zip --to coco --fix DS012",
-        )
-    parts = ((x + width / 2) / across, (y + height / 2) / down, width / across, height / down)
-    return " ".join(f"{value:.8g}" for value in parts)

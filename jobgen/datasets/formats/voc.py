@@ -7,15 +7,22 @@ import math
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
 from jobgen.datasets.contents import Contents, decoded
+from jobgen.datasets.formats.voc_writer import CORNERS, divide, laid_out, write
 from jobgen.datasets.found import WHOLE, below, filled, group_splits, split_word, stem_of
 from jobgen.datasets.record import TRAIN, DataSet, Layout, Split, Trouble, box_columns, integers
 from jobgen.errors import DatasetError
 from jobgen_runtime.data.voc import IMAGE_ENDINGS, LARGEST_SIDE, parse_xml, read_split_list
+
+__all__ = ["LEFT_OUT", "READS", "TRAINED", "divide", "laid_out", "layouts", "read", "write"]
+
+READS = "Pascal VOC (XML)"
+TRAINED = True
+LEFT_OUT = "difficult, pose and the like are left out; boxes stay"
 
 LISTS = "/ImageSets/Main/"
 # PaddleDetection's own lists: `./images/a.jpg ./annotations/a.xml`.
@@ -25,7 +32,6 @@ WHOLE_SPLITS = re.compile(r"^(train|val|valid|eval|test)(_list)?$", re.IGNORECAS
 CLASS_LISTS = ("labels.txt", "label_list.txt")
 # CVAT's own XML begins with <annotations>.
 PAGE = re.compile(rb"<annotation[\s>]")
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def layouts(files: Contents) -> list[Layout]:
@@ -327,43 +333,3 @@ class _Reader:
             sources=self.sources,
             **box_columns(self.images, [rows[label] for label in self.labels], self.boxes),
         )
-
-
-def write(data: DataSet) -> Iterator[tuple[str, str]]:
-    """The text files of a data set as VOC: an XML an image and a list a split, below its root."""
-    for split in data:
-        yield (
-            f"ImageSets/Main/{split.name}.txt",
-            "".join(f"{stem_of(name)}\n" for name in split.image_names),
-        )
-        yield from _pages(split)
-
-
-def _pages(split: Split) -> Iterator[tuple[str, str]]:
-    from xml.sax.saxutils import escape
-
-    order = split.image_of.argsort(kind="stable")
-    boxes: list[list[str]] = [[] for _ in split.image_names]
-    for row in order[split.image_of[order] >= 0]:
-        x, y, width, height = split.boxes[row]
-        corners = zip(CORNERS, (x, y, x + width, y + height), strict=True)
-        inner = "".join(f"<{key}>{plain(value)}</{key}>" for key, value in corners)
-        boxes[split.image_of[row]].append(
-            f"  <object>\n    <name>{escape(split.label(row))}</name>\n"
-            f"    <bndbox>{inner}</bndbox>\n  </object>\n"
-        )
-    for row, name in enumerate(split.image_names):
-        size = f"<width>{split.widths[row]}</width><height>{split.heights[row]}</height>"
-        yield (
-            f"Annotations/{stem_of(name)}.xml",
-            (
-                f"<annotation>\n  <filename>{escape(posixpath.basename(name))}</filename>\n"
-                f"  <size>{size}<depth>3</depth></size>\n{''.join(boxes[row])}</annotation>\n"
-            ),
-        )
-
-
-def plain(value: float) -> str:
-    """A coordinate without needless digits, exact when it is read again."""
-    number = float(value)
-    return str(int(number)) if number.is_integer() else repr(number)

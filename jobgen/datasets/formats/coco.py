@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 
 from jobgen.datasets.contents import Contents, Progress, silent
+from jobgen.datasets.formats.loose import Loose, link, loose_columns
 from jobgen.datasets.found import below, filled, group_splits, job_word, split_word
 from jobgen.datasets.headers import is_image
-from jobgen.datasets.loose import Loose, link, loose_columns
 from jobgen.datasets.record import (
     UNKNOWN,
     DataSet,
@@ -30,6 +30,10 @@ from jobgen.datasets.record import (
 from jobgen.errors import DatasetError
 from jobgen_runtime.data.coco import coco_text
 from jobgen_runtime.data.voc import coco_box, coco_image, empty_record
+
+READS = "COCO (JSON with images and annotations)"
+TRAINED = True
+LEFT_OUT = "segmentation and the like are left out; boxes stay"
 
 USUAL_FOLDERS = ("images", "jpegimages", "image", "imgs", "img")
 UNSET = msgspec.UNSET
@@ -318,3 +322,22 @@ def _usual_folder(files: Contents) -> str:
     """Where images would be looked for when none of the named ones is there."""
     counts = Counter(posixpath.dirname(name) for name in files.names if is_image(name))
     return counts.most_common(1)[0][0] if counts else ""
+
+
+def laid_out(data: DataSet) -> tuple[DataSet, dict[str, str]]:
+    """COCO keeps its file names; a folder each where splits have folders of their own."""
+    copies = {}
+    folders = {split.folder for split in data}
+    for split in data:
+        part = "images" if len(folders) == 1 else f"images/{job_word(split.name)}"
+        for name, path in zip(split.image_names, split.paths, strict=True):
+            copies[f"{part}/{name}"] = path
+    return data, copies
+
+
+def divide(data: DataSet, whole: Split, train: Split, val: Split) -> dict[str, bytes]:
+    top = posixpath.dirname(whole.source)
+    return {
+        posixpath.join(top, f"{name}.json"): coco_text(rewrite(data.contents, half)).encode()
+        for name, half in (("train", train), ("val", val))
+    }

@@ -6,11 +6,11 @@ import posixpath
 from typing import Any
 
 from jobgen.datasets.contents import Contents, decoded
+from jobgen.datasets.formats.yolo_yaml import YAML_FAULTS, number_of, read_yaml_file, yaml_files
 from jobgen.datasets.record import (
     Layout,
     Trouble,
 )
-from jobgen.datasets.yolo_yaml import YAML_FAULTS, number_of, read_yaml_file, yaml_files
 
 NAME_FILES = ("classes.txt", "obj.names", "names.txt", "predefined_classes.txt")
 
