@@ -309,6 +309,8 @@ def _finding(document: Document, fault: Any) -> Finding:
     elif "input" in fault and not isinstance(fault["input"], dict):
         own = kind == "value_error"
         message = message if own else message[0].lower() + message[1:]
+        if kind in ("model_type", "dict_type"):
+            message = _no_keys(fault["input"])
         message = f"{message}, got {fault['input']!r}"
         if re.fullmatch(r"[-+]?\d+(\.\d+)?", str(fault["input"])) and "_type" in kind:
             message += ": take the quotes away" if isinstance(fault["input"], str) else ""
@@ -317,6 +319,16 @@ def _finding(document: Document, fault: Any) -> Finding:
     dotted = ".".join(str(part) for part in path)
     place = f"{document.source}:{document.line(path)}"
     return Finding("SP001", Severity.ERROR, f"{dotted}: {message}" if dotted else message, place)
+
+
+def _no_keys(given: Any) -> str:
+    """Why a value is none with keys: most often YAML saw no colon in a line."""
+    text = "keys and values should stand here, one a line"
+    if isinstance(given, str) and "：" in given:
+        return f"{text}; replace the full-width ： by : and a space"
+    if isinstance(given, str) and re.match(r"\w+:\S", given):
+        return f"{text}; write a space after the colon"
+    return text
 
 
 def _is_branch(part: str | int) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import yaml
 
 from jobgen.errors import SpecError
+from jobgen.yamlwords import TOO_DEEP, full_width_near, in_words
 from jobgen_runtime.train.configure import yaml_block, yaml_scalar
 
 Dialect = Literal["yaml12", "yaml11"]
@@ -31,7 +32,6 @@ _SCALARS_12 = (
     (re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?"), float),
 )
 _MAX_DEPTH = 60
-TOO_DEEP = "the nesting is too deep"
 # Aliases of aliases multiply; PaddleDetection's largest config has some thousand nodes.
 _MAX_NODES = 200_000
 # A config of PaddleDetection has some kilobytes, a data.yaml with 10,000 classes 300.
@@ -72,10 +72,6 @@ class Document:
         return self.lines.get(parts, 1)
 
 
-# Of a Chinese keyboard, and what YAML wants in its place.
-FULL_WIDTH = {"：": ":", "，": ",", "［": "[", "］": "]", "【": "[", "】": "]", "“": '"', "”": '"'}
-
-
 def load(text: str, source: str, dialect: Dialect = "yaml12", lenient: bool = False) -> Document:
     """Read one document. Raises YamlError with the line.
 
@@ -100,12 +96,8 @@ def load(text: str, source: str, dialect: Dialect = "yaml12", lenient: bool = Fa
         reader = _Reader(source, dialect, loader, lenient)
         value = None if node is None else reader.value(node, ())
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problem = error.problem or error.context or "no YAML"
-        if "nesting depth" in problem:  # PyYAML 6.0.4 has a bound of its own
-            problem = TOO_DEEP
-        line = mark.line + 1 if mark else 1
-        raise YamlError(source, line, problem + _full_width(text, line)) from error
+        line, problem = in_words(error, text)
+        raise YamlError(source, line, problem + full_width_near(text, line)) from error
     except yaml.YAMLError as error:
         raise YamlError(source, 1, str(error).replace("\n", " ")) from error
     finally:
@@ -125,15 +117,6 @@ def _check_depth(text: str, source: str) -> None:
                 raise YamlError(source, line, TOO_DEEP)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-
-
-def _full_width(text: str, line: int) -> str:
-    """Names punctuation of a Chinese keyboard near a fault: YAML takes it for letters."""
-    near = text.splitlines()[max(0, line - 3) : line + 1]
-    found = sorted({letter for part in near for letter in part.partition(" #")[0]
-                    if letter in FULL_WIDTH})  # fmt: skip
-    pairs = ", ".join(f"{letter} by {FULL_WIDTH[letter]}" for letter in found)
-    return f"; full-width punctuation is near: replace {pairs}" if found else ""
 
 
 def load_file(path: Path, dialect: Dialect = "yaml12", lenient: bool = False) -> Document:

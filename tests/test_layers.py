@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 
 FLOORS = (
     ("errors", "text", "target"),
+    ("yamlwords",),
     ("findings", "yamlio", "files", "literals", "resources"),
     ("spec", "settings"),
     ("packs", "catalog"),

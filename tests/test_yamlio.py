@@ -61,7 +61,7 @@ def test_lines_are_known() -> None:
     [
         ("a: 1\na: 2\n", "f:2: the key 'a' is there twice"),
         ("1: 2\n", "f:1: the key 1 is not text; put it in quotes"),
-        ("a: [1\n", "f:2: did not find expected ',' or ']'"),
+        ("a: [1\n", "f:1: the [ that opens here is not closed by ]"),
         (
             "a: !!python/object/apply:os.system [x]\n",
             "f:1: the tag tag:yaml.org,2002:python/object/apply:os.system would construct an object",
@@ -88,3 +88,21 @@ def test_tags_are_data() -> None:
 
 def test_merge_keys_are_followed_in_paddledetections_files() -> None:
     assert load("a: &a {x: 1}\nb: {<<: *a, y: 2}\n", "x", "yaml11").value["b"] == {"x": 1, "y": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model\n  a: 1\n", "f:1: a colon is missing: model:"),
+        ("a:\n\tb: 1\n", "f:2: a tab stands at the start of the line; YAML takes spaces only"),
+        ("a: {b: 1\nc: 2\n", "f:1: the { that opens here is not closed by }"),
+        ('a: "b\nc: 2\n', "f:1: the quote that opens here is not closed"),
+        ("a: @b\n", "f:1: '@' can't begin a value; put the value in quotes"),
+        ("a:\n   b: 1\n  c: 2\n", "f:3: the indentation does not fit the lines before it"),
+        ("a: 1\n  b: 2\n", "f:2: the indentation does not fit the lines before it"),
+    ],
+)
+def test_slips_are_told_in_words(text: str, said: str) -> None:
+    with pytest.raises(YamlError) as caught:
+        load(text, "f")
+    assert caught.value.message.startswith(said)
