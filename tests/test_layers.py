@@ -13,7 +13,7 @@ FLOORS = (
     ("errors", "text", "target"),
     ("yamlwords",),
     ("findings", "yamlio", "files", "literals", "resources"),
-    ("spec", "settings"),
+    ("spec", "settings", "resultfile"),
     ("packs", "catalog"),
     ("datasets", "ppconfig", "trust"),
     ("job",),

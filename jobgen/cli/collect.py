@@ -44,7 +44,8 @@ def command(
     """
     from jobgen.report.exported import exported
     from jobgen.report.promise import broken_promises
-    from jobgen.report.read import RESULT, record_of
+    from jobgen.report.read import record_of
+    from jobgen.resultfile import RESULT
     from jobgen.run.output import no_result
     from jobgen.run.verdict import draw_page
     from jobgen.settings import load_settings

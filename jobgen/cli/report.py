@@ -114,7 +114,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
 def _run_of(path: Path, folder: Path) -> Path:
     """A run as it is; for a job the newest of its runs in `folder`. Raises JobgenError."""
     from jobgen.job.bundle import NOTEBOOK, read_bundle
-    from jobgen.report.read import RESULT
+    from jobgen.resultfile import RESULT
     from jobgen.run.workspace import newest_run
     from jobgen.spec import load_spec
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import zipfile
 import zlib
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jobgen.errors import MALFORMED, RunError
+from jobgen.resultfile import RESULT, read_result
 from jobgen.run.verdict import close_result, is_alive, write_result
 from jobgen_runtime.record.report import RunRecord, read_run, report_page
 
-RESULT = "result.json"
 # What a page shows; weights and checkpoints stay in the zip.
 SHOWN = (RESULT, "metrics.csv", "events.jsonl")
 SHOWN_FOLDERS = ("logs", "predictions")
@@ -55,11 +54,8 @@ def _begins_as_zip(path: Path) -> bool:
 def record_of(folder: Path, writable: bool) -> RunRecord | None:
     """One final result: a record that still says `running` and whose process is gone was
     interrupted. None where the file is no result of ours."""
-    try:
-        result: Any = json.loads((folder / RESULT).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(result, dict) or "schema" not in result or "stages" not in result:
+    result = read_result(folder)
+    if not result:
         return None
     try:
         if result.get("status") == "running":

@@ -15,13 +15,13 @@ from jobgen.datasets.job import job_text, need_trainable
 from jobgen.datasets.look import choose, read_layout
 from jobgen.datasets.sources import open_sources, source_of
 from jobgen.errors import RunError, SpecError
+from jobgen.resultfile import RESULT, read_result
 from jobgen.spec import JobSpec, parse_spec
 from jobgen.yamlio import Document, load
 from jobgen_runtime.data.archives import list_archive, unpack
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.train.weightsfile import TORN, weights_fault
 
-RESULT = "result.json"
 WEIGHTS = ".pdparams"
 # The best first; `best_model/model` is how develop also saves it.
 NAMES = ("best_model.pdparams", "best_model/model.pdparams", "model_final.pdparams")
@@ -104,15 +104,6 @@ def need_result(path: Path) -> None:
     with archive:
         if not any(PurePosixPath(member.name).name == RESULT for member in members):
             raise no_result(path)
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """A result of jobgen's; empty for any other file of this name."""
-    try:
-        result: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return result if isinstance(result, dict) and "schema" in result and "stages" in result else {}
 
 
 def _result_beside(weights: Path) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobgen import resultfile
 from jobgen.files import write_atomically
 from jobgen.run.kernel import STOPPED
 from jobgen.run.workspace import Workspace
@@ -129,8 +129,7 @@ def close_result(result: dict[str, Any], status: str, fault: str | None) -> dict
 
 def write_result(output: Path, result: dict[str, Any]) -> None:
     """Replace result.json, and draw its page anew."""
-    text = json.dumps(result, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    write_atomically(output / "result.json", text.encode())
+    resultfile.write_result(output, result)
     draw_page(output, result)
 
 

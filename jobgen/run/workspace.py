@@ -19,6 +19,7 @@ from jobgen.errors import BundleError, DatasetError, RunError, SpecError
 from jobgen.files import sha256, write_atomically
 from jobgen.job.bundle import Bundle
 from jobgen.machine.environment import cuda_libraries
+from jobgen.resultfile import read_result
 from jobgen.run.strays import MARK
 
 STATE = "run.json"
@@ -54,11 +55,7 @@ class Workspace:
 
     def result(self) -> dict[str, Any]:
         """What result.json says; empty before there is one."""
-        try:
-            found: dict[str, Any] = json.loads((self.output / "result.json").read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return found
+        return read_result(self.output)
 
 
 def check_parameters(known: dict[str, Any], given: dict[str, Any]) -> None:

@@ -54,8 +54,10 @@ def measured_speed(output: Path) -> float | None:
     None for a run on a CPU, which says nothing of AI Studio's machines. Raises RunError where
     `output` is no output folder of a run that has trained.
     """
+    result = read_result(output)
     try:
-        result = dict(json.loads((output / "result.json").read_text(encoding="utf-8")))
+        if not result:
+            raise ValueError("result.json is missing or damaged")
         with (output / "metrics.csv").open(encoding="utf-8", newline="") as stream:
             speeds = [float(row["ips"]) for row in csv.DictReader(stream) if row.get("ips")]
     except MALFORMED as error:
