@@ -89,7 +89,6 @@ IN_JOBS: dict[str, tuple[str, Edit]] = {
     "CF002": ("Take it out", lines("overrides: {log_iter: often}\n")),
     "CF003": ("set train.epochs", both(lines("overrides: {epoch: 5}\n"), value("epochs", 5))),
     "CF004": ("Give the least that the message names", value("snapshot_epoch", 1)),
-    "CF006": ("Take the type out", change("job.yaml", "{type: AdamW}", "{momentum: 0.8}")),
     "CF020": ("leave base_lr: auto", value("base_lr", "auto")),
     "CF023": ("as published it would be 3", value("static_assigner_epoch", 3)),
     "CF024": ("Set snapshot_epoch to a tenth of the epochs", value("snapshot_epoch", 1)),

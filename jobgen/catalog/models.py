@@ -170,6 +170,11 @@ def _of_another_size(values: Values, known: dict[str, Values], family: Family) -
     return merge_dicts(merge_dicts(like, at_size(like, values["size"], family)), values["set"])
 
 
+def layer_values(path: str) -> Values:
+    """What a base sets, by its path below configs/."""
+    return _layers()[path]
+
+
 @cache
 def layer_texts() -> dict[str, str]:
     """The bases of all configs as YAML of our own writing, by path below configs/."""

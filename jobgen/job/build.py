@@ -322,7 +322,7 @@ def job_data(spec: JobSpec) -> dict[str, Any]:
 def _bases(plan: Plan) -> list[str]:
     """The `_BASE_` list as upstream has it, its data set replaced by the job's."""
     found = []
-    for path in plan.model.bases:
+    for path in plan.bases:
         if path.startswith("datasets/"):
             found.append(f"../datasets/{plan.dataset_file}")
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jobgen.catalog import Model, Turn, inside, suite_paths
+from jobgen.catalog import Model, Turn, inside, layer_values, suite_paths
 from jobgen.catalog.augment import every_choice, reader_values, turns_of
 from jobgen.spec import JobSpec
 from jobgen_runtime.train.configure import merge_dicts
@@ -18,7 +18,7 @@ IMAGES_IN_ONE = {"mosaic_epoch": 4, "mixup_epoch": 2}
 class JobModel:
     """`config` is the model's at the job's size in pixels, `own` what the job's file sets of it so
     far, `augment` every choice of augmentation, `turns` the keys that name an epoch;
-    `lists_are_given` where overrides have the reader's own list."""
+    `lists_are_given` where overrides have the reader's own list; `bases` are the job's file's."""
 
     model: Model
     size: int
@@ -27,11 +27,13 @@ class JobModel:
     augment: dict[str, Any]
     turns: dict[str, Turn]
     lists_are_given: bool
+    bases: tuple[str, ...]
 
     @classmethod
     def of(cls, spec: JobSpec, model: Model, pack_augment: dict[str, Any]) -> JobModel:
         size = model.size if spec.model.input_size == "auto" else spec.model.input_size
-        own = merge_dicts(model.own, model.family.sets)
+        bases, taken = _bases(spec, model)
+        own = merge_dicts(merge_dicts(taken, model.own), model.family.sets)
         if size != model.size:
             own = merge_dicts(own, model.at_size(size))
         config = merge_dicts(model.config(), own)
@@ -41,7 +43,7 @@ class JobModel:
             config = merge_dicts(config, own)
             turns = turns_of(augment, turns)
         given = inside(spec.overrides, ("TrainReader", "batch_transforms")) is not None
-        return cls(model, size, config, own, augment, turns, given)
+        return cls(model, size, config, own, augment, turns, given, bases)
 
     @property
     def paths(self) -> dict[str, tuple[str, ...]]:
@@ -74,6 +76,23 @@ class JobModel:
             "losses": list(family.losses),
             "paths": {name: list(path) for name, path in self.paths.items()},
         }
+
+
+def _bases(spec: JobSpec, model: Model) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The bases of the job's file, and what it has to set in place of those left out: an override
+    with another type of optimizer can't stand over one: PaddleDetection merges the two, and Paddle
+    stops at keys such as Momentum's in AdamW."""
+    path = ("OptimizerBuilder", "optimizer", "type")
+    wanted = inside(spec.overrides, path)
+    if wanted in (None, inside(model.config(), path)):
+        return model.bases, {}
+    taken: dict[str, Any] = {}
+    left = [base for base in model.bases if path[0] in layer_values(base)]
+    for base in left:
+        values = layer_values(base)
+        builder = {key: v for key, v in values[path[0]].items() if key != path[1]}
+        taken = merge_dicts(taken, {**values, path[0]: builder})
+    return tuple(base for base in model.bases if base not in left), taken
 
 
 def _augment(spec: JobSpec, model: Model, of_pack: dict[str, Any]) -> dict[str, Any]:

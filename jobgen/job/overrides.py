@@ -35,9 +35,6 @@ OWNED = {
 OPEN = frozenset(("OptimizerBuilder.optimizer", "OptimizerBuilder.regularizer"))
 
 
-OPTIMIZER = "OptimizerBuilder.optimizer"
-
-
 # A snapshot_epoch of 0 divides by zero after the first epoch; the others fail as late.
 LEAST = {
     "snapshot_epoch": 1,
@@ -55,10 +52,6 @@ def check_overrides(
     for key, value in values.items():
         here = (*path, key)
         inside = ".".join(here[1:])
-        if inside == OPTIMIZER and strange_keys(value, config.get(key)):
-            kept = ", ".join(strange_keys(value, config[key]))
-            text = f"{'.'.join(here)}.type can't be {value['type']}: {kept} of the config stays"
-            findings.error("CF006", text, f"{document.source}:{document.line(here)}")
         if inside in OPEN:
             continue
         known = config.get(key)
@@ -70,16 +63,6 @@ def check_overrides(
         if code:
             place = f"{document.source}:{document.line(here)}"
             findings.error(code, f"{'.'.join(here)}{message}", place)
-
-
-def strange_keys(value: Any, known: Any) -> list[str]:
-    """Of an optimizer of another type than the config's: the keys of the config's own, which stay
-    where two dicts are merged, and which Paddle's other optimizers don't take."""
-    if not (isinstance(value, dict) and isinstance(known, dict)):
-        return []
-    if value.get("type", known.get("type")) == known.get("type"):
-        return []
-    return [key for key in known if key not in ("type", *value)]
 
 
 def _fault(path: tuple[str, ...], value: Any, config: Any) -> tuple[str, str]:

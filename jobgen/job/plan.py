@@ -64,6 +64,7 @@ class Plan:
     parameters: dict[str, Any] = field(default_factory=dict)
     augment: dict[str, Any] = field(default_factory=dict)
     family: dict[str, Any] = field(default_factory=dict)
+    bases: tuple[str, ...] = ()
 
     @property
     def requirements(self) -> list[dict[str, Any]]:
@@ -161,6 +162,7 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
         parameters=spec.parameters if pack is None else pack.with_defaults(spec.parameters),
         augment=shape.augment,
         family=shape.carried(),
+        bases=shape.bases,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from jobgen.files import shown
 from jobgen.findings import Findings
 from jobgen.job.bundle import Bundle
 from jobgen.job.plan import Plan
+from jobgen.resultfile import read_result
 from jobgen.target import job_of
 
 # The rules that look at one config, and at the data it names.

@@ -222,16 +222,6 @@ from_reader(
 
 
 from_reader(
-    "CF006",
-    ERROR,
-    "optimizer whose type an override changes",
-    why="PaddleDetection merges the two: Paddle stops at the other type's keys, in the smoke step.",
-    remedy="Take the type out, and set what is there: momentum, or regularizer beside it.",
-    name="other_optimizer",
-)
-
-
-from_reader(
     "CF003",
     ERROR,
     "override of what job.yaml decides elsewhere",
