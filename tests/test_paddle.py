@@ -338,3 +338,38 @@ def test_augmentation_is_taken_by_paddledetection(
     code, answer, said = call("run", tmp_path / "upload", *smoke, cwd=tmp_path)
     assert code == 0, said
     assert all(loss > 0 for loss in answer["result"]["smoke_step"]["losses"])
+
+
+ADAMW = "overrides: {OptimizerBuilder: {optimizer: {type: AdamW, weight_decay: 0.0001}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        ("ppyolo_tiny", ADAMW),
+        *(
+            pytest.param(model, "", marks=pytest.mark.slow)
+            for model in ("ppyoloe_plus_crn_t_auxhead_320", "yolov3_mobilenet_v1", "yolox_nano")
+        ),
+    ],
+)
+def test_another_family_goes_the_whole_way(
+    folder: Path, tmp_path: Path, model: str, more: str
+) -> None:
+    """Trained in each of its ways, evaluated, exported, and the same boxes in every form."""
+    job = tmp_path / "demo"
+    arguments = ("--folder", job, "--model", model, "--prepare-only")
+    assert call("demo", *arguments, cwd=tmp_path)[0] == 0
+    path = job / "job.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + more, encoding="utf-8")
+    assert call("build", path, cwd=tmp_path)[0] == 0
+    smoke = ("--archive", job / "ships.zip", "--device", "cpu", "--smoke")
+    code, answer, said = call("run", path, *smoke, cwd=tmp_path)
+    assert code == 0, said
+    result = answer["result"]
+    assert all(loss > 0 for loss in result["smoke_step"]["losses"])
+    forms = result["metrics"]["parity"]
+    assert set(forms) == {"paddle", "onnx"}
+    assert all(form["largest_px"] < 0.01 for form in forms.values())
+    (table,) = tmp_path.glob("**/home/output/ships-smoke/metrics.csv")
+    assert table.read_text(encoding="utf-8").splitlines()[0].count("loss_") >= 3
