@@ -86,7 +86,7 @@ def changes(pack: Pack) -> list[Change]:
 
 
 def bundle_diff(one: Bundle, other: Bundle) -> str:
-    """What differs between two bundles, cell by cell, without the runtime's own cells."""
+    """What differs between two bundles, file by file and cell by cell."""
     return _diff(_plain(one), _plain(other), "the pack's bundle", "the job's bundle")
 
 

@@ -10,13 +10,14 @@ import yaml
 FULL_WIDTH = {"：": ":", "，": ",", "［": "[", "］": "]", "【": "[", "】": "]", "“": '"', "”": '"'}
 TOO_DEEP = "the nesting is too deep"
 CLOSING = {"[": "]", "{": "}"}
-KEY = re.compile(r"\s*(?:- )?[\w.]+\s*$")
+KEY = re.compile(r"\s*[A-Za-z_]\w*\s*")
+VALUE = re.compile(r"\s*(?:- )?(?:[\w.]+:\s+)?(?P<text>(?P<quote>[\"']).*)")
 
 
 def in_words(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
     """The line from 1, and what is wrong there."""
     lines = text.splitlines()
-    mark, start = error.problem_mark or error.context_mark, error.context_mark
+    mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
     problem = error.problem or error.context or "no YAML"
     here = lines[line - 1] if line <= len(lines) else ""
@@ -26,32 +27,50 @@ def in_words(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
         return line, f"{here[mark.column]!r} can't begin a value; put the value in quotes"
     if "nesting depth" in problem:  # PyYAML 6.0.4 has a bound of its own
         return line, TOO_DEEP
-    if start is not None:
-        opened = lines[start.line][start.column :][:1] if start.line < len(lines) else ""
-        if opened in CLOSING:
-            return (
-                start.line + 1,
-                f"the {opened} that opens here is not closed by {CLOSING[opened]}",
-            )
-        if "quoted scalar" in (error.context or ""):
-            return start.line + 1, "the quote that opens here is not closed"
+    told = _not_closed(error, lines, line)
+    if told is not None:
+        return told
     if "could not find expected ':'" in problem or _no_colon_before(lines, line):
         before = [n for n in range(min(line, len(lines)), 0, -1) if KEY.fullmatch(lines[n - 1])]
         at = before[0] if before else line
         return at, f"a colon is missing: {lines[at - 1].strip()}:" if before else problem
+    if "mapping values are not allowed" in problem and _code(here).count(": ") > 1:
+        return line, "two colons stand in one line: put the value in quotes"
     if "did not find expected key" in problem or "mapping values are not allowed" in problem:
         return line, _not_in_step(lines, line)
     return line, problem
 
 
+def _not_closed(error: yaml.MarkedYAMLError, lines: list[str], line: int) -> tuple[int, str] | None:
+    """A bracket or quote that opens and is not closed, or whose items have no comma between."""
+    start = error.context_mark
+    if start is None:
+        return None
+    opened = lines[start.line][start.column :][:1] if start.line < len(lines) else ""
+    rest = "".join(map(_code, lines[start.line :]))
+    if opened in CLOSING and CLOSING[opened] in rest:
+        return line, f"a comma is missing between the items of {opened} {CLOSING[opened]}"
+    if opened in CLOSING:
+        return start.line + 1, f"the {opened} that opens here is not closed by {CLOSING[opened]}"
+    if "quoted scalar" in (error.context or ""):
+        return start.line + 1, "the quote that opens here is not closed"
+    return None
+
+
+def _code(line: str) -> str:
+    """A line without its comment."""
+    return re.split(r"(?:^|\s)#", line, maxsplit=1)[0]
+
+
 def _no_colon_before(lines: list[str], line: int) -> bool:
     """Whether the line before has a lone word, which then takes the next for its own text."""
-    return 1 < line <= len(lines) and bool(re.fullmatch(r"\s*[A-Za-z_]\w*\s*", lines[line - 2]))
+    return 1 < line <= len(lines) and bool(KEY.fullmatch(lines[line - 2]))
 
 
 def _not_in_step(lines: list[str], line: int) -> str:
     for n in range(min(line, len(lines)), 0, -1):
-        if lines[n - 1].count('"') % 2 or lines[n - 1].count("'") % 2:
+        value = VALUE.match(_code(lines[n - 1]))
+        if value and value["text"].count(value["quote"]) % 2:
             return f"a quote is not closed, most likely in line {n}"
         if line - n > 2:
             break

@@ -36,7 +36,7 @@ def jobgen(copy: Path, *arguments: object, code: int = 0) -> str:
     argv = [sys.executable, "-m", "jobgen", *map(str, arguments)]
     answer = subprocess.run(argv, cwd=copy.parent, env=env, capture_output=True, text=True)
     assert answer.returncode == code, answer.stdout + answer.stderr
-    return answer.stdout
+    return answer.stderr if code > 1 else answer.stdout
 
 
 def write(path: Path, text: str) -> None:
@@ -147,8 +147,10 @@ def test_a_format_is_a_file(copy: Path, tmp_path: Path) -> None:
     jobgen(copy, "dataset", "split", path, tmp_path / "s.zip", code=4)
     new = tmp_path / "c.zip"
     jobgen(copy, "dataset", "convert", path, new)
-    assert "coco" in jobgen(copy, "dataset", "inspect", new)
-    jobgen(copy, "init", "x", "--archive", path, "--folder", tmp_path / "x", code=4)
+    assert "coco, root c" in jobgen(copy, "dataset", "inspect", new)
+    told = jobgen(copy, "init", "x", "--archive", path, "--folder", tmp_path / "x", code=4)
+    assert "r.zip is a Rows set, which PaddleDetection can't read" in told
+    assert "jobgen dataset convert" in told
 
 
 def test_a_family_is_its_file(copy: Path, tmp_path: Path) -> None:

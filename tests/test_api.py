@@ -45,7 +45,7 @@ def test_the_names_stay_whatever_is_imported_first() -> None:
     """No public name is that of a module, which an import would put in its place."""
     assert set(jobgen.__all__) - {"__version__"} == set(api.__all__)
     code = (
-        "import jobgen.cli, jobgen.build, jobgen.check.whole, jobgen.run.local, jobgen.plan\n"
+        "import jobgen.cli, jobgen.job.build, jobgen.check.whole, jobgen.run.local\n"
         "assert all(callable(getattr(jobgen, n)) for n in jobgen.__all__ if n != '__version__')\n"
         "try: jobgen.nothing\nexcept AttributeError: pass\nelse: raise SystemExit(1)\n"
     )

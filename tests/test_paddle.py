@@ -353,9 +353,7 @@ ADAMW = "overrides: {OptimizerBuilder: {optimizer: {type: AdamW, weight_decay: 0
         ),
     ],
 )
-def test_another_family_goes_the_whole_way(
-    folder: Path, tmp_path: Path, model: str, more: str
-) -> None:
+def test_another_family_goes_the_whole_way(tmp_path: Path, model: str, more: str) -> None:
     """Trained in each of its ways, evaluated, exported, and the same boxes in every form."""
     job = tmp_path / "demo"
     arguments = ("--folder", job, "--model", model, "--prepare-only")

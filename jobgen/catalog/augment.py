@@ -66,11 +66,16 @@ def reader_values(choice: Values, config: Values, family: Family) -> Values:
     elif choice["mixup"]:
         _put(found, "Mixup", steps.get("Mixup", MIXUP), after="Decode")
     if choice["crop"]:
-        _put(found, "RandomCrop", {}, before=("PadResize", "RandomFlip"))
+        _put(found, "RandomCrop", steps.get("RandomCrop", {}), before=("PadResize", "RandomFlip"))
     if choice["expand"]:
-        _put(found, "RandomExpand", EXPAND, before=("RandomCrop", "PadResize", "RandomFlip"))
+        _put(
+            found,
+            "RandomExpand",
+            steps.get("RandomExpand", EXPAND),
+            before=("RandomCrop", "PadResize", "RandomFlip"),
+        )
     if choice["flip"]:
-        found["RandomFlip"] = {"prob": choice["flip"]}
+        found["RandomFlip"] = {**steps.get("RandomFlip", {}), "prob": choice["flip"]}
     if choice["distort"] != "none":
         colours = next((name for name in LIGHT if name in steps), "RandomDistort")
         light = LIGHT[colours] if choice["distort"] == "light" else {}

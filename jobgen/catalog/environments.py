@@ -20,9 +20,9 @@ class Revision:
     """A pinned PaddleDetection.
 
     `ref` is cloned (a tag or a commit), `commit` and the hashes of `ppdet`, `tools` and `configs`
-    (runtime/source.py: code_hash) verify the clone, `package` is the PyPI release with the same
-    ppdet/, `needs` are `{"module", "pip", "not"}`, `fixes` are `{"id", "file", "old", "new",
-    "why"}`.
+    (jobgen_runtime/setup/source.py: code_hash) verify the clone, `package` is the PyPI release with
+    the same ppdet/, `needs` are `{"module", "pip", "not"}`, `fixes` are `{"id", "file", "old",
+    "new", "why"}`, and `family` where only one family has the fault.
     """
 
     name: str
@@ -176,7 +176,7 @@ def computing_operators() -> frozenset[str]:
 @cache
 def own_parts() -> dict[str, str]:
     """The content of what jobgen itself writes into a mirror put together from a package, as
-    runtime/source.py hashes it: `tools` and `configs`."""
+    jobgen_runtime/setup/source.py hashes it: `tools` and `configs`."""
     tools = {f"tools/{p.name}": p.read_bytes() for p in mirror_tools_dir().glob("*.py")}
     configs = {f"configs/{path}": text.encode() for path, text in config_texts().items()}
     bases = {path: text for path, text in configs.items() if is_run_code(path)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import posixpath
@@ -58,7 +59,7 @@ class Model:
 
     def config(self) -> Values:
         """The resolved config, as PaddleDetection's own merge gives it."""
-        return dict(self._config)
+        return copy.deepcopy(self._config)
 
     def at_size(self, size: int) -> Values:
         """Every key of the config that depends on the input size in pixels."""

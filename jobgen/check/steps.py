@@ -43,7 +43,6 @@ MARK = "__line__"
 # The first word of the steps that write a file from Python, and of %%writefile cells.
 WRITE = "%%writefile"
 ALWAYS_SEEN = frozenset(("check_call", "check_output"))
-SCRIPT_ENDINGS = (".sh", ".py", ".ipynb")
 NESTED = 4
 MOST_STEPS = 5000
 

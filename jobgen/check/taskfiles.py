@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from jobgen.catalog import config_texts, families
+from jobgen.catalog import config_texts, environments, families
 from jobgen.check.steps import Step, Steps
 from jobgen.check.taskplaces import (
     CLONE_ONLY,
@@ -170,8 +170,10 @@ class TaskFiles:
             self.open.add(target)
             return
         branch = self.clones[target] = next(iter(step.options("-b", "--branch")), "")
+        # Of other branches nobody here knows what they have.
+        known = branch in {environment.revision.name for environment in environments().values()}
         absent = {family.folder for family in families().values()
-                  if branch and family.revisions and branch not in family.revisions}  # fmt: skip
+                  if known and family.revisions and branch not in family.revisions}  # fmt: skip
         for path, text in config_texts().items():
             if path.partition("/")[0] not in absent:
                 self.write(f"{target}/configs/{path}", text)

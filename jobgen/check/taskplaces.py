@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from jobgen.catalog import platform
+from collections.abc import Mapping
+
+from jobgen.catalog import families, platform, upstream_configs
 
 HOME = platform().home
+
+# What a clone has beside the files whose text is known.
+UPSTREAM = frozenset(f"configs/{path}" for path in upstream_configs())
 
 # What a checkout of PaddleDetection has at its top, in every branch from 2.5 on.
 CLONE_TOPS = frozenset(
@@ -100,3 +105,10 @@ UNPACKERS = frozenset(("unzip", "tar", "7z", "7za", "unrar", "bsdtar"))
 
 
 TOOLS = ("train.py", "eval.py", "infer.py", "export_model.py")
+
+
+def upstream_files(texts: Mapping[str, str]) -> set[str]:
+    """What of upstream's configs a clone has: some families are in some branches only."""
+    some = (f"configs/{family.folder}/" for family in families().values() if family.revisions)
+    absent = tuple(start for start in some if not any(f"{start}_base_" in path for path in texts))
+    return {path for path in UPSTREAM if not path.startswith(absent)}

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from jobgen import __version__
-from jobgen.catalog import Family, Model, families, family_of, layer_texts, models, upstream_configs
+from jobgen.catalog import Family, Model, families, family_of, layer_texts, models
 from jobgen.check.rules import Hit
 from jobgen.check.steps import Step, Steps, steps_of
 from jobgen.check.taskfiles import TaskFiles, Training
+from jobgen.check.taskplaces import UPSTREAM, upstream_files
 from jobgen.errors import BundleError, JobgenError, SpecError
 from jobgen.findings import Findings
 from jobgen.job.build import job_data, render
@@ -31,10 +32,6 @@ from jobgen.yamlio import Tagged, YamlError, YamlPath, load
 YAML_ENDINGS = (".yml", ".yaml")
 # Longer files are data, not configs or scripts.
 TEXT_BYTES = 2**20
-
-
-# What a clone has beside the files whose text is known.
-THERE = frozenset(f"configs/{path}" for path in upstream_configs())
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,8 +189,14 @@ class JobFacts:
         if self.partial is None or self.family is None:
             return None
         read = {path.name for path in self.partial.files}
-        alike = [model for model in models().values() if model.family is self.family]
-        return max(alike, key=lambda model: len(read & set(map(posixpath.basename, model.bases))))
+        shared = {
+            model.name: len(read & set(map(posixpath.basename, model.bases)))
+            for model in models().values()
+            if model.family is self.family
+        }
+        best = [name for name, count in shared.items() if count and count == max(shared.values())]
+        rates = {models()[name].base_lr_per_image for name in best}
+        return models()[best[0]] if len(rates) == 1 else None
 
     @cached_property
     def partial(self) -> Resolved | None:
@@ -224,7 +227,7 @@ class JobFacts:
         for name in self.yamls:
             folder = own if name == self.model_file else "datasets"
             texts[f"configs/{folder}/{name}"] = self.files[name].decode()
-        return resolve(Path(f"configs/{own}/{self.model_file}"), texts, THERE)
+        return resolve(Path(f"configs/{own}/{self.model_file}"), texts, UPSTREAM)
 
     def items(self, *path: str | int) -> list[Any]:
         """A list of the config; empty where there is none."""
@@ -282,7 +285,7 @@ def _trained(training: Training) -> Resolved | None:
     if outside and training.config in training.texts:
         texts[config] = training.texts[training.config]
     try:
-        found = resolve(Path(config), texts, _there(texts))
+        found = resolve(Path(config), texts, upstream_files(texts))
     except (OSError, YamlError):
         return None
     for option in training.options:
@@ -290,13 +293,6 @@ def _trained(training: Training) -> Resolved | None:
         if equal and "{" not in option:
             _set(found, tuple(name.split(".")), text, training.step.place)
     return found
-
-
-def _there(texts: Mapping[str, str]) -> set[str]:
-    """What of upstream's configs a clone has: some families are in some branches only."""
-    some = (f"configs/{family.folder}/" for family in families().values() if family.revisions)
-    absent = tuple(start for start in some if not any(f"{start}_base_" in path for path in texts))
-    return {path for path in THERE if not path.startswith(absent)}
 
 
 def _set(found: Resolved, path: tuple[str, ...], text: str, place: str) -> None:

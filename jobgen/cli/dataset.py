@@ -25,6 +25,9 @@ Examples:
   jobgen dataset convert voc.zip ships.zip --to coco
 """
 
+# Those of datasets/formats/ that are written too; a test sees to it that the two agree.
+WRITTEN = ["coco", "voc", "yolo"]
+
 
 @click.group(cls=Sentences, epilog=EXAMPLES)
 def command() -> None:
@@ -184,7 +187,7 @@ def split(
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option(
     "--to",
-    type=click.Choice(["coco", "voc", "yolo"]),
+    type=click.Choice(WRITTEN),
     help="The format to write.  [default: its own; coco for a YOLO set]",
 )
 @click.option(

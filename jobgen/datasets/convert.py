@@ -56,13 +56,13 @@ def convert(
     refuse_broken(data, codes)
     made, lines = stretched(data, codes, progress)
     repairs += lines
-    anew = not to == data.layout.format == "coco"
-    if anew:
+    rewritten = to == data.layout.format == "coco"
+    if not rewritten:
         refuse_classes(data)
     notes = list(_losses(data, to))
     root = set_name(data, target)
     placed, copies = FORMATS[to].laid_out(data)
-    texts = dict(FORMATS[to].write(placed) if anew else _rewritten(data))
+    texts = dict(_rewritten(data) if rewritten else FORMATS[to].write(placed))
     try:
         entries: dict[str, Entry] = {f"{root}/{n}": text.encode() for n, text in texts.items()}
     except UnicodeEncodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import posixpath
 import re
 from collections import Counter
 from typing import Any
@@ -321,14 +322,10 @@ def job_data(spec: JobSpec) -> dict[str, Any]:
 
 def _bases(plan: Plan) -> list[str]:
     """The `_BASE_` list as upstream has it, its data set replaced by the job's."""
-    found = []
-    for path in plan.bases:
-        if path.startswith("datasets/"):
-            found.append(f"../datasets/{plan.dataset_file}")
-        else:
-            own = f"{plan.model.family.folder}/"
-            found.append(path.removeprefix(own) if "/" in path else f"../{path}")
-    return found
+    folder = plan.model.family.folder
+    own = (f"datasets/{plan.dataset_file}" if path.startswith("datasets/") else path
+           for path in plan.bases)  # fmt: skip
+    return [posixpath.relpath(path, folder) for path in own]
 
 
 def _places(plan: Plan) -> dict[str, Any]:

@@ -50,9 +50,9 @@ def explain(plan: Plan, document: Document) -> list[Explained]:
         found.append(Explained(name, value.value, _origin(plan, document, name, value)))
     for name, value in plan.augment.items():
         where = _line(document, ("augment", name))
-        preset = f"preset {plan.augment['preset']}"
-        origin = where if where != "default" else ("the pack's" if name == "preset" else preset)
-        found.append(Explained(f"augment.{name}", value, origin))
+        chosen = "default" if name == "preset" else f"preset {plan.augment['preset']}"
+        other = "the pack's" if name in plan.augment_of_pack else chosen
+        found.append(Explained(f"augment.{name}", value, where if where != "default" else other))
     for name, value in plan.parameters.items():
         where = _line(document, ("parameters", name))
         found.append(Explained(f"parameters.{name}", value, where))

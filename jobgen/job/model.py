@@ -10,15 +10,17 @@ from jobgen.catalog.augment import every_choice, reader_values, turns_of
 from jobgen.spec import JobSpec
 from jobgen_runtime.train.configure import merge_dicts
 
-# How many images' boxes one image of training may have.
-IMAGES_IN_ONE = {"mosaic_epoch": 4, "mixup_epoch": 2}
+# How many images' boxes one image of training may have: PaddleDetection draws four beside the
+# first, of which mosaic takes three, and its mixup the last.
+IMAGES_IN_ONE = {"mosaic_epoch": 5, "mixup_epoch": 2}
 
 
 @dataclass(frozen=True)
 class JobModel:
     """`config` is the model's at the job's size in pixels, `own` what the job's file sets of it so
     far, `augment` every choice of augmentation, `turns` the keys that name an epoch;
-    `lists_are_given` where overrides have the reader's own list; `bases` are the job's file's."""
+    `lists_are_given` where overrides have the reader's own list; `bases` are those of the job's
+    file; `of_pack` names what of `augment` the template pack chose."""
 
     model: Model
     size: int
@@ -28,22 +30,25 @@ class JobModel:
     turns: dict[str, Turn]
     lists_are_given: bool
     bases: tuple[str, ...]
+    of_pack: tuple[str, ...]
 
     @classmethod
     def of(cls, spec: JobSpec, model: Model, pack_augment: dict[str, Any]) -> JobModel:
         size = model.size if spec.model.input_size == "auto" else spec.model.input_size
-        bases, taken = _bases(spec, model)
-        own = merge_dicts(merge_dicts(taken, model.own), model.family.sets)
+        bases, kept = _bases(spec, model)
+        own = merge_dicts(merge_dicts(kept, model.own), model.family.sets)
         if size != model.size:
             own = merge_dicts(own, model.at_size(size))
         config = merge_dicts(model.config(), own)
-        augment, turns = _augment(spec, model, pack_augment), model.turns()
+        # The job's preset stands for itself.
+        of_pack = {} if spec.augment.preset is not None else pack_augment
+        augment, turns = _augment(spec, model, of_pack), model.turns()
         if augment:
             own = merge_dicts(own, reader_values(augment, config, model.family))
             config = merge_dicts(config, own)
             turns = turns_of(augment, turns)
         given = inside(spec.overrides, ("TrainReader", "batch_transforms")) is not None
-        return cls(model, size, config, own, augment, turns, given, bases)
+        return cls(model, size, config, own, augment, turns, given, bases, tuple(of_pack))
 
     @property
     def paths(self) -> dict[str, tuple[str, ...]]:
@@ -79,28 +84,28 @@ class JobModel:
 
 
 def _bases(spec: JobSpec, model: Model) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """The bases of the job's file, and what it has to set in place of those left out: an override
-    with another type of optimizer can't stand over one: PaddleDetection merges the two, and Paddle
-    stops at keys such as Momentum's in AdamW."""
+    """The bases of the job's file, and what it has to set in place of those left out.
+
+    An override with another type of optimizer can't stand over a base with one. PaddleDetection
+    merges the two, and Paddle stops at keys such as Momentum's in AdamW."""
     path = ("OptimizerBuilder", "optimizer", "type")
     wanted = inside(spec.overrides, path)
     if wanted in (None, inside(model.config(), path)):
         return model.bases, {}
-    taken: dict[str, Any] = {}
-    left = [base for base in model.bases if path[0] in layer_values(base)]
-    for base in left:
+    kept: dict[str, Any] = {}
+    left_out = [base for base in model.bases if path[0] in layer_values(base)]
+    for base in left_out:
         values = layer_values(base)
         builder = {key: v for key, v in values[path[0]].items() if key != path[1]}
-        taken = merge_dicts(taken, {**values, path[0]: builder})
-    return tuple(base for base in model.bases if base not in left), taken
+        kept = merge_dicts(kept, {**values, path[0]: builder})
+    return tuple(base for base in model.bases if base not in left_out), kept
 
 
 def _augment(spec: JobSpec, model: Model, of_pack: dict[str, Any]) -> dict[str, Any]:
     """What training does to its images, every choice; empty where neither job nor pack asks for
     anything: then the config's own lists stay as they are."""
     given = {name: v for name, v in spec.augment.model_dump().items() if v is not None}
-    # The job's preset stands for itself.
-    asked = {**({} if "preset" in given else of_pack), **given}
+    asked = {**of_pack, **given}
     if not asked:
         return {}
     preset = asked.pop("preset", "default")

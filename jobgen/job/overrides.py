@@ -105,7 +105,9 @@ def value_below(dotted: str, value: Any) -> bool:
 def least_of(dotted: str) -> int | None:
     """The least that a key of overrides may be; None where there is no such bound."""
     key = dotted.removeprefix("overrides.")
-    return 0 if key in map(".".join, turn_paths()) else LEAST.get(key)
+    # -1 is PaddleDetection's word for "never" in its data set.
+    never = -1 if key.startswith("TrainReader.") else 0
+    return never if key in map(".".join, turn_paths()) else LEAST.get(key)
 
 
 def has_tag(value: Any) -> bool:

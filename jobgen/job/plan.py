@@ -63,6 +63,8 @@ class Plan:
     stages: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
     augment: dict[str, Any] = field(default_factory=dict)
+    # Which of `augment` the pack chose.
+    augment_of_pack: tuple[str, ...] = ()
     family: dict[str, Any] = field(default_factory=dict)
     bases: tuple[str, ...] = ()
 
@@ -85,6 +87,8 @@ class Plan:
         found = {name: value.value for name, value in self.values.items()}
         found["family"] = self.family
         found["overridden"] = [n for n, value in self.values.items() if value.origin == OVERRIDES]
+        if inside(self.spec.overrides, ("LearningRate", "schedulers")) is not None:
+            found["overridden"].append("schedulers")
         return found
 
 
@@ -142,27 +146,28 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
     if model is None or environment is None:
         raise faults(findings)
     _check_model(findings, document, spec, model, environment)
-    shape = JobModel.of(spec, model, pack.augment if pack else {})
-    values = _training(findings, document, spec, shape) if spec.dataset.expect else {}
+    job_model = JobModel.of(spec, model, pack.augment if pack else {})
+    values = _training(findings, document, spec, job_model) if spec.dataset.expect else {}
     if findings.errors:
         raise faults(findings)
-    _refuse_two_lists(findings, document, spec, shape.augment)
+    _refuse_two_lists(findings, document, spec, job_model.augment)
     pretrained = _pretrained(spec, model)
     return Plan(
         spec=spec,
         environment=environment,
         model=model,
         values=values,
-        config=_config(spec, shape, values, pretrained),
+        config=_config(spec, job_model, values, pretrained),
         dataset_file=f"coco_detection_{spec.name}.yml",
         model_file=f"{model.name.replace('coco', spec.name, 1)}.yml",
-        input_size=shape.size,
+        input_size=job_model.size,
         pretrained=pretrained,
         stages=tuple(stage for stage in offered if stage in spec.stages),
         parameters=spec.parameters if pack is None else pack.with_defaults(spec.parameters),
-        augment=shape.augment,
-        family=shape.carried(),
-        bases=shape.bases,
+        augment=job_model.augment,
+        augment_of_pack=job_model.of_pack,
+        family=job_model.carried(),
+        bases=job_model.bases,
     )
 
 
@@ -200,7 +205,11 @@ def _check_stages(
     for number, stage in enumerate(spec.stages):
         if stage not in offered:
             _unknown(findings, document, ["stages", number], stage, offered)
-    if environment is not None and spec.export.format == "json" and environment.paddle < "3":
+    if (
+        environment is not None
+        and spec.export.format == "json"
+        and int(environment.paddle.split(".")[0]) < 3
+    ):
         findings.error(
             "SP003",
             f"export.format: Paddle {environment.paddle} writes model.pdmodel only",
@@ -211,9 +220,10 @@ def _check_stages(
 def _refuse_two_lists(
     findings: Findings, document: Document, spec: JobSpec, augment: dict[str, Any]
 ) -> None:
-    """`augment` and `overrides` may not both say what the reader's lists are."""
+    """`augment` and `overrides` may not both say what the reader's lists are, nor until when images
+    are mixed: the data set hands out several at once, which only a list that mixes them takes."""
     reader = spec.overrides.get("TrainReader") if augment else None
-    for key in ("sample_transforms", "batch_transforms"):
+    for key in ("sample_transforms", "batch_transforms", "mosaic_epoch", "mixup_epoch"):
         if isinstance(reader, dict) and key in reader:
             place = f"{document.source}:{document.line(['overrides', 'TrainReader', key])}"
             text = f"overrides.TrainReader.{key} is not for overrides beside augment: set augment"
@@ -231,15 +241,15 @@ def _unknown(
 
 
 def _training(
-    findings: Findings, document: Document, spec: JobSpec, shape: JobModel
+    findings: Findings, document: Document, spec: JobSpec, job_model: JobModel
 ) -> dict[str, Value]:
     assert spec.dataset.expect is not None
-    images, train, model = spec.dataset.expect.train.images, spec.train, shape.model
-    place = f"{document.source}:{document.line(['train', 'batch_size'])}"
+    images, train, model = spec.dataset.expect.train.images, spec.train, job_model.model
+    place = f"{document.source}:{document.line(['train', 'gpus'])}"
     if images < train.gpus:
         findings.error("PL002", f"train.gpus: {train.gpus} cards for {images} images", place)
         return {}
-    room = model.room(shape.size, platform().card_bytes)
+    room = model.room(job_model.size, platform().card_bytes)
     batch, batch_origin = train.batch_size, "job.yaml"
     if batch == "auto":
         batch = fitting_batch_size(model.batch_size, images, train.gpus, room)
@@ -252,18 +262,39 @@ def _training(
         repeat = repeats(images, train.epochs, batch, train.gpus)
     _check_steps(findings, document, spec, batch, repeat)
     base_lr = None if train.base_lr == "auto" else train.base_lr
-    of_model = (model.parameters, shape.carried())
     numbers = training_values(
-        images, train.epochs // repeat, batch, base_lr, train.gpus, repeat, *of_model
+        train_images=images,
+        epochs=train.epochs // repeat,
+        batch_size=batch,
+        base_lr=base_lr,
+        gpus=train.gpus,
+        repeat=repeat,
+        parameters=model.parameters,
+        family=job_model.carried(),
     )
+    origins = _origins(spec, model, batch, repeat)
+    origins["batch_size"] = batch_origin
+    origins.update((name, turn.words()) for name, turn in job_model.turns.items())
+    found = {name: Value(numbers[name], why) for name, why in origins.items() if name in numbers}
+    found["gpus"] = Value(train.gpus, "job.yaml" if "gpus" in train.model_fields_set else "default")
+    found["parameters"] = Value(model.parameters, "catalogue: millions")
+    found["train_images"] = Value(images, "dataset.expect")
+    found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
+    return {**found, **_overridden(spec, job_model)}
+
+
+def _origins(spec: JobSpec, model: Model, batch: int, repeat: int) -> dict[str, str]:
+    """In words, where the values of the training come from."""
+    assert spec.dataset.expect is not None
+    train, images = spec.train, spec.dataset.expect.train.images
     scale = f"rule: {model.base_lr_per_image} x {batch} x {train.gpus}; the config's "
     scale += f"{model.base_lr} is for {model.gpus} cards of {model.batch_size}"
     passes = f"job.yaml: {train.epochs} passes over the set, {repeat} in an epoch"
-    (published, unit), *_ = ((n, unit) for unit, n in model.family.warmup.items())
-    origins = {
+    unit, published = next(iter(model.family.warmup.items()))
+    return {
         "epochs": passes if repeat > 1 else "job.yaml",
-        "batch_size": batch_origin,
-        "base_lr": scale if base_lr is None else "job.yaml",
+        "batch_size": "job.yaml",
+        "base_lr": scale if train.base_lr == "auto" else "job.yaml",
         "repeat": OFTEN if train.repeat == "auto" else "job.yaml",
         "steps_per_epoch": f"{images} x {repeat} images in steps of {batch} x {train.gpus}",
         "warmup_steps": f"rule: {published} {unit}, at most a tenth of all",
@@ -272,13 +303,6 @@ def _training(
         "eval_batch_size": "rule: the training's, from 8 to 32",
         "norm_type": "rule: sync_bn over several cards, bn on one, as a CPU has no sync_bn",
     }
-    origins.update((name, turn.words()) for name, turn in shape.turns.items())
-    found = {name: Value(numbers[name], why) for name, why in origins.items() if name in numbers}
-    found["gpus"] = Value(train.gpus, "job.yaml" if "gpus" in train.model_fields_set else "default")
-    found["parameters"] = Value(model.parameters, "catalogue: millions")
-    found["train_images"] = Value(images, "dataset.expect")
-    found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
-    return {**found, **_overridden(spec, shape)}
 
 
 def _check_steps(
@@ -302,12 +326,12 @@ def _check_steps(
         )
 
 
-def _overridden(spec: JobSpec, shape: JobModel) -> dict[str, Value]:
+def _overridden(spec: JobSpec, job_model: JobModel) -> dict[str, Value]:
     """The values of the plan that job.yaml's overrides set."""
     found = {}
-    for name, path in shape.paths.items():
+    for name, path in job_model.paths.items():
         value = inside(spec.overrides, path)
-        if value is not None and (name in REPLACEABLE or name in shape.turns):
+        if value is not None and (name in REPLACEABLE or name in job_model.turns):
             found[name] = Value(value, OVERRIDES)
     return found
 
@@ -318,18 +342,18 @@ def _pretrained(spec: JobSpec, model: Model) -> str:
 
 
 def _config(
-    spec: JobSpec, shape: JobModel, values: dict[str, Value], pretrained: str
+    spec: JobSpec, job_model: JobModel, values: dict[str, Value], pretrained: str
 ) -> dict[str, Any]:
     number = {name: value.value for name, value in values.items()}
     output = f"{platform().home}/output/{spec.name}"
-    schedule = schedulers(shape.carried(), number["epochs"], number["warmup_steps"])
+    schedule = schedulers(job_model.carried(), number["epochs"], number["warmup_steps"])
     ours: dict[str, Any] = {
         "pretrain_weights": pretrained or None,
         "weights": f"{output}/weights/best_model",
         "save_dir": f"{output}/checkpoints",
         "LearningRate": {"schedulers": schedule},
     }
-    for name, path in shape.paths.items():
+    for name, path in job_model.paths.items():
         if name != "repeat" or number["repeat"] > 1:
             ours = merge_dicts(ours, at_path(path, number[name]))
-    return merge_dicts(merge_dicts(shape.own, ours), spec.overrides)
+    return merge_dicts(merge_dicts(job_model.own, ours), spec.overrides)

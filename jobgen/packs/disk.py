@@ -18,8 +18,6 @@ from jobgen.spec import Augment
 from jobgen.yamlio import YamlError, load_file
 
 CELL_FILE = re.compile(r"(\d\d)_([a-z0-9_]{1,60})\.(py|md)\.j2")
-# Modules and child scripts are named, never reached by a path.
-MODULE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 # Beside a job.yaml: what this one job has otherwise.
 JOB_FOLDER = "templates"
 PARTS = ("template.yaml", "notebook", "config", "words", "runtime")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobgen import resultfile
 from jobgen.files import write_atomically
+from jobgen.resultfile import write_result as write_record
 from jobgen.run.kernel import STOPPED
 from jobgen.run.workspace import Workspace
 from jobgen_runtime.record.identity import process_identity
@@ -129,7 +129,7 @@ def close_result(result: dict[str, Any], status: str, fault: str | None) -> dict
 
 def write_result(output: Path, result: dict[str, Any]) -> None:
     """Replace result.json, and draw its page anew."""
-    resultfile.write_result(output, result)
+    write_record(output, result)
     draw_page(output, result)
 
 

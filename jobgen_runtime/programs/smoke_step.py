@@ -27,7 +27,8 @@ def main() -> None:
         batch_size = cfg.TrainReader["batch_size"] = min(batch_size, limit)
     dataset = create("TrainDataset")()
     # Worker processes pay off over many steps only; two steps read their images here.
-    loader = iter(create("TrainReader")(dataset, 0))
+    reader = create("TrainReader")(dataset, 0)
+    batches = iter(reader)
     model = create(cfg.architecture)
     model.load_meanstd(cfg["TestReader"]["sample_transforms"])
     if cfg.get("pretrain_weights"):
@@ -39,9 +40,11 @@ def main() -> None:
     epochs = [int(number) for number in sys.argv[3].split(",")]
     started = time.time()
     for epoch in epochs:
-        try:
-            data = next(loader)
-        except StopIteration:
+        data = next(batches, None)
+        if data is None:  # an epoch may have a single batch
+            batches = iter(reader)
+            data = next(batches, None)
+        if data is None:
             sys.exit("the training set gives no batch of %d images" % batch_size)
         data["epoch_id"] = epoch
         loss = model(data)["loss"]

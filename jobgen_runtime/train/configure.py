@@ -168,15 +168,24 @@ def smoke_values(
     return run_values(once, 1, batch_size, None, gpus, workers, train_images)
 
 
-def changed_keys(plan: Dict[str, Any], values: Dict[str, Any]) -> Dict[str, Any]:
-    """PaddleDetection's keys for the values that are not the plan's."""
+RUN_REASONS = {"worker_num": "this machine's cores"}
+
+
+def changed_keys(
+    plan: Dict[str, Any],
+    values: Dict[str, Any],
+    reasons: Dict[str, str] = RUN_REASONS,
+    otherwise: str = "this run's parameters",
+) -> Dict[str, Any]:
+    """PaddleDetection's keys for the values that are not the plan's, each change recorded with
+    its reason."""
     changed: Dict[str, Any] = {}
     for key, path in plan["family"]["paths"].items():
         if values[key] != plan[key]:
             changed = merge_dicts(changed, at_path(path, values[key]))
-            why = "this machine's cores" if key == "worker_num" else "this run's parameters"
-            adjust(".".join(path), plan[key], values[key], why)
-    if any(values[key] != plan[key] for key in ("epochs", "warmup_steps")):
+            adjust(".".join(path), plan[key], values[key], reasons.get(key, otherwise))
+    moved = any(values[key] != plan[key] for key in ("epochs", "warmup_steps"))
+    if moved and "schedulers" not in plan["overridden"]:
         schedule = schedulers(plan["family"], values["epochs"], values["warmup_steps"])
         changed = merge_dicts(changed, {"LearningRate": {"schedulers": schedule}})
     return changed

@@ -1,13 +1,12 @@
 """What saves a training that is paid for: tried once each, recorded, never hidden."""
 
-import glob
 import os
 import re
 from typing import Any, Dict
 
 from jobgen_runtime.record.outcome import adjust
-from jobgen_runtime.train.configure import amend_run_config
-from jobgen_runtime.train.schedule import halved, schedulers
+from jobgen_runtime.train.configure import amend_run_config, changed_keys
+from jobgen_runtime.train.schedule import halved
 
 FEW_WORKERS = 2
 READERS = ("TrainReader", "EvalReader")
@@ -17,14 +16,7 @@ def halve_batch(run_config: str, values: Dict[str, Any], why: str) -> Dict[str, 
     """Half the batch, and what hangs on it; only before the first checkpoint, since the
     learning rate of a checkpoint counts the steps of its own batch."""
     less = halved(values)
-    adjust("TrainReader.batch_size", values["batch_size"], less["batch_size"], why)
-    adjust("LearningRate.base_lr", values["base_lr"], less["base_lr"], "it follows the batch")
-    schedule = schedulers(less["family"], less["epochs"], less["warmup_steps"])
-    changed = {
-        "TrainReader": {"batch_size": less["batch_size"]},
-        "EvalReader": {"batch_size": less["eval_batch_size"]},
-        "LearningRate": {"base_lr": less["base_lr"], "schedulers": schedule},
-    }
+    changed = changed_keys(values, less, {"batch_size": why}, "it follows the batch")
     amend_run_config(run_config, changed)
     return less
 
@@ -56,11 +48,8 @@ class ReaderCures:
 
 def shares_memory(run_config: str) -> bool:
     """Whether a reader of the run's config, or of the model YAML below it, uses shared memory."""
-    folder = os.path.dirname(run_config)
-    paths = [run_config] + glob.glob(os.path.join(glob.escape(folder), "*.yml"))
-    stem = os.path.basename(run_config).replace(".run.yml", ".yml")
-    for path in paths:
-        if os.path.basename(path) in (stem, os.path.basename(run_config)):
+    for path in (run_config, run_config.replace(".run.yml", ".yml")):
+        if os.path.isfile(path):
             with open(path, encoding="utf-8") as stream:
                 if re.search(r"use_shared_memory\"?: *true", stream.read(), re.IGNORECASE):
                     return True

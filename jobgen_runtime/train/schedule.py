@@ -55,9 +55,10 @@ def steps_per_epoch(train_images: int, batch_size: int, gpus: int) -> int:
     return -(-train_images // gpus) // batch_size
 
 
-def warmup_steps(epochs: int, steps: int, published: Dict[str, int]) -> int:
-    """The published `steps` or `epochs` in steps, but at most a tenth of the training."""
-    wanted = published["steps"] if "steps" in published else published["epochs"] * steps
+def warmup_steps(epochs: int, steps: int, published: Dict[str, int], repeat: int = 1) -> int:
+    """The published `steps` or `epochs` in steps, but at most a tenth of the training. What is
+    published are passes over the set; an epoch of `steps` has `repeat` of them."""
+    wanted = published["steps"] if "steps" in published else published["epochs"] * steps // repeat
     return max(1, min(wanted, epochs * steps // 10))
 
 
@@ -68,10 +69,11 @@ def part_of(epochs: int, part: Any) -> Any:
     return max(1, epochs * part[0] // part[1])
 
 
-def turn_epoch(epochs: int, turn: Dict[str, Any]) -> int:
-    """The epoch from which training works otherwise: at the published part, as 100 of 300."""
+def turn_epoch(epochs: int, turn: Dict[str, Any], repeat: int = 1) -> int:
+    """The epoch from which training works otherwise: at the published part, as 100 of 300. `most`
+    counts passes over the set; an epoch has `repeat` of them."""
     found: int = part_of(epochs, turn["part"])
-    return found if turn["most"] is None else min(found, turn["most"])
+    return found if turn["most"] is None else min(found, max(1, turn["most"] // repeat))
 
 
 def schedulers(family: Dict[str, Any], epochs: int, warmup: int) -> List[Dict[str, Any]]:
@@ -139,7 +141,7 @@ def training_values(
         "base_lr": base_lr,
         "repeat": repeat,
         "steps_per_epoch": steps,
-        "warmup_steps": warmup_steps(epochs, steps, family["warmup"]),
+        "warmup_steps": warmup_steps(epochs, steps, family["warmup"], repeat),
         "snapshot_epoch": snapshot_epoch(epochs, epoch_images, parameters),
         "log_iter": log_iter(steps),
         "eval_batch_size": eval_batch_size(batch_size),
@@ -147,23 +149,25 @@ def training_values(
     if "norm_type" in family["paths"]:
         found["norm_type"] = norm_type(gpus)
     for name, turn in family["turns"].items():
-        found[name] = turn_epoch(epochs, turn)
+        found[name] = turn_epoch(epochs, turn, repeat)
     return found
 
 
 def halved(values: Dict[str, Any]) -> Dict[str, Any]:
-    """The values with half the batch, the learning rate with it, and the schedule in its steps."""
+    """The values with half the batch, the learning rate with it, and the schedule in its steps;
+    what was overridden stays."""
     images = values["train_images"] * values["repeat"]
     batch_size = max(1, values["batch_size"] // 2)
     steps = steps_per_epoch(images, batch_size, values["gpus"])
-    return dict(
-        values,
-        batch_size=batch_size,
-        base_lr=round(values["base_lr"] * batch_size / values["batch_size"], 8),
-        steps_per_epoch=steps,
-        warmup_steps=warmup_steps(values["epochs"], steps, values["family"]["warmup"]),
-        eval_batch_size=eval_batch_size(batch_size),
-    )
+    warmup = values["family"]["warmup"]
+    less = {
+        "batch_size": batch_size,
+        "base_lr": round(values["base_lr"] * batch_size / values["batch_size"], 8),
+        "steps_per_epoch": steps,
+        "warmup_steps": warmup_steps(values["epochs"], steps, warmup, values["repeat"]),
+        "eval_batch_size": eval_batch_size(batch_size),
+    }
+    return dict(values, **{k: v for k, v in less.items() if k not in values["overridden"]})
 
 
 def smoke_batch_size(batch_size: int, device: str) -> int:

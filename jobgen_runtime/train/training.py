@@ -48,8 +48,8 @@ SIGN_NOTES = (
 
 
 class Ways(NamedTuple):
-    """How a training is done here: on what, and what becomes of it when it fails or is silent for
-    `patience` seconds (0: never)."""
+    """How a training is done here. `on_oom` is "halve" or "stop"; `patience` are the seconds after
+    which a silent, idle training is taken for hung, 0 for never."""
 
     device: str
     gpus: int
@@ -88,8 +88,8 @@ def ranks_folder() -> str:
 
 
 def death_of_a_rank() -> Optional[str]:
-    """Which of several processes failed first, and its words; None where none did. The launcher
-    ends the others with SIGTERM, so that only the first has a fault to tell."""
+    """A process of several that failed, and its words; None where none did. The launcher ends the
+    others with SIGTERM, so that most often only one has a fault to tell."""
     folder = ranks_folder()
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         if not name.startswith("workerlog."):
@@ -143,10 +143,8 @@ def train(
     """Train, from a checkpoint where there is one, until all epochs of `values` are done.
 
     What can be cured is cured once and recorded: a reader that dies gets no shared
-    memory, then fewer processes, then none; with `on_oom` "halve" a batch that does not
-    fit the card is halved. `patience` are the seconds after which a silent, idle training is taken
-    for hung, 0 for never. Raises StageError when the training ends otherwise; its
-    checkpoints stay.
+    memory, then fewer processes, then none; a batch that does not fit the card is halved where
+    the ways say so. Raises StageError when the training ends otherwise; its checkpoints stay.
     """
     if _finished_before(save_dir, values["epochs"]):
         return

@@ -152,6 +152,10 @@ class Bench:
             "warmup_steps": 6,
             "eval_batch_size": 8,
             "worker_num": 4,
+            "snapshot_epoch": 1,
+            "log_iter": 4,
+            "switch_epoch": 1,
+            "overridden": [],
             "family": FAMILY,
         }
 

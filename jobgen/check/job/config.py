@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from jobgen.catalog import layer_texts, models, trainer_keys
+from jobgen.catalog import Family, layer_texts, models, trainer_keys
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job
 from jobgen.check.upload import JobFacts
 from jobgen.ppconfig import dotted, flat
@@ -283,7 +283,7 @@ def number_as_text(facts: JobFacts) -> Iterator[Hit]:
     remedy="Correct it, or take it out.",
 )
 def unknown_key(facts: JobFacts) -> Iterator[Hit]:
-    known = known_keys()
+    known = known_keys(facts.family)
     of_bases = {posixpath.basename(path) for path in layer_texts()}
     for key in facts.config.config if facts.config else {}:
         path: YamlPath = (key,)
@@ -291,9 +291,10 @@ def unknown_key(facts: JobFacts) -> Iterator[Hit]:
             yield from facts.hit(path, f"{key}{nearest(str(key), sorted(known))}")
 
 
-def known_keys() -> frozenset[str]:
-    """The keys of the catalogue's configs, and those that PaddleDetection reads beside them."""
-    return trainer_keys(newer=True).union(*(model.config() for model in models().values()))
+def known_keys(family: Family | None) -> frozenset[str]:
+    """The keys of a family's configs, and those that PaddleDetection reads beside them."""
+    of_family = (model.config() for model in models().values() if model.family is family)
+    return trainer_keys(newer=True).union(*of_family)
 
 
 def kind_of(facts: JobFacts, split: str) -> str:

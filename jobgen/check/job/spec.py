@@ -190,8 +190,8 @@ def large_for_card(facts: JobFacts) -> Iterator[Hit]:
     "PL006",
     WARNING,
     "mixed precision on Paddle 2.4",
-    why="PicoDet's loss becomes NaN there with amp_level O2, and light models gain little "
-    "(PaddleDetection pull request 8305).",
+    why="Losses became NaN there with amp_level O2, and light models gain little (PaddleDetection "
+    "pull request 8305).",
     remedy="Leave train.amp out, or choose an environment with a later Paddle.",
 )
 def early_amp(facts: JobFacts) -> Iterator[Hit]:
