@@ -185,7 +185,9 @@ def test_scales() -> None:
     assert resize["target_size"] == [352, 384, 416, 448, 480]
     resize = yolov3.at_size(416)["TrainReader"]["batch_transforms"][0]["BatchRandomResize"]
     assert (resize["target_size"][0], resize["target_size"][-1]) == (224, 416)
-    assert models()["yolox_s_300e_coco"].at_size(320)["YOLOX"] == {"size_range": [8, 12]}
+    moved = models()["yolox_s_300e_coco"].at_size(320)
+    assert moved["YOLOX"] == {"size_range": [8, 12], "input_size": [320, 320]}
+    assert {"PadResize": {"target_size": 320}} in moved["TrainReader"]["sample_transforms"]
 
 
 def test_a_beginning_tells_a_model() -> None:

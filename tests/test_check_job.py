@@ -41,6 +41,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "PL006": ("paddle2.6_py3.10", "paddle2.4_py3.7"),
     "CF001": ("train:\n  epochs", "overrides: {PicoHeadV2: {nms: {nms_treshold: 0.5}}}\ntrain:\n  epochs"),
     "CF002": ("train:\n  epochs", "overrides: {log_iter: often}\ntrain:\n  epochs"),
+    "CF040": ("train:\n  epochs", "overrides: {TrainReader: {mixup_epoch: 5}}\ntrain:\n  epochs"),
     "CF003": ("train:\n  epochs", "overrides: {epoch: 5}\ntrain:\n  epochs"),
     "CF004": ("train:\n  epochs", "overrides: {snapshot_epoch: 0}\ntrain:\n  epochs"),
     "CF024": ("train:\n  epochs", "overrides: {snapshot_epoch: 99}\ntrain:\n  epochs"),

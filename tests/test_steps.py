@@ -33,6 +33,7 @@ CASES: list[tuple[list[str], str, bool]] = [
     ([f"import os\ndef run(c):\n    assert os.system(c) == 0\nos.chdir('{PD}')\nrun('{TRAIN}')"], PD, True),
     ([f"%cd ~/PaddleDetection\n!python3 -m paddle.distributed.launch --gpus 0,1 {TRAIN[7:]} | tee log"], PD, False),
     ([f"%%bash\nset -e\ncd PaddleDetection # here\nfleetrun --gpus 0,1 {TRAIN[7:]} --eval"], PD, True),
+    ([f"import os, subprocess\ndef sh(*a):\n    subprocess.run(a, check=True)\nos.chdir('{PD}')\nsh('python', 'tools/train.py', '-c', 'a.yml')"], PD, True),
     (["!bash go.sh\nassert _exit_code == 0"], PD, False),
     ([f"D = '{PD}'", f"%cd {{D}}\n!{TRAIN}"], PD, False),
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from jobgen.catalog.environments import (
     own_parts,
     pins,
     platform,
+    why_not_offered,
 )
 from jobgen.catalog.families import (
     Family,
@@ -24,6 +25,7 @@ from jobgen.catalog.families import (
 from jobgen.catalog.models import (
     PURPOSES,
     Model,
+    beginning_so,
     best_weights,
     config_texts,
     full_name,
@@ -47,6 +49,7 @@ __all__ = [
     "Platform",
     "Revision",
     "Turn",
+    "beginning_so",
     "best_weights",
     "class_parameters",
     "computing_operators",
@@ -71,4 +74,5 @@ __all__ = [
     "trainer_keys",
     "turn_paths",
     "upstream_configs",
+    "why_not_offered",
 ]

@@ -35,8 +35,12 @@ MIXERS = {"Mosaic": "mosaic_epoch", "Mixup": "mixup_epoch"}
 def every_choice(given: Values, preset: str, config: Values, family: Family) -> Values:
     """Every choice: upstream's for this config, over it the preset's, and what is given (None:
     not)."""
-    own = {**upstream(config, family), **PRESETS[preset]}
-    return {**own, **{name: v for name, v in given.items() if v is not None}}
+    theirs = upstream(config, family)
+    chosen = {name: v for name, v in given.items() if v is not None}
+    found = {**theirs, **PRESETS[preset], **chosen}
+    if theirs["mosaic"] and not found["mosaic"] and "mixup" not in chosen:
+        found["mixup"] = False  # upstream's is a part of its mosaic
+    return found
 
 
 def upstream(config: Values, family: Family) -> Values:

@@ -166,6 +166,15 @@ def not_offered() -> dict[str, str]:
     return found
 
 
+def why_not_offered(name: str) -> str:
+    """Why a family that is asked for is not offered, in a sentence; empty where that is not so."""
+    asked = re.sub(r"[\W_]", "", name.lower())
+    for family, why in not_offered().items():
+        if len(asked) > 2 and asked.startswith(re.sub(r"[\W_]", "", family.lower())):
+            return f"{family} is not offered: {why}"
+    return ""
+
+
 @cache
 def computing_operators() -> frozenset[str]:
     """The names of Paddle's operators that compute and do nothing else."""

@@ -44,7 +44,8 @@ class Family:
     path and the value there. `variants` finds in a name what shares one shape of weights.
 
     `scales` says how the sizes of multi-scale training follow the input size: `shift` by as many
-    pixels, or in `ratio`. `units` are keys in units of 32 pixels. `schedule` are the schedulers of
+    pixels, or in `ratio`. `units` are keys in units of 32 pixels; `padded` one that has to be the
+    size that training pads its images to, height and width. `schedule` are the schedulers of
     the learning rate: what is an epoch in them is a pair, a part of all epochs; the last is the
     warm-up, of `warmup` steps or epochs. `turns` without a part have that of the published config.
     `sets` are keys that jobgen sets otherwise than upstream. `losses` are the log's.
@@ -57,6 +58,7 @@ class Family:
     variants: str
     scales: str
     units: tuple[Path, ...]
+    padded: Path
     schedule: tuple[Values, ...]
     warmup: dict[str, int]
     turns: dict[str, Values]
@@ -97,6 +99,7 @@ def _family(name: str) -> Family:
         variants=row["variants"],
         scales=row["scales"],
         units=tuple(tuple(path) for path in row.get("units", [])),
+        padded=tuple(row.get("padded", [])),
         schedule=tuple(row["schedule"]),
         warmup=row["warmup"],
         turns=row.get("turns", {}),

@@ -122,8 +122,15 @@ def _model(name: str, row: Values, family: Family) -> Model:
 def full_name(name: str) -> str:
     """The model that a beginning of its name tells, as `picodet_s_320`, by the name of its config;
     any other name as it is."""
-    found = [known for known in models() if known == name or known.startswith(f"{name}_")]
+    found = beginning_so(name)
     return found[0] if len(found) == 1 else name
+
+
+def beginning_so(name: str) -> list[str]:
+    """The models whose names begin so: one where a `_` follows, else all, whatever comes next."""
+    word = name.lower()
+    whole = [known for known in models() if known == word or known.startswith(f"{word}_")]
+    return whole if len(whole) == 1 else [known for known in models() if known.startswith(word)]
 
 
 def model_named(text: str) -> str:

@@ -43,6 +43,15 @@ def at_size(config: Values, size: int, family: Family) -> Values:
     for path in family.units:
         pixels = scale.moved([unit * STRIDE for unit in inside(config, path)])
         found = merge_dicts(found, at_path(path, [side // STRIDE for side in pixels]))
+    if family.padded and scale.old != scale.new:
+        found = merge_dicts(found, at_path(family.padded, [scale.moved(_padded(config))] * 2))
+    return found
+
+
+def _padded(config: Values) -> int:
+    """The side that training pads its images to, in pixels."""
+    steps = config["TrainReader"]["sample_transforms"]
+    found: int = next(step["PadResize"]["target_size"] for step in steps if "PadResize" in step)
     return found
 
 

@@ -43,8 +43,7 @@ MARK = "__line__"
 # The first word of the steps that write a file from Python, and of %%writefile cells.
 WRITE = "%%writefile"
 ALWAYS_SEEN = frozenset(("check_call", "check_output"))
-NESTED = 4
-MOST_STEPS = 5000
+NESTED, MOST_STEPS = 4, 5000
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,10 @@ class _Reader:
         self.depth = 0
         self.starts = False
         self.names: dict[str, str] = {}
-        # Functions that hand their text to a shell, and whether they look at its status.
+        # Functions that start what they are given, and whether they look at its status; which of
+        # them take each word by itself.
         self.wrappers: dict[str, bool] = {}
+        self.taking_words: set[str] = set()
 
     def cell(self, source: str, number: int, following: str) -> None:
         where = f"{self.notebook} cell {number}"
@@ -136,8 +137,8 @@ class _Reader:
                 self.python(f"\n{rest}", where, following)
             else:
                 self.found.makers.append(where)
-            return
-        self.python(source, where, following)
+        else:
+            self.python(source, where, following)
 
     def python(self, source: str, where: str, following: str) -> None:
         """A cell of Python with IPython's own lines in it."""
@@ -204,7 +205,8 @@ class _Reader:
     def define(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         if not self.starts:
             return
-        names = {argument.arg for argument in function.args.args}
+        several = function.args.vararg.arg if function.args.vararg else ""
+        names = {several, *(argument.arg for argument in function.args.args)}
         for node in ast.walk(function):
             if not (isinstance(node, ast.Call) and starter_of(node) and node.args):
                 continue
@@ -213,6 +215,8 @@ class _Reader:
                 text = ast.unparse(function)
                 looked = any(word in text for word in ("assert", "raise", "check=True", "exit("))
                 self.wrappers[function.name] = looked or starter_of(node) in ALWAYS_SEEN
+                if several in given:
+                    self.taking_words.add(function.name)
 
     def call(  # noqa: C901 - one kind of call after the other
         self, node: ast.Call, where: str, own: dict[int, tuple[str, str]], status: bool, used: bool
@@ -240,9 +244,8 @@ class _Reader:
             words2 = (COPIERS[attribute], first, texts[1])
             self.found.steps.append(Step(words2, self.folder, seen=True, place=place))
         elif attribute in ("makedirs", "mkdir") and first:
-            self.found.steps.append(
-                Step(("mkdir", "-p", first), self.folder, seen=True, place=place)
-            )
+            words3 = ("mkdir", "-p", first)
+            self.found.steps.append(Step(words3, self.folder, seen=True, place=place))
         elif name in self.wrappers or starter_of(node):
             self.program(node, place, used, first)
         elif name == "open" and opens_to_write(node) and first:
@@ -263,11 +266,11 @@ class _Reader:
             seen = seen or (starter == "Popen" and ".wait(" in self.code)
         else:
             seen = used
-        folder = self.folder
         cwd = self.constant(keywords["cwd"]) if "cwd" in keywords else None
-        if cwd:
-            folder = Step(("cd",), folder, seen=True, place=place).path(cwd)
+        folder = Step(("cd", cwd or "."), self.folder, seen=True, place=place).path(cwd or ".")
         argument = node.args[0] if node.args else keywords.get("args")
+        if isinstance(node.func, ast.Name) and node.func.id in self.taking_words and node.args[1:]:
+            argument = ast.List(node.args)
         if isinstance(argument, (ast.List, ast.Tuple)):
             words = tuple(self.constant(item) or "{}" for item in argument.elts)
             if len(words) == 3 and words[0] in ("bash", "sh") and words[1] in ("-c", "-lc"):

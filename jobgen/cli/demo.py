@@ -39,11 +39,16 @@ def demo_model(name: str | None = None) -> dict[str, Any]:
 
 def demo_training(model: dict[str, Any]) -> dict[str, Any]:
     """job.yaml's `train`. Raises UsageError for a model that is not known."""
-    from jobgen.catalog import models
+    from jobgen.catalog import environments, models
 
     found = models().get(model["config"])
     if found is None:
         raise click.UsageError(f"--model: {model['config']} is not known; see jobgen models")
+    own = environments()[ENVIRONMENT].revision.name
+    if found.family.revisions and own not in found.family.revisions:
+        raise click.UsageError(
+            f"--model: PaddleDetection {own} of the demo does not have {found.name}"
+        )
     rate = LEARNING_RATE_FACTOR * found.base_lr_per_image * TRAIN["batch_size"]
     return {**TRAIN, "base_lr": round(rate, 8)}
 

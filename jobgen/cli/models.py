@@ -22,13 +22,13 @@ HEAD = ("input", "parameters", "mAP", "mAP@0.5", "batch a card", "memory", "epoc
 @click.pass_obj
 def command(console: Console, name: str | None, json_output: bool) -> None:
     """List the models, or those whose name has NAME in it."""
-    from jobgen.catalog import models, not_offered
+    from jobgen.catalog import models, not_offered, why_not_offered
     from jobgen.cli.table import table
 
     console.json_output = json_output
     chosen = [model for model in models().values() if (name or "") in model.name]
     if not chosen:
-        raise click.UsageError(_no_model(name or "", list(models()), not_offered()))
+        raise click.UsageError(_no_model(name or "", list(models()), why_not_offered(name or "")))
     console.result(models=[_facts(model) for model in chosen], not_offered=not_offered())
     console.data(table([("model", list(HEAD)), *((model.name, _row(model)) for model in chosen)]))
     console.say(
@@ -41,11 +41,9 @@ def command(console: Console, name: str | None, json_output: bool) -> None:
             console.say(f"not offered: {family}: {why}")
 
 
-def _no_model(name: str, known: list[str], unoffered: dict[str, str]) -> str:
-    asked = name.lower().replace("_", "").replace("-", "")
-    for family, why in unoffered.items():
-        if asked and family.lower().replace(" ", "").replace("-", "").startswith(asked[:6]):
-            return f"{family} is not offered: {why}; `jobgen models` lists those that are"
+def _no_model(name: str, known: list[str], why: str) -> str:
+    if why:
+        return f"{why}; `jobgen models` lists those that are"
     return f"no model has {name!r} in its name; there are {', '.join(known)}"
 
 

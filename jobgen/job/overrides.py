@@ -15,6 +15,7 @@ from jobgen.yamlio import Document, Tagged
 
 # Keys that follow from job.yaml: two places for one value would contradict each other.
 OWNED = {
+    "architecture": "set model.config",
     "epoch": "set train.epochs",
     "TrainReader.batch_size": "set train.batch_size",
     "LearningRate.base_lr": "set train.base_lr",
@@ -73,7 +74,9 @@ def _fault(path: tuple[str, ...], value: Any, config: Any) -> tuple[str, str]:
     if owner is not None:
         return "CF003", f" is not for overrides: {owner}"
     if key not in config:
-        names = [name for name in config if isinstance(name, str)] + parameters(path, config)
+        own = {name for name in config if isinstance(name, str)}
+        turns = {turn[-1] for turn in turn_paths() if turn[:-1] == path[1:-1]}
+        names = sorted(own | turns.union(parameters(path, config)))
         if key not in names:
             return "CF001", f" is no key of PaddleDetection's config{nearest(key, names)}"
     if has_tag(value):
@@ -105,9 +108,8 @@ def value_below(dotted: str, value: Any) -> bool:
 def least_of(dotted: str) -> int | None:
     """The least that a key of overrides may be; None where there is no such bound."""
     key = dotted.removeprefix("overrides.")
-    # -1 is PaddleDetection's word for "never" in its data set.
-    never = -1 if key.startswith("TrainReader.") else 0
-    return never if key in map(".".join, turn_paths()) else LEAST.get(key)
+    # -1 is never for what mixes images, and from the start for an assigner.
+    return -1 if key in map(".".join, turn_paths()) else LEAST.get(key)
 
 
 def has_tag(value: Any) -> bool:

@@ -9,11 +9,13 @@ from typing import Any
 from jobgen.catalog import (
     Environment,
     Model,
+    beginning_so,
     environments,
     full_name,
     inside,
     models,
     platform,
+    why_not_offered,
 )
 from jobgen.findings import Findings
 from jobgen.job.model import JobModel
@@ -123,12 +125,7 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
     """Derive every value; `pack` says which stages and parameters there are, where it is another
     than the built-in one. Raises SpecError with all that can't be derived."""
     findings = Findings()
-    environment = environments().get(spec.environment)
-    if environment is None:
-        _unknown(findings, document, ["environment"], spec.environment, sorted(environments()))
-    model = models().get(full_name(spec.model.config))
-    if model is None:
-        _unknown(findings, document, ["model", "config"], spec.model.config, sorted(models()))
+    environment, model = _named(findings, document, spec)
     offered = STAGES_AFTER_TRAINING if pack is None else pack.optional
     _check_stages(findings, document, spec, offered, environment)
     if model is not None:
@@ -169,6 +166,21 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
         family=job_model.carried(),
         bases=job_model.bases,
     )
+
+
+def _named(
+    findings: Findings, document: Document, spec: JobSpec
+) -> tuple[Environment | None, Model | None]:
+    """The environment and the model that job.yaml names; None for one that is not known."""
+    environment = environments().get(spec.environment)
+    if environment is None:
+        _unknown(findings, document, ["environment"], spec.environment, sorted(environments()))
+    word = spec.model.config
+    model = models().get(full_name(word))
+    if model is None:
+        known = beginning_so(word) or sorted(models())
+        _unknown(findings, document, ["model", "config"], word, known, why_not_offered(word))
+    return environment, model
 
 
 def _check_model(
@@ -220,10 +232,9 @@ def _check_stages(
 def _refuse_two_lists(
     findings: Findings, document: Document, spec: JobSpec, augment: dict[str, Any]
 ) -> None:
-    """`augment` and `overrides` may not both say what the reader's lists are, nor until when images
-    are mixed: the data set hands out several at once, which only a list that mixes them takes."""
+    """`augment` and `overrides` may not both say what the reader's lists are."""
     reader = spec.overrides.get("TrainReader") if augment else None
-    for key in ("sample_transforms", "batch_transforms", "mosaic_epoch", "mixup_epoch"):
+    for key in ("sample_transforms", "batch_transforms"):
         if isinstance(reader, dict) and key in reader:
             place = f"{document.source}:{document.line(['overrides', 'TrainReader', key])}"
             text = f"overrides.TrainReader.{key} is not for overrides beside augment: set augment"
@@ -233,11 +244,19 @@ def _refuse_two_lists(
 
 
 def _unknown(
-    findings: Findings, document: Document, path: list[str | int], word: str, known: Any
+    findings: Findings,
+    document: Document,
+    path: list[str | int],
+    word: str,
+    known: Sequence[str],
+    why: str = "",
 ) -> None:
     dotted = ".".join(str(part) for part in path)
     place = f"{document.source}:{document.line(path)}"
-    findings.error("SP002", f"{dotted}: {word!r} is not known{nearest(word, list(known))}", place)
+    begins = len(known) > 1 and all(name.startswith(word.lower()) for name in known)
+    others = f"; there are {', '.join(known)}" if begins else nearest(word, list(known))
+    text = f"{dotted}: {word!r} is not known{f'; {why}' if why else others}"
+    findings.error("SP002", text, place)
 
 
 def _training(

@@ -63,9 +63,10 @@ def warmup_steps(epochs: int, steps: int, published: Dict[str, int], repeat: int
 
 
 def part_of(epochs: int, part: Any) -> Any:
-    """That part of the epochs, as [1, 3]; at least 1. Of a list of parts each."""
+    """That part of the epochs, as [1, 3]; at least 1. Of a list of parts each, but none twice: each
+    milestone lowers the rate once more."""
     if isinstance(part[0], list):
-        return [part_of(epochs, one) for one in part]
+        return sorted({part_of(epochs, one) for one in part})
     return max(1, epochs * part[0] // part[1])
 
 
@@ -82,6 +83,8 @@ def schedulers(family: Dict[str, Any], epochs: int, warmup: int) -> List[Dict[st
     found = []
     for row in family["schedule"]:
         values = {k: part_of(epochs, v) if isinstance(v, list) else v for k, v in row.items()}
+        if values.get("last_plateau_epochs", 0) * 4 > epochs:
+            values["last_plateau_epochs"] = 0  # as short a run would be a plateau only
         found.append(values)
     found[-1]["steps"] = warmup
     return found

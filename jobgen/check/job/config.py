@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jobgen.catalog import Family, layer_texts, models, trainer_keys
+from jobgen.catalog.augment import MIXERS
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, job
 from jobgen.check.upload import JobFacts
 from jobgen.ppconfig import dotted, flat
@@ -62,7 +63,8 @@ def unscaled_rate(facts: JobFacts) -> Iterator[Hit]:
 
 def cards_by_hand(facts: JobFacts) -> int:
     """The cards that a notebook made by hand names with --gpus; 1 where it names none."""
-    found = [m for source in facts.code for m in re.findall(r"--gpus[= ]+([\d,]+)", source)]
+    given = r"--gpus[\"',= ]+([\d,]+)"
+    found = [m for source in facts.code for m in re.findall(given, source)]
     return max((len(cards.strip(",").split(",")) for cards in found), default=1)
 
 
@@ -74,27 +76,27 @@ def cards_by_hand(facts: JobFacts) -> int:
     remedy="Set CosineDecay.max_epochs, or PiecewiseDecay.milestones, to the epochs named.",
 )
 def decay_and_length(facts: JobFacts) -> Iterator[Hit]:
-    epoch = facts.value("epoch")
+    epoch, found = facts.value("epoch"), facts.scheduler
     if facts.family is None or not isinstance(epoch, int):
         return
-    rows = (row for row in facts.family.schedule[:-1] if row.get("gamma") != 1)
-    for row in rows:
-        for key in ("max_epochs", "milestones"):
-            found = facts.scheduler.get(row["name"], {}).get(key)
-            wanted = part_of(epoch, row[key]) if key in row else None
-            if wanted is not None and found is not None and not near(found, wanted):
-                detail = f"{key}: {found}; for {epoch} epochs {wanted}"
-                yield from facts.hit(("LearningRate", "schedulers"), detail)
+    rows = {row["name"]: row for row in facts.family.schedule}
+    end = found.get("CosineDecay", {}).get("max_epochs")
+    wanted = part_of(epoch, rows.get("CosineDecay", {}).get("max_epochs", [1, 1]))
+    if isinstance(end, int) and not min(epoch, wanted) - 1 <= end <= max(epoch, wanted) + 1:
+        detail = f"max_epochs: {end}; for {epoch} epochs {wanted}"
+        yield from facts.hit(("LearningRate", "schedulers"), detail)
+    steps = found.get("PiecewiseDecay", {})
+    parts = rows.get("PiecewiseDecay", {}).get("milestones", [[4, 5], [9, 10]])
+    lasts = [n for n in steps.get("milestones") or [] if isinstance(n, int)]
+    expected = part_of(epoch, parts)
+    if lasts and steps.get("gamma") != 1 and not near(max(lasts), expected[-1]):
+        detail = f"milestones: {lasts}; for {epoch} epochs {expected}"
+        yield from facts.hit(("LearningRate", "schedulers"), detail)
 
 
-def near(found: Any, wanted: Any) -> bool:
-    """Whether epochs of a decay are those wanted, give or take a tenth where they are several; a
-    single end is exact but for rounding."""
-    if isinstance(wanted, list):
-        numbers = isinstance(found, list) and all(isinstance(n, int) for n in found)
-        last = max(found) if numbers and found else 0
-        return bool(abs(last - wanted[-1]) <= max(1, wanted[-1] // 10))
-    return isinstance(found, int) and abs(found - wanted) <= 1
+def near(found: int, wanted: int) -> bool:
+    """Whether an epoch is the wanted one, give or take a tenth."""
+    return abs(found - wanted) <= max(1, wanted // 10)
 
 
 @job(
@@ -158,7 +160,7 @@ def one_way_only(facts: JobFacts) -> Iterator[Hit]:
     for turn in facts.model.turns().values() if facts.model else ():
         at = facts.value(*turn.path)
         never = isinstance(epoch, int) and isinstance(at, int) and 1 < epoch <= at
-        if turn.through and never:
+        if never:
             wanted = turn_epoch(epoch, turn.carried())
             detail = f"at epoch {at} of {epoch}; as published it would be {wanted}"
             yield from facts.hit(turn.path, f"{turn.path[-1]}: {detail}")
@@ -197,7 +199,7 @@ def class_count(facts: JobFacts) -> Iterator[Hit]:
     ERROR,
     "input sizes that differ",
     why="Evaluation and the exported model see other images than training does.",
-    remedy="Set model.input_size, which moves all places together.",
+    remedy="Set model.input_size, which moves all places together; in a YAML set each to one size.",
 )
 def sizes_differ(facts: JobFacts) -> Iterator[Hit]:
     sizes: dict[str, Any] = {}
@@ -205,7 +207,12 @@ def sizes_differ(facts: JobFacts) -> Iterator[Hit]:
         for step in facts.items(reader, "sample_transforms"):
             if isinstance(step, dict) and isinstance(step.get("Resize"), dict):
                 sizes[f"{reader} {step['Resize'].get('target_size')}"] = step["Resize"]
+            if isinstance(step, dict) and isinstance(step.get("Pad"), dict):
+                sizes[f"{reader} pad {step['Pad'].get('size')}"] = {
+                    "target_size": step["Pad"].get("size")
+                }
     shape = facts.value("TestReader", "inputs_def", "image_shape")
+    sizes["eval_size"] = {"target_size": facts.value("eval_size")}
     lists = [resize.get("target_size") for resize in sizes.values()]
     lists += [shape[-2:]] if isinstance(shape, list) else []
     targets = [
@@ -240,7 +247,7 @@ def odd_size(facts: JobFacts) -> Iterator[Hit]:
     WARNING,
     "data loader on shared memory",
     why="PaddleDetection only looks for 1 GB: a large batch over that dies with a bus error.",
-    remedy="Leave use_shared_memory out.",
+    remedy="Write in the model's YAML: TrainReader: {use_shared_memory: false}",
 )
 def shared_memory(facts: JobFacts) -> Iterator[Hit]:
     if facts.value("TrainReader", "use_shared_memory") is True:
@@ -367,8 +374,24 @@ def no_label_list(facts: JobFacts) -> Iterator[Hit]:
     NOTE,
     "training from scratch",
     why="Without pretrained weights a detector needs many more epochs.",
-    remedy="Set model.pretrained: coco, unless that is what you want.",
+    remedy="Set model.pretrained: coco, in a YAML pretrain_weights, unless that is what you want.",
 )
 def from_scratch(facts: JobFacts) -> Iterator[Hit]:
     if facts.config is not None and not facts.value("pretrain_weights"):
         yield from facts.hit(("pretrain_weights",), "no weights to begin with")
+
+
+@job(
+    "CF040",
+    ERROR,
+    "images that are handed out to be mixed, and nothing mixes them",
+    why="Until that epoch the data set gives several images at once; the next step stops at them.",
+    remedy="Put the transform named into TrainReader.sample_transforms, or set the epoch to -1.",
+)
+def mixed_by_nothing(facts: JobFacts) -> Iterator[Hit]:
+    steps = facts.items("TrainReader", "sample_transforms")
+    there = {name for step in steps if isinstance(step, dict) for name in step}
+    for transform, key in MIXERS.items():
+        until = facts.value("TrainReader", key)
+        if isinstance(until, int) and until >= 0 and transform not in there:
+            yield from facts.hit(("TrainReader", key), f"{key}: {until} without {transform}")
