@@ -29,8 +29,8 @@ cases: $(READY)         ## answers to folders of inputs: make cases UPLOADS=fold
 	for set in $(if $(SETS),$(SETS)/*/*.zip); do echo "== $$set"; \
 	    $(BIN)/jobgen check "$$set" || true; done
 
-test-all: $(READY)      ## everything
-	$(BIN)/python -m pytest
+test-all: $(READY)      ## everything, and how much of the code it reaches
+	$(BIN)/python -m pytest --cov=jobgen --cov=jobgen_runtime --cov-report=term --cov-fail-under=90
 
 lint: $(READY)
 	$(BIN)/ruff check .

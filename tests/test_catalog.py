@@ -144,6 +144,16 @@ def test_without_augmentation_only_what_is_needed_stays(name: str) -> None:
     assert turns_of(choice, model.turns()).keys() <= {"switch_epoch", "l1_epoch"}
 
 
+def test_mixing_is_what_was_asked_for() -> None:
+    yolox = models()["yolox_s_300e_coco"]
+    found = every_choice({"mosaic": False}, "default", yolox.config(), yolox.family)
+    assert (found["mosaic"], found["mixup"]) == (False, False)  # upstream's mixup is its mosaic's
+    reader = reader_values(found, yolox.config(), yolox.family)["TrainReader"]
+    assert reader["mosaic_epoch"] == -1
+    asked = every_choice({"mosaic": False, "mixup": True}, "default", yolox.config(), yolox.family)
+    assert turns_of(asked, yolox.turns()).keys() == {"l1_epoch", "mixup_epoch"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [320, 416, 640, 1280])
 def test_another_size_moves_every_place_of_it(name: str, size: int) -> None:

@@ -106,6 +106,24 @@ def test_an_input_size_moves_all_its_places(tmp_path: Path) -> None:
     assert transforms == other["TrainReader"]["batch_transforms"]
 
 
+def test_room_for_the_boxes_of_all_images_that_are_mixed(tmp_path: Path) -> None:
+    """PaddleDetection's mosaic with mixup is made of five images."""
+    yolo = ("config: picodet_xs_320_coco_lcnet", "config: yolov3_mobilenet_v1")
+    assert plan_of(tmp_path, yolo).family["padded"]["images"] == 2
+    mosaic = ("train:\n", "augment: {mosaic: true}\ntrain:\n")
+    assert plan_of(tmp_path, yolo, mosaic).family["padded"]["images"] == 5
+    nothing = ("train:\n", "augment: {preset: none}\ntrain:\n")
+    assert plan_of(tmp_path, yolo, nothing).family["padded"]["images"] == 1
+    assert "padded" not in plan_of(tmp_path).family
+
+
+def test_the_epoch_of_a_chosen_mixing_may_be_overridden(tmp_path: Path) -> None:
+    more = "augment: {mosaic: true}\noverrides: {TrainReader: {mosaic_epoch: 3}}\ntrain:\n"
+    plan = plan_of(tmp_path, ("train:\n", more))
+    assert plan.config["TrainReader"]["mosaic_epoch"] == 3
+    assert plan.numbers()["overridden"] == ["mosaic_epoch"]
+
+
 def test_pretrained_weights(tmp_path: Path) -> None:
     lcnet = "config: picodet_xs_320_coco_lcnet"
     url = "https://paddledet.bj.bcebos.com/models/picodet_xs_320_coco_lcnet.pdparams"

@@ -136,3 +136,32 @@ def test_norm_over_cards_only_where_there_are_several() -> None:
     for gpus, norm in ((1, "bn"), (4, "sync_bn")):
         found = rules.training_values(160, 40, 8, None, gpus, 1, 0.7, family)
         assert found["norm_type"] == norm
+
+
+def test_passes_are_published_and_epochs_counted() -> None:
+    """An epoch of several passes is as many fewer epochs of warm-up, and of the bound of a turn."""
+    published = {"epochs": 5}
+    assert rules.warmup_steps(200, 10, published) == 50
+    assert rules.warmup_steps(100, 20, published, repeat=2) == 50
+    turn = {"part": [1, 3], "most": 100}
+    assert rules.turn_epoch(600, turn) == 100
+    assert rules.turn_epoch(300, turn, repeat=2) == 50
+
+
+def test_a_short_run_lowers_its_rate_once() -> None:
+    steps = {
+        "schedule": [{"name": "P", "milestones": [[43, 65], [54, 65], [61, 65]]}, {"name": "W"}]
+    }
+    assert rules.schedulers(steps, 2, 1)[0]["milestones"] == [1]
+    plateau = {"schedule": [{"name": "C", "last_plateau_epochs": [1, 20]}, {"name": "W"}]}
+    assert rules.schedulers(plateau, 300, 1)[0]["last_plateau_epochs"] == 15
+    assert rules.schedulers(plateau, 2, 1)[0]["last_plateau_epochs"] == 0
+
+
+def test_half_the_batch_leaves_what_was_overridden() -> None:
+    values = {"train_images": 160, "repeat": 1, "gpus": 1, "epochs": 40, "batch_size": 16,
+              "base_lr": 0.02, "eval_batch_size": 1, "family": FAMILY,
+              "overridden": ["eval_batch_size"]}  # fmt: skip
+    less = rules.halved(values)
+    assert (less["batch_size"], less["base_lr"], less["steps_per_epoch"]) == (8, 0.01, 20)
+    assert less["eval_batch_size"] == 1
