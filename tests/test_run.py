@@ -123,11 +123,11 @@ def result(workspace: Workspace, status: str) -> None:
     workspace.output.mkdir(parents=True, exist_ok=True)
     stage = {"name": "train", "status": "running" if status == "running" else "ok"}
     stages = [{**stage, "seconds": 1.0, "exit_status": None, "text": ""}]
-    text = json.dumps({"status": status, "stages": stages, "failure": None})
+    text = json.dumps({"schema": 1, "status": status, "stages": stages, "failure": None})
     (workspace.output / "result.json").write_text(text, encoding="utf-8")
 
 
-def test_a_run_that_did_not_end_well_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_run_that_did_not_end_well_is_resumed(tmp_path: Path) -> None:
     bundle = read_bundle(UPLOAD)
     first, resumed = open_workspace(bundle, tmp_path, {"SMOKE": True}, False)
     assert not resumed

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.waits
 # Modules that Windows lacks; os.fork, os.killpg and os.sched_getaffinity too.
 SIMULATION = """
 import os, platform, sys
+# Their own Windows parts are theirs.
+import filelock, psutil
 for name in ("fcntl", "resource", "pwd", "grp", "termios", "pty"):
     sys.modules[name] = None
 for name in ("fork", "killpg", "getuid", "geteuid", "sched_getaffinity", "setsid"):
