@@ -172,7 +172,7 @@ def test_a_torn_zip_and_nothing_at_all(jobgen: Callable[..., Answer], tmp_path: 
     folder = write_output(tmp_path / "x", result())
     path = Path(shutil.make_archive(str(tmp_path / "out"), "zip", folder))
     path.write_bytes(path.read_bytes()[:300])
-    for wrong, words in ((path, "is no whole zip"), (tmp_path / "none", "is not there")):
+    for wrong, words in ((path, "archive that can't be read"), (tmp_path / "none", "is not there")):
         answer = jobgen("report", wrong)
         assert answer.code == 7
         assert words in answer.err
@@ -258,7 +258,7 @@ def test_damage_in_every_file(jobgen: Callable[..., Answer], tmp_path: Path) -> 
     at = data.index(b"result.json") + 40
     data[at : at + 60] = b"\xff" * 60
     path.write_bytes(bytes(data))
-    assert "is no whole zip" in jobgen("report", path).err
+    assert "archive that can't be read" in jobgen("report", path).err
     (folder / "result.json").write_text("[" * 200000, encoding="utf-8")
     assert jobgen("report", folder).code == 7
 

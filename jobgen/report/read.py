@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 from jobgen.errors import MALFORMED, RunError
 from jobgen.resultfile import RESULT, read_result
+from jobgen.run.output import sizes_in, unpack_output
 from jobgen.run.verdict import close_result, is_alive, write_result
 from jobgen_runtime.record.report import RunRecord, read_run, report_page
 
@@ -87,18 +86,11 @@ def _final(folder: Path, result: dict[str, Any], writable: bool) -> dict[str, An
 
 
 def unpack_shown(path: Path, goal: Path) -> None:
-    """Only what a page shows, of a zip of any layout. Raises RunError where it is torn or none."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = [e for e in archive.infolist() if not e.is_dir() and _is_shown(e.filename)]
-            if sum(entry.file_size for entry in entries) > MOST_BYTES:
-                raise RunError(f"{path}: results and logs of more than 256 MB can't be meant")
-            for entry in entries:
-                archive.extract(entry, goal)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, ValueError) as error:
-        if isinstance(error, RunError):
-            raise
-        raise RunError(f"{path} is no whole zip: {error}", "Download it again.") from error
+    """Only what a page shows, of an archive of any layout. Raises RunError where it is torn or
+    none."""
+    if sum(size for name, size in sizes_in(path) if _is_shown(name)) > MOST_BYTES:
+        raise RunError(f"{path}: results and logs of more than 256 MB can't be meant")
+    unpack_output(path, goal, _is_shown)
 
 
 def _is_shown(name: str) -> bool:

@@ -95,15 +95,20 @@ def no_result(path: Path) -> RunError:
     )
 
 
-def need_result(path: Path) -> None:
-    """Look into a zip or tar before it is unpacked. Raises RunError where no result is in it."""
+def sizes_in(path: Path) -> list[tuple[str, int]]:
+    """The files of a zip or tar, with their bytes. Raises RunError where it can't be read."""
     try:
         archive, members = list_archive(str(path))
     except StageError as error:
         raise RunError(error.message, AGAIN) from error
     with archive:
-        if not any(PurePosixPath(member.name).name == RESULT for member in members):
-            raise no_result(path)
+        return [(member.name, member.size) for member in members]
+
+
+def need_result(path: Path) -> None:
+    """Look into a zip or tar before it is unpacked. Raises RunError where no result is in it."""
+    if not any(PurePosixPath(name).name == RESULT for name, _ in sizes_in(path)):
+        raise no_result(path)
 
 
 def _result_beside(weights: Path) -> dict[str, Any]:

@@ -4,10 +4,9 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
-import zlib
 from typing import Dict, List, Optional, Tuple
 
+from jobgen_runtime.data.archives import list_archive, unpack
 from jobgen_runtime.data.dataset import file_sha256
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import note, outcome
@@ -69,19 +68,18 @@ def _unusable(text: str) -> StageError:
 def _unpack_checkpoints(path: str, goal: str) -> None:
     """The checkpoints' folders of a zip, and the curve beside them; everything else stays."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            wanted = [entry for entry in archive.infolist() if _is_wanted(entry)]
-            if sum(entry.file_size for entry in wanted) > MOST_BYTES:
-                raise _unusable("%s is too large" % path)
-            for entry in wanted:
-                archive.extract(entry, goal)
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, ValueError) as error:
-        raise _unusable("%s can't be unpacked: %s" % (path, error)) from error
+        archive, members = list_archive(path)
+        archive.close()
+        if sum(member.size for member in members if _is_wanted(member.name)) > MOST_BYTES:
+            raise _unusable("%s is too large" % path)
+        unpack(path, goal, os.path.join(goal, ".jobgen-unpacked.json"), only=_is_wanted)
+    except StageError as error:
+        if error.cause == "parameters":
+            raise
+        raise _unusable("%s can't be unpacked: %s" % (path, error.message)) from error
 
 
-def _is_wanted(entry: zipfile.ZipInfo) -> bool:
-    """Extraction drops `..` and leading slashes; links come out as plain files."""
-    name = entry.filename.replace("\\", "/")
+def _is_wanted(name: str) -> bool:
     if name.endswith("/metrics.csv"):
         return True
     return "/checkpoints" in "/" + name and name.endswith((*KEPT_ENDINGS, HALVED_FILE))

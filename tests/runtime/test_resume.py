@@ -174,7 +174,7 @@ def test_a_zip_can_not_reach_outside(bench: Bench, earlier: Path) -> None:
     path = zipped(earlier)
     with zipfile.ZipFile(str(path), "a") as archive:
         archive.writestr("../../checkpoints/evil.json", "{}")
-    bring(bench, path)
+    assert "unsafe name" in refused(bench, path)
     assert not list(bench.folder.parent.glob("checkpoints"))
 
 
