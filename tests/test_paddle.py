@@ -324,7 +324,11 @@ def test_the_pack_for_sar_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "augment", ["{mosaic: true, mixup: true, expand: true}", "{preset: none, mixup: true}"]
+    "augment",
+    [
+        "{mosaic: true, mixup: true, expand: true}",
+        pytest.param("{preset: none, mixup: true}", marks=pytest.mark.slow),
+    ],
 )
 def test_augmentation_is_taken_by_paddledetection(
     folder: Path, tmp_path: Path, augment: str
