@@ -11,6 +11,7 @@ FULL_WIDTH = {"：": ":", "，": ",", "［": "[", "］": "]", "【": "[", "】":
 TOO_DEEP = "the nesting is too deep"
 CLOSING = {"[": "]", "{": "}"}
 KEY = re.compile(r"\s*[A-Za-z_]\w*\s*")
+KEY_BEGINS = re.compile(r"\s*(?:- )?[A-Za-z_][\w.]*:(?:\s|$)")
 VALUE = re.compile(r"\s*(?:- )?(?:[\w.]+:\s+)?(?P<text>(?P<quote>[\"']).*)")
 
 
@@ -47,8 +48,10 @@ def _not_closed(error: yaml.MarkedYAMLError, lines: list[str], line: int) -> tup
     if start is None:
         return None
     opened = lines[start.line][start.column :][:1] if start.line < len(lines) else ""
-    rest = "".join(map(_code, lines[start.line :]))
-    if opened in CLOSING and CLOSING[opened] in rest:
+    # A key in a later line is what follows a list that was never closed.
+    key_follows = line > start.line + 1 and bool(KEY_BEGINS.match(lines[min(line, len(lines)) - 1]))
+    rest = "".join(map(_code, lines[start.line : line + 1]))
+    if opened in CLOSING and CLOSING[opened] in rest and not key_follows:
         return line, f"a comma is missing between the items of {opened} {CLOSING[opened]}"
     if opened in CLOSING:
         return start.line + 1, f"the {opened} that opens here is not closed by {CLOSING[opened]}"

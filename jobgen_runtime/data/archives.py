@@ -169,8 +169,11 @@ def list_archive(path: str) -> Tuple[Any, List[Member]]:
     return archive, members
 
 
-def open_archive(path: str) -> Tuple[Any, List[Member]]:
-    """Open a zip or tar and list its files, litter left out. Raises StageError.
+def open_archive(
+    path: str, only: Optional[Callable[[str], bool]] = None
+) -> Tuple[Any, List[Member]]:
+    """Open a zip or tar and list its files, litter left out, and what `only` does not choose by
+    name: nothing is looked for in what stays inside. Raises StageError.
 
     Refused: entries outside the tree, links, devices, encrypted entries, two
     entries of one name, a file where another entry needs a folder, and whatever is
@@ -178,6 +181,8 @@ def open_archive(path: str) -> Tuple[Any, List[Member]]:
     """
     archive, members = list_archive(path)
     kept = [member for member in members if not is_litter(member.name)]
+    if only is not None:
+        kept = [member for member in kept if only(member.name)]
     fault: Tuple[str, ...] = next((member.fault for member in kept if member.fault), ())
     if not fault:
         clash = name_clash([member.name for member in kept])
@@ -261,9 +266,7 @@ def unpack(
     Gives `{"files": n, "bytes": n, "done": bool}`, `done` False where an earlier
     run had unpacked this very archive. What an older archive left is removed.
     """
-    archive, members = open_archive(path)
-    if only is not None:
-        members = [member for member in members if only(member.name)]
+    archive, members = open_archive(path, only)
     with archive:
         total = sum(member.size for member in members)
         facts = {"files": len(members), "bytes": total, "done": False}

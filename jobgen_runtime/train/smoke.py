@@ -54,6 +54,7 @@ def smoke(
             "a card" % found["batch_size"]
         )
     outcome().data["smoke_step"] = found
-    steps = "one step" if len(epochs) == 1 else "a step in epoch " + ", ".join(map(str, epochs))
+    several = "a step in each of its %d ways of training" % len(epochs)
+    steps = "one step" if len(epochs) == 1 else several
     summary("%s, loss %s" % (steps, ", ".join("%.2f" % loss for loss in found["losses"])))
     return found

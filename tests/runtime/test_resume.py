@@ -178,6 +178,17 @@ def test_a_zip_can_not_reach_outside(bench: Bench, earlier: Path) -> None:
     assert not list(bench.folder.parent.glob("checkpoints"))
 
 
+def test_what_stays_in_a_zip_stops_nothing(bench: Bench, earlier: Path) -> None:
+    path = zipped(earlier)
+    with zipfile.ZipFile(str(path), "a") as archive:
+        archive.writestr("../../elsewhere.txt", "{}")
+        link = zipfile.ZipInfo("output/link")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    bring(bench, path)
+    assert any(bench.save_dir.rglob("*.pdparams"))
+
+
 def test_a_zip_that_claims_too_much_is_refused(
     bench: Bench, earlier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
