@@ -25,6 +25,7 @@ from jobgen.job.notebook import Cell, notebook_text
 from jobgen.run.kernel import execute
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from jobgen_runtime.children.processes import program_path
 from tests.large_coco import write_large_coco
 from tests.sets import picture
 
@@ -180,9 +181,9 @@ def by_hand(home: Path, number: int) -> float:
     mine.write_text(text, encoding="utf-8")
     rows = (home / "output" / "ships" / "events.jsonl").read_text(encoding="utf-8").splitlines()
     python = next(row["python"] for row in map(json.loads, rows) if row["event"] == "environment")
-    runner = home / "output" / "ships" / "scripts" / "run_tool.py"
+    runner = program_path("run_tool")
     env = {**os.environ, "PYTHONPATH": str(clone), "JOBGEN_PARENT": str(os.getpid())}
-    argv = [python, str(runner), str(clone / "tools" / "train.py"), "-c", str(mine), "--eval"]
+    argv = [python, runner, str(clone / "tools" / "train.py"), "-c", str(mine), "--eval"]
     started = time.perf_counter()
     subprocess.run(argv, cwd=clone, env=env, check=True, capture_output=True)
     return time.perf_counter() - started
