@@ -108,14 +108,22 @@ def category_ids(place: Dict[str, Any]) -> List[int]:
 
 
 def find_boxes(
-    clone_dir: str, run_config: str, weights: str, images: List[str], device: str, log: str
+    clone_dir: str,
+    run_config: str,
+    weights: str,
+    images: List[str],
+    device: str,
+    log: str,
+    suppressed: bool = True,
 ) -> List[List[List[float]]]:
     """What the trained model finds in each image: rows of class number, score, x1, y1, x2, y2.
 
-    With no images it is only seen whether the weights fit. Raises StageError where they are
+    With no images it is only seen whether the weights fit; not `suppressed`, all boxes come that
+    suppression would choose from, but for those with a low score. Raises StageError where they are
     another model's: PaddleDetection would go on with random numbers in their place.
     """
-    request = {"weights": weights, "images": images, "device": device}
+    request: Dict[str, Any] = {"weights": weights, "images": images, "device": device}
+    request["suppressed"] = suppressed
     request_path, answer_path = exchange_files("trained", request)
     script = program_path("trained_model")
     argv = python_command(program_path("run_tool"), script, run_config, request_path)

@@ -1,7 +1,8 @@
 """What a trained model finds: python trained_model.py CONFIG REQUEST ANSWER
 
 REQUEST is a JSON file: `weights` (path), `device` (gpu or cpu), `images` (paths; none: only see
-that the weights fit). ANSWER gets, for each image in its order, a list of
+that the weights fit), `suppressed` (false: every box before non-maximum suppression, but for low
+scores). ANSWER gets, for each image in its order, a list of
 `[class, score, x1, y1, x2, y2]`, boxes in pixels of the image as it lies on disk.
 """
 
@@ -17,6 +18,8 @@ import paddle
 from ppdet.core.workspace import create, load_config
 
 SHOWN = 3
+# Without suppression: what has a lower score can't take another's place over parity's 0.3.
+LEAST_SCORE = 0.25
 
 
 def load_all(model, path):
@@ -35,6 +38,17 @@ def load_all(model, path):
     model.set_dict(given)
 
 
+def keep_all(model):
+    """Turn non-maximum suppression off, wherever the model has it."""
+    for layer in model.sublayers(include_self=True):
+        for part in vars(layer).values():
+            nms: Any
+            for nms in (part, getattr(part, "nms", None)):
+                if hasattr(nms, "nms_threshold") and hasattr(nms, "keep_top_k"):
+                    nms.nms_threshold, nms.score_threshold = 1.0, LEAST_SCORE
+                    nms.nms_top_k = nms.keep_top_k = -1
+
+
 def main():
     with open(sys.argv[2], encoding="utf-8") as stream:
         request = json.load(stream)
@@ -44,6 +58,8 @@ def main():
     model.load_meanstd(cfg["TestReader"]["sample_transforms"])
     load_all(model, request["weights"])
     model.eval()
+    if not request["suppressed"]:
+        keep_all(model)
     found: List[Any] = [[] for _ in request["images"]]
     if found:
         dataset = create("TestDataset")()

@@ -9,10 +9,8 @@ from typing import Any, Dict, List
 import pytest
 
 from jobgen_runtime.after.evaluate import EvalWatch, compare_figures, evaluate
-from jobgen_runtime.after.export import check_bounds, compare_boxes
 from jobgen_runtime.after.infer import INFER_IMAGES, choose_images
 from jobgen_runtime.after.trained import (
-    Sample,
     as_coco,
     eval_sample,
     find_boxes,
@@ -161,43 +159,6 @@ def test_boxes_become_cocos(tmp_path: Path, run: Outcome) -> None:
     assert all(path.startswith(str(tmp_path)) for path in sample.paths)
     rows = as_coco([[[1, 0.5, 10, 20, 40, 60]], []], sample.ids, [5, 7])
     assert rows == [{"image_id": 0, "category_id": 7, "bbox": [10, 20, 30, 40], "score": 0.5}]
-
-
-BOX = [0, 0.9, 10.0, 20.0, 30.0, 40.0]
-
-
-@pytest.mark.parametrize(
-    ("other", "alone", "pixels"),
-    [
-        ([BOX], 0, 0.0),
-        ([[0, 0.9, 10.0, 20.0, 30.0, 40.005]], 0, 0.005),
-        ([[1, 0.9, 10.0, 20.0, 30.0, 40.0]], 2, 0.0),
-        ([BOX, [0, 0.6, 90.0, 90.0, 99.0, 99.0]], 1, 0.0),
-        ([BOX, [0, 0.2, 90.0, 90.0, 99.0, 99.0]], 0, 0.0),
-        # Just under the score on one side: its fellow is found among all boxes.
-        ([[0, 0.29, 10.0, 20.0, 30.0, 40.0]], 0, 0.0),
-        ([], 1, 0.0),
-        ([[0, 0.9, 12.0, 20.0, 30.0, 40.0]], 2, 0.0),
-    ],
-)
-def test_boxes_are_compared_with_their_fellows(
-    other: List[List[float]], alone: int, pixels: float
-) -> None:
-    found = compare_boxes([[BOX]], [other])
-    assert (found["boxes"], found["alone"]) == (1, alone)
-    assert found["largest_px"] == pytest.approx(pixels)
-
-
-def test_the_bounds_of_an_export(run: Outcome) -> None:
-    measured = {"alone": 0, "largest_px": 0.02, "mAP": 0.0}
-    check_bounds("onnx", measured, Sample([1], ["a"], 2000))
-    with pytest.raises(StageError, match=r"\(onnx\) does not find .* up to 0\.0200 px") as caught:
-        check_bounds("onnx", measured, Sample([1], ["a"], 640))
-    assert caught.value.cause == "parity"
-    with pytest.raises(StageError, match=r"its mAP differs by 0\.0020"):
-        check_bounds("paddle", {"alone": 0, "largest_px": 0, "mAP": 0.002}, Sample([1], [], 1))
-    with pytest.raises(StageError, match="1 boxes have no fellow"):
-        check_bounds("paddle", {"alone": 1, "largest_px": 0, "mAP": 0}, Sample([1], [], 1))
 
 
 def test_what_eval_prints_is_held_against_its_boxes(run: Outcome) -> None:
