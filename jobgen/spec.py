@@ -5,14 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
@@ -20,108 +18,28 @@ from pydantic import (
 
 from jobgen.errors import SpecError
 from jobgen.findings import Finding, Findings, Severity
-from jobgen.yamlio import Document, load, load_file
-from jobgen_runtime.data.archives import KEPT_APART
-
-RESERVED_NAMES = frozenset(
-    ["con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))]
+from jobgen.spec_classification import ClassificationSpec
+from jobgen.spec_types import (
+    Count,
+    Part,
+    RelativePath,
+    Source,
+    Text,
+    job_name,
+    pretrained_weights,
 )
+from jobgen.yamlio import Document, load, load_file
+
 PUBLISHED = ("coco", "imagenet", "objects365")
-PRETRAINED = (*PUBLISHED, "none")
 # Of the built-in pack; another one may have others.
 STAGES_AFTER_TRAINING = ("evaluate", "infer", "export")
 
 
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", value):
-        raise ValueError("use a-z, 0-9, _ and - only, at most 40 characters")
-    if value in RESERVED_NAMES:
-        raise ValueError("Windows reserves this name")
-    return value
-
-
-def _printable(value: str) -> str:
-    if any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in value):
-        raise ValueError("control characters and line breaks are not allowed")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError("it is no valid Unicode text") from error
-    return value
-
-
-def _relative(value: str) -> str:
-    _printable(value)
-    path = PurePosixPath(value)
-    if "\\" in value or path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", value):
-        raise ValueError("give a path inside the data set, with / and without ..")
-    for part in path.parts:
-        if part.split(".")[0].lower() in RESERVED_NAMES:
-            raise ValueError(f"Windows reserves the name {part}")
-    return "" if value in ("", ".") else str(path)
-
-
-def _not_kept_apart(value: str) -> str:
-    if value.split("/")[0] == KEPT_APART:
-        raise ValueError(f"{KEPT_APART} is jobgen's own folder")
-    return value
-
-
-def _file_name(value: str) -> str:
-    if "/" in _relative(value) or not value:
-        raise ValueError("give a file name without folders")
-    return value
-
-
 def _pretrained(value: str) -> str:
-    _printable(value)
-    if value.lower() in PRETRAINED:
-        return value.lower()
-    if "://" not in value:
-        if not value.endswith(".pdparams"):
-            close = difflib.get_close_matches(value.lower(), PRETRAINED, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ValueError(
-                f"it is none of {', '.join(PRETRAINED)}, and a path of weights ends in .pdparams"
-                f"{hint}"
-            )
-        return _relative(value) if not value.startswith("/") else value
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("only http and https addresses are fetched")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("an address with user, password or query would be stored in the bundle")
-    if not parts.path.endswith(".pdparams"):
-        raise ValueError("the address of weights ends in .pdparams")
-    return parts.geturl()
+    return pretrained_weights(value, PUBLISHED)
 
 
-Text = Annotated[str, AfterValidator(_printable)]
-RelativePath = Annotated[str, AfterValidator(_relative)]
-FileName = Annotated[str, AfterValidator(_file_name)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Source(_Part):
-    """A data set mounted on AI Studio: an archive, or a folder that is unpacked already."""
-
-    id: Annotated[int, Field(ge=1)] | None = None
-    archive: FileName | None = None
-    folder: FileName | None = None
-    into: Annotated[RelativePath, AfterValidator(_not_kept_apart)] = ""
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Source:
-        if (self.archive is None) == (self.folder is None):
-            raise ValueError("give either archive: or folder:")
-        return self
-
-
-class Split(_Part):
+class Split(Part):
     """One split, paths below the data set's root. `list` is VOC's list of stems."""
 
     images: RelativePath
@@ -129,7 +47,7 @@ class Split(_Part):
     list: RelativePath | None = None
 
 
-class Expected(_Part):
+class Expected(Part):
     """What one split of the mounted data must hold."""
 
     images: Count
@@ -137,12 +55,12 @@ class Expected(_Part):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
-class Expect(_Part):
+class Expect(Part):
     train: Expected
     eval: Expected
 
 
-class Dataset(_Part):
+class Dataset(Part):
     sources: Annotated[list[Source], Field(min_length=1, max_length=3)]
     root: RelativePath = ""
     format: Literal["coco", "voc"] = "coco"
@@ -162,7 +80,7 @@ class Dataset(_Part):
         return self
 
 
-class ModelChoice(_Part):
+class ModelChoice(Part):
     config: str
     pretrained: Annotated[str, AfterValidator(_pretrained)] = "coco"
     pretrained_missing: Literal["stop", "scratch"] = "stop"
@@ -171,7 +89,7 @@ class ModelChoice(_Part):
     input_size: Literal["auto"] | Annotated[int, Field(ge=224, le=1280, multiple_of=32)] = "auto"
 
 
-class Train(_Part):
+class Train(Part):
     epochs: Count = 100
     batch_size: Literal["auto"] | Count = "auto"
     base_lr: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = "auto"
@@ -182,7 +100,7 @@ class Train(_Part):
     on_oom: Literal["stop", "halve"] = "stop"
 
 
-class Augment(_Part):
+class Augment(Part):
     """How training changes its images: a preset, and what the job has otherwise (catalog/augment.py
     has what each preset means)."""
 
@@ -196,14 +114,14 @@ class Augment(_Part):
     multi_scale: bool | None = None
 
 
-class Infer(_Part):
+class Infer(Part):
     """Which images are drawn (none named: some of the evaluation's), and from which score on."""
 
-    images: list[RelativePath] = []
+    images: list[RelativePath] = Field(default_factory=list)
     threshold: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)] = "auto"
 
 
-class Export(_Part):
+class Export(Part):
     """The exported model: with NMS in it, also as ONNX, and in which of Paddle 3's two forms."""
 
     nms: bool = True
@@ -211,28 +129,38 @@ class Export(_Part):
     format: Literal["auto", "pdmodel", "json"] = "auto"
 
 
-class JobSpec(_Part):
-    """The whole of job.yaml."""
+class JobSpec(Part):
+    """The whole of a detection's job.yaml."""
 
-    name: Annotated[str, AfterValidator(_name)]
+    name: Annotated[str, AfterValidator(job_name)]
+    task: Literal["detection"] = "detection"
     environment: str
     dataset: Dataset
     model: ModelChoice
     train: Train = Train()
-    stages: list[str] = []
+    stages: list[str] = Field(default_factory=list)
     infer: Infer = Infer()
     export: Export = Export()
     augment: Augment = Augment()
-    overrides: dict[str, Any] = {}
+    overrides: dict[str, Any] = Field(default_factory=dict)
     template: Text = "paddledetection"
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     language: Literal["zh", "en"] = "zh"
 
 
-def load_spec(path: Path) -> tuple[JobSpec, Document]:
-    """Read a job.yaml. Raises SpecError with every fault: file, line, path, what is expected."""
+# By the job's `task`.
+SPECS: dict[str, type[JobSpec] | type[ClassificationSpec]] = {
+    "detection": JobSpec,
+    "classification": ClassificationSpec,
+}
+AnySpec = JobSpec | ClassificationSpec
+
+
+def load_any(path: Path) -> tuple[AnySpec, Document]:
+    """Read a job.yaml of either task. Raises SpecError with every fault: file, line, path, what is
+    expected."""
     try:
-        return parse_spec(load_file(path))
+        return parse_any(load_file(path))
     except OSError as error:
         hint = "`jobgen init` writes one; docs/job.md says what may stand in it."
         if path.is_dir():
@@ -240,19 +168,45 @@ def load_spec(path: Path) -> tuple[JobSpec, Document]:
         raise SpecError(f"{path}: {error.strerror}", hint) from error
 
 
+def parse_any(document: Document) -> tuple[AnySpec, Document]:
+    """A job of either task. Raises SpecError."""
+    if not isinstance(document.value, dict):
+        raise SpecError(f"{document.source}:1: a job has keys: name, environment, dataset, model")
+    task = document.value.get("task", "detection")
+    if not isinstance(task, str) or task not in SPECS:
+        place = f"{document.source}:{document.line(['task'])}"
+        raise SpecError(f"{place}: task: {task!r} is not known{nearest(str(task), list(SPECS))}")
+    shape = SPECS[task]
+    try:
+        return shape.model_validate(document.value), document
+    except ValidationError as error:
+        findings = Findings(_finding(document, fault, shape) for fault in _apart(error.errors()))
+        raise faults(findings) from error
+
+
+def load_spec(path: Path) -> tuple[JobSpec, Document]:
+    """Read the job.yaml of a detection. Raises SpecError."""
+    return _detection(*load_any(path))
+
+
+def parse_spec(document: Document) -> tuple[JobSpec, Document]:
+    """A job whose task is detection. Raises SpecError."""
+    return _detection(*parse_any(document))
+
+
 def spec_from_text(text: str, source: str = "job.yaml") -> JobSpec:
     """Read job.yaml's text. Raises SpecError."""
     return parse_spec(load(text, source))[0]
 
 
-def parse_spec(document: Document) -> tuple[JobSpec, Document]:
-    if not isinstance(document.value, dict):
-        raise SpecError(f"{document.source}:1: a job has keys: name, environment, dataset, model")
-    try:
-        return JobSpec.model_validate(document.value), document
-    except ValidationError as error:
-        findings = Findings(_finding(document, fault) for fault in _apart(error.errors()))
-        raise faults(findings) from error
+def _detection(spec: AnySpec, document: Document) -> tuple[JobSpec, Document]:
+    if not isinstance(spec, JobSpec):
+        raise SpecError(
+            f"{document.source}:{document.line(['task'])}: this is for detection, and the task of "
+            f"{spec.name} is {spec.task}",
+            "For classification there are: jobgen init, check, build, run, collect and report.",
+        )
+    return spec, document
 
 
 def _apart(errors: Sequence[Any]) -> list[Any]:
@@ -291,7 +245,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"; there are {', '.join(known)}" if known else ""
 
 
-def _finding(document: Document, fault: Any) -> Finding:
+def _finding(document: Document, fault: Any, shape: type[BaseModel]) -> Finding:
     # pydantic adds the branch of a union to the path; job.yaml has no such key.
     kind, place_of = fault["type"], fault["loc"]
     path = tuple(part for part in place_of if not _is_branch(part))
@@ -299,7 +253,7 @@ def _finding(document: Document, fault: Any) -> Finding:
         path = (*path, place_of[-1])  # a key that only looks like one
     message = fault["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        model = _model_at(path[:-1])
+        model = _model_at(shape, path[:-1])
         known = sorted(model.model_fields) if model else []
         other = OTHER_NAMES.get(str(path[-1]), "")
         where = f"; did you mean {other}?" if other in known else nearest(str(path[-1]), known)
@@ -337,8 +291,8 @@ def _is_branch(part: str | int) -> bool:
     )
 
 
-def _model_at(path: Sequence[str | int]) -> type[BaseModel] | None:
-    model: type[BaseModel] | None = JobSpec
+def _model_at(shape: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = shape
     for part in path:
         if isinstance(part, int):
             continue

@@ -218,7 +218,7 @@ def test_every_environment_has_a_verifiable_revision() -> None:
     for environment in environments().values():
         revision = environment.revision
         assert len(revision.commit) == 40
-        assert len(revision.ppdet) == 64
+        assert all(len(content) == 64 for content in revision.parts.values())
         assert revision.ref in (revision.commit, revision.name)
         assert {fix["id"] for fix in revision.fixes} >= {"one-card-nan"}
         for fix in revision.fixes:

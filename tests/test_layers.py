@@ -13,6 +13,8 @@ FLOORS = (
     ("errors", "text", "target"),
     ("yamlwords",),
     ("findings", "yamlio", "files", "literals", "resources"),
+    ("spec_types",),
+    ("spec_classification",),
     ("spec", "settings", "resultfile"),
     ("packs", "catalog"),
     ("datasets", "ppconfig", "trust"),

@@ -1,4 +1,4 @@
-"""AI Studio's environments and platform, and the revisions of PaddleDetection that suit them."""
+"""AI Studio's environments and platform, and the revisions of a suite that suit them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from jobgen.catalog.models import config_texts
-from jobgen.catalog.suite import suite_data
+from jobgen.catalog.suite import DETECTION, Suite, suite, suite_data
 from jobgen.errors import SpecError
 from jobgen.resources import catalog_file, mirror_tools_dir
 from jobgen.yamlio import load_file
@@ -17,23 +17,28 @@ from jobgen_runtime.setup.source import is_run_code, listing_hash
 
 @dataclass(frozen=True)
 class Revision:
-    """A pinned PaddleDetection.
+    """A pinned revision of a suite.
 
-    `ref` is cloned (a tag or a commit), `commit` and the hashes of `ppdet`, `tools` and `configs`
-    (jobgen_runtime/setup/source.py: code_hash) verify the clone, `package` is the PyPI release with
-    the same ppdet/, `needs` are `{"module", "pip", "not"}`, `fixes` are `{"id", "file", "old",
-    "new", "why"}`, and `family` where only one family has the fault.
+    `suite` is what people call the suite, `ref` is cloned (a tag or a commit), `commit` and the
+    hashes of its `parts`, as `ppdet` and `tools` (jobgen_runtime/setup/source.py: code_hash),
+    verify the clone, `package` is the PyPI release with the same ppdet/ (None: there is none),
+    `needs` are `{"module", "pip", "not"}`, `fixes` are `{"id", "file", "old", "new", "why"}`, and
+    `family` where only one family has the fault.
     """
 
+    suite: str
     name: str
     ref: str
     commit: str
-    ppdet: str
-    tools: str
-    configs: str
+    parts: dict[str, str]
     package: str | None
     needs: list[dict[str, Any]]
     fixes: list[dict[str, str]]
+
+    @property
+    def full(self) -> str:
+        """Suite and revision, as people say it."""
+        return f"{self.suite} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,20 @@ class GpuBuild:
 
 @dataclass(frozen=True)
 class Environment:
-    """One of AI Studio's environments. `local` names the pin list of its like on this machine,
-    `gpu` the build with CUDA that may stand in it, `onnx` the release of paddle2onnx that suits."""
+    """One of AI Studio's environments, with what of a suite suits it. `local` names the pin list of
+    its like on this machine, to which `more_pins` are added, `gpu` the build with CUDA that may
+    stand in it, `onnx` the release of paddle2onnx that suits."""
 
     name: str
     paddle: str
     python: str
+    suite: Suite
     revision: Revision
     urls: list[str]
     local: str | None
     gpu: GpuBuild | None
     onnx: str
+    more_pins: tuple[str, ...] = ()
 
     def needs(self, onnx: bool) -> list[dict[str, Any]]:
         """What the install stage sees to; with `onnx` also what converts and runs such a model."""
@@ -92,33 +100,36 @@ def platform() -> Platform:
 
 
 @cache
-def environments() -> dict[str, Environment]:
-    data, suite = load_file(catalog_file("environments.yml")).value, suite_data()
+def environments(suite_name: str = DETECTION) -> dict[str, Environment]:
+    """The environments that a suite is offered in, by their names."""
+    data, known = load_file(catalog_file("environments.yml")).value, suite_data(suite_name)
     builds = {name: GpuBuild(**row) for name, row in data["gpu_builds"].items()}
-    revisions = {name: _revision(name, row, suite) for name, row in suite["revisions"].items()}
+    revisions = {name: _revision(name, row, known) for name, row in known["revisions"].items()}
     return {
         name: Environment(
             name,
             row["paddle"],
             row["python"],
-            revisions[row["revision"]],
-            list(suite["urls"]),
+            suite(suite_name),
+            revisions[known["environments"][name]],
+            list(known["urls"]),
             row.get("local"),
             builds.get(row.get("local")),
             row["onnx"],
+            tuple(known.get("local", ())),
         )
         for name, row in data["environments"].items()
+        if name in known["environments"]
     }
 
 
 def _revision(name: str, row: dict[str, Any], data: dict[str, Any]) -> Revision:
     return Revision(
+        suite=data["title"],
         name=name,
         ref=row["ref"],
         commit=row["commit"],
-        ppdet=row["ppdet"],
-        tools=row["tools"],
-        configs=row["configs"],
+        parts=row["parts"],
         package=row.get("package"),
         needs=[need for group in row["needs"] for need in data["needs"][group]],
         fixes=[{"id": key, **data["fixes"][key]} for key in row["fixes"]],
@@ -145,6 +156,7 @@ def pins(environment: Environment, gpu: bool = False, indexed: bool = False) -> 
             f"Try the job with one of {local}, or give a Python that has this Paddle: --python",
         )
     listed = catalog_file(f"{environment.local}.txt").read_text(encoding="utf-8")
+    listed += "".join(f"{row}\n" for row in environment.more_pins)
     if not gpu:
         return listed
     if indexed:

@@ -7,6 +7,7 @@ import itertools
 import posixpath
 import re
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from jobgen import __version__
@@ -288,6 +289,7 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "nms": plan.nms,
         "dataset_file": plan.dataset_file,
         "model_file": plan.model_file,
+        "suite": asdict(plan.environment.suite),
         "paddle": plan.environment.paddle,
         "urls": plan.environment.urls,
         "revision": revision.ref,
@@ -306,7 +308,7 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
 def _source_hashes(revision: Revision) -> dict[str, Any]:
     """What a clone may hold: upstream's content, or that of a mirror put together from a
     package."""
-    known = {"ppdet": [revision.ppdet], "tools": [revision.tools], "configs": [revision.configs]}
+    known = {part: [content] for part, content in revision.parts.items()}
     if revision.package is not None:
         for part, content in own_parts().items():
             known[part].append(content)

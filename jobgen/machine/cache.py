@@ -123,7 +123,7 @@ def lacking(needs: Needs, cache: Path, own_python: bool, own_mirror: bool) -> li
         found += _lack(folder, f"the Python environment {folder.name}", environment_damage)
     if not own_mirror:
         folder = mirror_folder(needs.environment, cache)
-        found += _lack(folder, f"PaddleDetection {needs.environment.revision.name}", mirror_damage)
+        found += _lack(folder, needs.environment.revision.full, mirror_damage)
     if needs.weights and not _weights_file(needs.weights, cache).is_file():
         found.append(f"the pretrained weights {needs.weights}")
     return found
@@ -146,8 +146,8 @@ def fetch(needs: Needs, cache: Path, given: Path | None, say: Callable[[str], No
     RunError where something can't be had."""
     python, _ = managed_python(needs.environment, cache, say, needs.gpu, needs.paddle_index, given)
     found = [f"environment  {python.parent.parent.name}  {look_into(python)}"]
-    copy = given / "PaddleDetection.git" if given is not None else None
     environment = needs.environment
+    copy = given / f"{environment.suite.title}.git" if given is not None else None
     if copy is not None and copy.is_dir():
         require_pinned(copy, environment.revision)
         environment = replace(environment, urls=[copy.absolute().as_uri()])

@@ -1,4 +1,4 @@
-"""A local git copy of PaddleDetection that a run clones from instead of the network."""
+"""A local git copy of a suite that a run clones from instead of the network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Mirror:
 def find_mirror(
     environment: Environment, cache: Path, given: str | None, say: Say, wheels: Path | None = None
 ) -> Mirror:
-    """The mirror of the environment's PaddleDetection: the given one, the cached one, or a new
+    """The mirror of the environment's suite: the given one, the cached one, or a new
     one from the network or, where no address answers, from packages (those in the folder `wheels`,
     where it is given). Raises RunError."""
     if shutil.which("git") is None:
@@ -69,9 +69,8 @@ def find_mirror(
             if _clone(url, revision, place, say):
                 write_atomically(cache / LAST, url.encode())
                 return url
-        say(
-            f"no address of PaddleDetection answers; putting {revision.name} together from packages"
-        )
+        if revision.package is not None:
+            say(f"no address of {revision.full} answers; putting it together from packages")
         _from_package(revision, place, wheels)
         return f"{FROM_PACKAGES} {revision.package}, jobgen's catalogue and jobgen's tools"
 
@@ -98,7 +97,7 @@ def _copy_of(given: str, revision: Revision, cache: Path, say: Say) -> Mirror:
     def make(place: Path) -> str:
         if not _clone(given, revision, place, say):
             raise RunError(
-                f"the mirror {redacted(given)} does not give PaddleDetection {revision.name} "
+                f"the mirror {redacted(given)} does not give {revision.full} "
                 f"({revision.commit[:12]})",
                 "See that the address, user and password are right: git ls-remote ADDRESS",
             )
@@ -144,19 +143,19 @@ def addresses(urls: list[str], cache: Path) -> list[str]:
 
 
 def mirror_folder(environment: Environment, cache: Path) -> Path:
-    """Where the cached mirror of an environment's PaddleDetection lies or would lie."""
+    """Where the cached mirror of an environment's suite lies or would lie."""
     name = environment.revision.name.replace("/", "-")
-    return cache / "mirrors" / f"paddledetection-{name}"
+    return cache / "mirrors" / f"{environment.suite.name}-{name}"
 
 
 def require_pinned(copy: Path, revision: Revision) -> None:
-    """A copy of PaddleDetection must hold the pinned commit. Raises RunError otherwise."""
+    """A copy of the suite must hold the pinned commit. Raises RunError otherwise."""
     try:
         _git(["-C", str(copy), "cat-file", "-e", f"{revision.commit}^{{commit}}"])
     except (subprocess.SubprocessError, OSError) as error:
         raise RunError(
-            f"{copy} does not hold PaddleDetection {revision.name} ({revision.commit[:12]})",
-            "Make it where there is a network: git clone --mirror ADDRESS PaddleDetection.git",
+            f"{copy} does not hold {revision.full} ({revision.commit[:12]})",
+            f"Make it where there is a network: git clone --mirror ADDRESS {revision.suite}.git",
         ) from error
 
 
@@ -190,7 +189,7 @@ def _clone(url: str, revision: Revision, place: Path, say: Say) -> bool:
             _git(["ls-remote", "--exit-code", address, "HEAD"], ANSWER_TIMEOUT, env)
         except (subprocess.SubprocessError, OSError):
             return False
-        say(f"cloning PaddleDetection {revision.name} from {redacted(url)} (once) ...")
+        say(f"cloning {revision.full} from {redacted(url)} (once) ...")
         return _fetch(address, env, revision, place, say)
 
 
@@ -224,7 +223,7 @@ def _from_package(revision: Revision, place: Path, wheels: Path | None) -> None:
     """ppdet/ of the PyPI package, the catalogue's configs, jobgen's own tools, in one commit."""
     if revision.package is None:
         raise RunError(
-            f"no address of PaddleDetection answers, and {revision.name} is not on PyPI",
+            f"no address of {revision.full} answers, and it is not on PyPI",
             "Try again with a network, or give a clone: --mirror PATH",
         )
     tree = place / "tree"
@@ -245,7 +244,7 @@ def _from_package(revision: Revision, place: Path, wheels: Path | None) -> None:
         )
     shutil.move(str(place / "package" / "ppdet"), str(tree / "ppdet"))
     shutil.rmtree(place / "package")
-    if code_hash(str(tree)) != revision.ppdet:
+    if code_hash(str(tree)) != revision.parts["ppdet"]:
         raise RunError(f"{revision.package} is not what the catalogue knows under this name")
     shutil.copytree(
         mirror_tools_dir(), tree / "tools", ignore=shutil.ignore_patterns("__pycache__")
@@ -271,7 +270,7 @@ def _commit(tree: Path, repo: Path, revision: Revision) -> None:
         env[f"GIT_{who}_NAME"] = "jobgen"
         env[f"GIT_{who}_EMAIL"] = "jobgen@localhost"
         env[f"GIT_{who}_DATE"] = "2023-02-23T00:00:00 +0000"
-    message = f"PaddleDetection {revision.name}, put together from {revision.package}"
+    message = f"{revision.full}, put together from {revision.package}"
     for argv in (
         ["init", "-q", str(tree)],
         ["-C", str(tree), "-c", "core.autocrlf=false", "add", "-A", "-f"],
@@ -284,7 +283,7 @@ def _commit(tree: Path, repo: Path, revision: Revision) -> None:
 
 
 def write_git_config(home: Path, mirror: Mirror, urls: list[str]) -> None:
-    """A git config for the kernel's HOME that sends PaddleDetection's addresses to the mirror."""
+    """A git config for the kernel's HOME that sends the suite's addresses to the mirror."""
     # An address without .git is another address for insteadOf.
     both = [name for url in urls for name in (url, url.removesuffix(".git"))]
     text = "[safe]\n\tdirectory = *\n" + instead_of(mirror.address, both)

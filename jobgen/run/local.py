@@ -89,7 +89,7 @@ def run_bundle(
             say(f"resuming {workspace.folder}, which did not end well (--new starts afresh)")
         lay_out(workspace, bundle, sources, archives)
         write_git_config(workspace.kernel_home, mirror, environment.urls)
-        say(f"run in {workspace.folder}; PaddleDetection from {mirror.origin}")
+        say(f"run in {workspace.folder}; {environment.suite.title} from {mirror.origin}")
         if own is not None:
             lay_over(own, environment, workspace.overlay, say)
         _record_machine(workspace, python, made, mirror)

@@ -19,6 +19,8 @@ from jobgen_runtime.record.text import write_text_atomically
 from jobgen_runtime.setup.machine import module_folder, paddle_facts
 
 PIP_TRIES = 3
+# What PyPI calls a package that is imported under another name.
+INSTALLED_AS = {"ppdet": "paddledet", "ppcls": "paddleclas"}
 PROTECTED = ("numpy", "paddlepaddle", "paddlepaddle-gpu")
 SHOWN_PACKAGES = (
     "numpy",
@@ -43,14 +45,14 @@ for name, version in found:
 print(json.dumps(names))
 """
 IMPORT_CODE = """
-import json
+import importlib, json, sys
 try:
     import cv2
 except ImportError:
     pass
-import ppdet
-from ppdet.engine import Trainer
-print(json.dumps({"ppdet": ppdet.__file__}))
+package = importlib.import_module(sys.argv[1])
+importlib.import_module(sys.argv[2])
+print(json.dumps({"place": package.__file__}))
 """
 
 
@@ -141,30 +143,33 @@ def _pip_install(missing: List[str], versions: Dict[str, str], pause: float) -> 
     )
 
 
-def use_paddledetection(folder: str) -> None:
-    """Make `import ppdet` mean this clone, for this process and its children, from any folder.
+def use_suite(suite: Dict[str, str], folder: str) -> None:
+    """Make `import ppdet`, or what the `package` of `suite` is, mean this clone, for this process
+    and its children, from any folder.
 
     A path on PYTHONPATH stands before site-packages, so neither an older ppdet
     there nor `setup.py install`, which would run a second resolver, is needed.
     """
+    package = suite["package"]
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     paths = [folder] + [path for path in others if path != folder]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     sys.path[:] = [folder] + [path for path in sys.path if path != folder]
     elsewhere = outcome().folder
     found = json_from_child(
-        python_command("-c", IMPORT_CODE),
+        python_command("-c", IMPORT_CODE, package, suite["engine"]),
         "install",
-        "import ppdet",
+        "import %s" % package,
         cwd=elsewhere,
         timeout=600,
         quiet=True,
     )
-    place = os.path.realpath(found["ppdet"])
+    place = os.path.realpath(found["place"])
     if not place.startswith(os.path.realpath(folder) + os.sep):
         raise StageError(
-            "`import ppdet` gives %s, not the clone in %s" % (place, folder),
-            "Another PaddleDetection is installed: python -m pip uninstall paddledet",
+            "`import %s` gives %s, not the clone in %s" % (package, place, folder),
+            "Another %s is installed: python -m pip uninstall %s"
+            % (suite["title"], INSTALLED_AS.get(package, package)),
             cause="install",
         )
     outcome().data["versions"].update(
@@ -174,8 +179,8 @@ def use_paddledetection(folder: str) -> None:
     outcome().save()
 
 
-def install(requirements: List[Dict[str, Any]], folder: str) -> None:
-    """The whole stage."""
+def install(requirements: List[Dict[str, Any]], folder: str, suite: Dict[str, str]) -> None:
+    """The whole stage. `suite` has its `title`, its `package` and the `engine` in it."""
     installed = install_missing(requirements)
-    use_paddledetection(folder)
+    use_suite(suite, folder)
     summary("installed %s" % ", ".join(installed) if installed else "nothing to install")

@@ -1,4 +1,4 @@
-"""The `source` stage: PaddleDetection at its pinned revision, verified, its known faults fixed."""
+"""The `source` stage: the suite at its pinned revision, verified, its known faults fixed."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ NO_HELPERS = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.devnull
 NO_HELPERS += ["-c", "log.showSignature=false"]
 CLONE_MARK = "jobgen-clone"
 # All of a clone that is run, or read by a loader that can run what stands there.
-PARTS_RUN = ("ppdet", "tools", "configs")
+PARTS_RUN = ("ppdet", "ppcls", "tools", "configs")
 CODE_ENDINGS = (".py", ".pyc", ".pyd", ".so", ".pth")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -41,7 +41,14 @@ def git(arguments: List[str], cwd: Optional[str] = None) -> str:
     return answer.stdout.decode("utf-8", "replace").strip() if answer.returncode == 0 else ""
 
 
-def clone(urls: List[str], revision: str, folder: str, timeout: float, pause: float = 3.0) -> str:
+def clone(
+    urls: List[str],
+    revision: str,
+    folder: str,
+    timeout: float,
+    pause: float = 3.0,
+    suite: str = "PaddleDetection",
+) -> str:
     """Clone `revision` (a tag, or a commit) from the first address that gives it.
 
     A clone of an earlier run is used again. What is half done lies in a folder of
@@ -73,8 +80,8 @@ def clone(urls: List[str], revision: str, folder: str, timeout: float, pause: fl
             if attempt < CLONE_TRIES:
                 time.sleep(pause)
     raise StageError(
-        "PaddleDetection %s could not be cloned from any of %d addresses; the last said: %s"
-        % (revision, len(urls), said[-1] if said else "nothing, as there is none"),
+        "%s %s could not be cloned from any of %d addresses; the last said: %s"
+        % (suite, revision, len(urls), said[-1] if said else "nothing, as there is none"),
         "Usually the network: start the job again later. The log has what each address said.",
         cause="network",
         log=outcome().log_path("source"),
@@ -143,7 +150,7 @@ def is_run_code(relative: str) -> bool:
         return relative == "configs/runtime.yml" or "/_base_/" in relative
     if "/ext_op/" in relative or relative == "ppdet/version.py":
         return False
-    return relative.startswith(("ppdet/", "tools/")) and relative.endswith(CODE_ENDINGS)
+    return relative.startswith(("ppdet/", "ppcls/", "tools/")) and relative.endswith(CODE_ENDINGS)
 
 
 def code_files(folder: str, part: str) -> List[str]:
@@ -220,25 +227,33 @@ def drop_bytecode(folder: str) -> None:
                 shutil.rmtree(os.path.join(place, "__pycache__"))
 
 
+def _what_git_says(folder: str, revision: str) -> Dict[str, Any]:
+    """The address that git really uses, which `insteadOf` may have replaced, and what the commit
+    says of itself: a mirror that was put together from packages names them."""
+    return {
+        "revision": revision,
+        "commit": git(["rev-parse", "HEAD"], folder),
+        "url": git(["ls-remote", "--get-url", "origin"], folder),
+        "subject": git(["log", "-1", "--format=%s"], folder),
+    }
+
+
 def verify_source(
     folder: str,
     revision: str,
     hashes: Dict[str, Any],
     fixes: Sequence[Dict[str, Any]] = (),
     allow_unpinned: bool = False,
+    suite: str = "PaddleDetection",
 ) -> None:
-    """See that the clone is the pinned PaddleDetection, by commit or by the content of all that is
-    run. `hashes` has the `commit`, and for each part of PARTS_RUN the contents that are known."""
+    """See that the clone is the pinned suite, by commit or by the content of all that is run.
+    `hashes` has the `commit`, and for each part of the suite the contents that are known."""
     if not cloned_here(folder):
         drop_bytecode(folder)
-    head = git(["rev-parse", "HEAD"], folder)
-    # The address that git really uses, which `insteadOf` may have replaced, and what the
-    # commit says of itself: a mirror that was put together from packages names them.
-    url = git(["ls-remote", "--get-url", "origin"], folder)
-    subject = git(["log", "-1", "--format=%s"], folder)
-    shown = "%s (%s) from %s" % (revision[:12], head[:12], url)
-    found = {"revision": revision, "commit": head, "url": url, "subject": subject}
-    others = [p for p in PARTS_RUN if code_hash(folder, p, fixes) not in hashes[p]]
+    found = _what_git_says(folder, revision)
+    head = found["commit"]
+    shown = "%s (%s) from %s" % (revision[:12], head[:12], found["url"])
+    others = [p for p in hashes if p in PARTS_RUN and code_hash(folder, p, fixes) not in hashes[p]]
     strange = changed_files(folder, fixes)
     if head == hashes["commit"]:
         found["verified"] = "commit"
@@ -249,20 +264,26 @@ def verify_source(
         found["pinned"] = hashes["commit"]
         note(
             "the clone's commit (%s) is not %s, but what is run of it is the same, file by file"
-            % (subject or head[:12], hashes["commit"][:12])
+            % (found["subject"] or head[:12], hashes["commit"][:12])
         )
         summary("%s, verified by the content of its code" % shown)
     elif allow_unpinned:
         found["verified"] = "no"
-        note("ALLOW_UNPINNED: the clone is not the PaddleDetection that the bundle was made for")
+        note("ALLOW_UNPINNED: the clone is not the %s that the bundle was made for" % suite)
         summary("%s, not verified" % shown)
     else:
         raise StageError(
-            "the clone in %s is not PaddleDetection %s: its commit is %s, and its %s differs"
-            % (folder, revision, head[:12] or "unknown", " and ".join(p + "/" for p in others)),
+            "the clone in %s is not %s %s: its commit is %s, and its %s differs"
+            % (
+                folder,
+                suite,
+                revision,
+                head[:12] or "unknown",
+                " and ".join(p + "/" for p in others),
+            ),
             "Remove that folder to clone anew (or the mirror that it came from; a bundle of an "
-            "older jobgen: build it again). To use another PaddleDetection on purpose, set "
-            "ALLOW_UNPINNED = True.",
+            "older jobgen: build it again). To use another %s on purpose, set "
+            "ALLOW_UNPINNED = True." % suite,
             cause="source",
         )
     if strange:

@@ -8,7 +8,7 @@ from jobgen_runtime.stages.run import Run
 
 def collect_results(run: Run) -> None:
     """Gather weights, curves and settings in the output folder. Sets `run.status`."""
-    files = [os.path.join(run.home, name) for name in (run.model_file, run.dataset_file)]
+    files = [os.path.join(run.home, name) for name in run.files]
     only_one = run.nodes.rank == 0
     run.status = (
         collect(run.save_dir, [*files, run.config], run.smoke)

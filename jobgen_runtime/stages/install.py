@@ -6,4 +6,4 @@ from jobgen_runtime.stages.run import Run
 
 def install_packages(run: Run) -> None:
     """Install what is missing, and leave Paddle and NumPy as they are."""
-    install(run.requirements, run.clone)
+    install(run.requirements, run.clone, run.suite)

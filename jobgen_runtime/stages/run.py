@@ -28,11 +28,14 @@ class Run:
 
     def _take_job(self, names: Dict[str, Any]) -> None:
         self.name: str = names["NAME"]
+        # What is cloned to train with: its title, its package, and the engine in it.
+        self.suite: Dict[str, str] = names["SUITE"]
         self.job: Dict[str, Any] = names["JOB"]
         self.dataset: Dict[str, Any] = self.job["dataset"]
         self.classes: List[str] = self.dataset["classes"]
         self.plan: Dict[str, Any] = names["PLAN"]
         self.origins: Dict[str, str] = names["ORIGINS"]
+        # Empty where the model's file says it all.
         self.dataset_file: str = names["DATASET_FILE"]
         self.model_file: str = names["MODEL_FILE"]
         self.pretrained: str = names["PRETRAINED"]
@@ -62,16 +65,24 @@ class Run:
         self.stall_minutes: float = self.settings["STALL_MINUTES"]
 
     def _take_places(self) -> None:
-        files = [self.dataset_file, self.model_file]
-        self.home = find_home(self.settings["HOME_DIR"], files)
-        own = os.path.join(self.home, "PaddleDetection")
-        self.clone: str = self.settings["PADDLEDETECTION_DIR"] or own
+        self.home = find_home(self.settings["HOME_DIR"], self.files)
+        own = os.path.join(self.home, self.suite["title"])
+        self.clone: str = self.of_suite("DIR") or own
         # What is tried leaves the record and the checkpoints of the job itself alone.
         beside = "-after" if self.trained_weights else "-smoke" if self.smoke else ""
         self.output = os.path.join(self.home, "output", self.name + beside)
         self.save_dir = os.path.join(self.output, "checkpoints")
         nodes = (self.settings[key] for key in ("NNODES", "NODE_RANK", "MASTER"))
         self.nodes = Nodes(*nodes)
+
+    @property
+    def files(self) -> List[str]:
+        """The configs of the bundle."""
+        return [name for name in (self.dataset_file, self.model_file) if name]
+
+    def of_suite(self, name: str) -> Any:
+        """A setting that has the suite's name before its own, as PADDLEDETECTION_URLS."""
+        return self.settings["%s_%s" % (self.suite["title"].upper(), name)]
 
     @property
     def cards(self) -> int:
