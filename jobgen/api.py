@@ -25,9 +25,9 @@ from jobgen.target import job_of, upload_of
 if TYPE_CHECKING:
     from jobgen.findings import Findings
     from jobgen.job.bundle import Bundle
-    from jobgen.job.plan import Plan
+    from jobgen.job.tasks import AnyPlan
     from jobgen.packs.render import Pack
-    from jobgen.spec import JobSpec
+    from jobgen.spec import AnySpec
     from jobgen.yamlio import Document
 
 __all__ = [
@@ -48,7 +48,7 @@ class Job:
     """A job.yaml that was read: what it says, where it says it, and its template pack."""
 
     path: Path
-    spec: JobSpec
+    spec: AnySpec
     document: Document
     pack: Pack
 
@@ -67,22 +67,22 @@ def load_job(path: AnyPath) -> Job:
     """Read a job.yaml; its folder or its upload will do. Raises SpecError with file and line for
     what can't be meant, and TemplateError."""
     from jobgen.packs.render import load_job_pack
-    from jobgen.spec import load_spec
+    from jobgen.spec import load_any
 
     found = job_of(Path(path))
-    spec, document = load_spec(found)
+    spec, document = load_any(found)
     return Job(found, spec, document, load_job_pack(spec.template, found.parent))
 
 
-def plan_job(job: Job) -> Plan:
+def plan_job(job: Job) -> AnyPlan:
     """Every value of a job with its origin. Raises SpecError where they don't go together."""
-    from jobgen.job.plan import make_plan
+    from jobgen.job.tasks import plan_any
 
-    return make_plan(job.spec, job.document, job.pack)
+    return plan_any(job.spec, job.document, job.pack)
 
 
 def build_job(job: Job, folder: AnyPath | None = None) -> Bundle:
-    """The three files of a job, the same bytes for the same input; written into `folder` where
+    """The files of a job, the same bytes for the same input; written into `folder` where
     one is given. Raises SpecError, TemplateError and BundleError."""
     from jobgen.job.build import render
     from jobgen.job.bundle import write_bundle

@@ -79,7 +79,8 @@ def test_a_mirror_without_network_and_package_says_what_to_do(tmp_path: Path) ->
     with pytest.raises(RunError) as caught:
         find_mirror(environment, tmp_path, None, lambda text: None)
     assert (
-        caught.value.message == "no address of PaddleDetection develop answers, and it is not on PyPI"
+        caught.value.message
+        == "no address of PaddleDetection develop answers, and it is not on PyPI"
     )
     assert "--mirror PATH" in str(caught.value.hint)
     assert list((tmp_path / "mirrors").rglob(MARK)) == []

@@ -22,8 +22,9 @@ from PIL import Image
 
 from jobgen_runtime.record.charts import chart, nice_ticks
 from jobgen_runtime.record.identity import process_identity
+from jobgen_runtime.record.measured import RunRecord
 from jobgen_runtime.record.page_words import STATUS_TEXT, ZH
-from jobgen_runtime.record.report import RunRecord, report_page
+from jobgen_runtime.record.report import report_page
 from jobgen_runtime.train.trainlog import metric_columns, metrics_row, parse_train_line
 from tests.conftest import ROOT, Answer
 from tests.served import served

@@ -1,5 +1,13 @@
 """Facts about models, AI Studio environments and PaddleDetection revisions, with typed access."""
 
+from jobgen.catalog.classifiers import (
+    Classifier,
+    classifier_data,
+    classifier_named,
+    classifiers,
+    nearest_classifiers,
+    suggested_classifier,
+)
 from jobgen.catalog.environments import (
     Environment,
     GpuBuild,
@@ -37,21 +45,29 @@ from jobgen.catalog.models import (
     suggested,
     upstream_configs,
 )
-from jobgen.catalog.suite import suite_paths
+from jobgen.catalog.suite import CLASSIFICATION, DETECTION, SUITES, Suite, suite_paths
 from jobgen.catalog.trainer import class_parameters, trainer_keys
 
 __all__ = [
+    "CLASSIFICATION",
+    "DETECTION",
     "PURPOSES",
+    "SUITES",
+    "Classifier",
     "Environment",
     "Family",
     "GpuBuild",
     "Model",
     "Platform",
     "Revision",
+    "Suite",
     "Turn",
     "beginning_so",
     "best_weights",
     "class_parameters",
+    "classifier_data",
+    "classifier_named",
+    "classifiers",
     "computing_operators",
     "config_texts",
     "environments",
@@ -64,12 +80,14 @@ __all__ = [
     "layer_values",
     "model_named",
     "models",
+    "nearest_classifiers",
     "not_offered",
     "own_parts",
     "pins",
     "platform",
     "smallest",
     "suggested",
+    "suggested_classifier",
     "suite_paths",
     "trainer_keys",
     "turn_paths",

@@ -15,7 +15,8 @@ from jobgen_runtime.data.faults import FAULTS
 EXAMPLES = 3
 SHOWN = 5
 DATA, JOB, MACHINE = "jobgen.check.data", "jobgen.check.job", "jobgen.check.machine"
-FAMILIES = (DATA, JOB, MACHINE)
+CLASSES = "jobgen.check.classes"
+FAMILIES = (DATA, CLASSES, JOB, MACHINE)
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
@@ -35,7 +36,7 @@ class Hit:
     remedy: str = ""
 
 
-Scope = Literal["set", "split", "job", "machine"]
+Scope = Literal["set", "split", "job", "machine", "classes", "plan"]
 
 
 def names_hit(names: Iterable[str], place: str = "", detail: str = "") -> Iterator[Hit]:
@@ -55,7 +56,8 @@ class Rule:
 
     `title` names the fault, `why` says what training would make of it, `remedy` what to do.
     `scope` says what `find` is called with: the facts of the data set ("set"), these and each
-    split ("split"), the facts of the job ("job"), or those of this computer ("machine").
+    split ("split"), the facts of the job ("job"), those of this computer ("machine") or of a
+    classification set ("classes"), or the plan of a classification ("plan").
     """
 
     code: str
@@ -77,6 +79,7 @@ SCOPES: dict[str | None, tuple[Scope, ...]] = {
     DATA: ("set", "split"),
     JOB: ("job",),
     MACHINE: ("machine",),
+    CLASSES: ("classes", "plan"),
 }
 REGISTERED: dict[str, Rule] = {}
 
@@ -114,6 +117,16 @@ def each_split(
 def job(code: str, severity: Severity, title: str = "", *, why: str, remedy: str) -> Decorator:
     """A rule about the job and its files: `find(facts)`."""
     return _register(code, severity, title, why, remedy, "job")
+
+
+def classes(code: str, severity: Severity, title: str = "", *, why: str, remedy: str) -> Decorator:
+    """A rule about a classification set: `find(facts)`."""
+    return _register(code, severity, title, why, remedy, "classes")
+
+
+def plan(code: str, severity: Severity, title: str = "", *, why: str, remedy: str) -> Decorator:
+    """A rule about the plan of a classification: `find(plan)`."""
+    return _register(code, severity, title, why, remedy, "plan")
 
 
 def machine(code: str, severity: Severity, title: str = "", *, why: str, remedy: str) -> Decorator:

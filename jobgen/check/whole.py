@@ -11,6 +11,7 @@ from jobgen.datasets.contents import Progress, silent
 from jobgen.findings import Findings
 from jobgen.job.plan import Plan
 
+CLASSES_TASK = "classification"
 # What the YAML of a training has in it.
 TRAINING_KEYS = (b"TrainDataset", b"architecture", b"_BASE_", b"TrainReader", b"Arch:")
 
@@ -47,6 +48,8 @@ def check_whole(
         raise ValueError("--archive goes with a job; a data set is given alone")
     if measured and not of_job:
         raise ValueError("--measured goes with a job")
+    if target is not None and (task_of(target) if of_job else _set_task(target)) == CLASSES_TASK:
+        return _check_classification(target, chosen, archives, of_job, deep, progress)
     if target is not None and of_job:
         from jobgen.check.job import check_job
 
@@ -69,6 +72,63 @@ def check_whole(
         found = check_dataset(paths, chosen, plan, pick, deep, progress)
         findings = Findings([*findings, *found])
     return Checked(in_order(findings), parts)
+
+
+def _check_classification(
+    target: Path,
+    chosen: Sequence[Rule],
+    archives: Sequence[Path],
+    of_job: bool,
+    deep: bool,
+    progress: Progress,
+) -> Checked:
+    """A classification's job, its upload or its set."""
+    from jobgen.check.classes import check_class_plan, check_classes, plan_of_target
+
+    if not of_job:
+        return Checked(check_classes([target], chosen, None, deep, progress), ["data set"])
+    plan, found = plan_of_target(target)
+    if plan is None:
+        return Checked(found, ["job"])
+    found = Findings([*found, *check_class_plan(plan, chosen)])
+    parts = ["job"]
+    if archives:
+        wanted = len(plan.spec.dataset.sources)
+        if wanted != len(archives):
+            raise ValueError(f"the job has {wanted} source(s): give --archive for each, in order")
+        parts.append("data set")
+        found = Findings([*found, *check_classes(archives, chosen, plan, deep, progress)])
+    return Checked(in_order(found), parts)
+
+
+def task_of(target: Path) -> str:
+    """The task of a job.yaml or of an upload that jobgen built; empty where it says none."""
+    from jobgen.errors import JobgenError
+    from jobgen.job.bundle import read_facts
+    from jobgen.yamlio import load_file
+
+    try:
+        if target.is_dir():
+            found = read_facts(target).get("spec", {})
+        else:
+            found = load_file(target).value
+    except (JobgenError, OSError):
+        return ""
+    return str(found.get("task", "")) if isinstance(found, dict) else ""
+
+
+def _set_task(target: Path) -> str:
+    """Whether a data set without boxes is one of classes."""
+    from jobgen.datasets.classes import find_class_set
+    from jobgen.datasets.contents import open_contents
+    from jobgen.datasets.look import candidates
+    from jobgen.errors import DatasetError
+
+    try:
+        files = open_contents(target)
+        return CLASSES_TASK if not candidates(files) and find_class_set(files) else ""
+    except DatasetError:
+        return ""
 
 
 def is_job(target: Path) -> bool:

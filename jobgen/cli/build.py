@@ -14,9 +14,10 @@ from jobgen.target import job_of
 
 if TYPE_CHECKING:
     from jobgen.job.bundle import Bundle
-    from jobgen.job.plan import Plan
+    from jobgen.job.tasks import AnyPlan
     from jobgen.packs.render import Pack
 
+COUNTS = {2: "two", 3: "three"}
 EXAMPLES = """\b
 Examples:
   jobgen build bundles/ssdd/job.yaml
@@ -30,7 +31,7 @@ Examples:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Folder for the three files; in your home folder they go among what is there.  "
+    help="Folder for the files; in your home folder they go among what is there.  "
     "[default: upload/ beside the job]",
 )
 @click.option("--check", is_flag=True, help="Compare only; exit 1 if the files are not current.")
@@ -40,7 +41,7 @@ Examples:
 def command(
     console: Console, job: Path, output: Path | None, check: bool, no_check: bool, json_output: bool
 ) -> None:
-    """Render JOB (a job.yaml) into the three files of a background job.
+    """Render JOB (a job.yaml) into the files of a background job.
 
     The job is checked first (see jobgen check): nothing is written where it has errors.
     """
@@ -72,11 +73,16 @@ def command(
     console.say(_next_steps(folder, bundle))
 
 
-def refuse_errors(console: Console, job: Path, plan: Plan, bundle: Bundle) -> None:
+def refuse_errors(console: Console, job: Path, plan: AnyPlan, bundle: Bundle) -> None:
     """Say what the rules of jobs find, and end with exit code 1 at an error."""
+    from jobgen.check.classes import check_class_plan
     from jobgen.check.job import check_rendered
+    from jobgen.job.plan import Plan
 
-    findings = check_rendered(job, plan, bundle)
+    if isinstance(plan, Plan):
+        findings = check_rendered(job, plan, bundle)
+    else:
+        findings = check_class_plan(plan)
     if len(findings):
         console.say(findings.text())
     if findings.errors:
@@ -85,7 +91,7 @@ def refuse_errors(console: Console, job: Path, plan: Plan, bundle: Bundle) -> No
         raise click.exceptions.Exit(1)
 
 
-def render_job(job: Path) -> tuple[Plan, Bundle, Pack]:
+def render_job(job: Path) -> tuple[AnyPlan, Bundle, Pack]:
     """The plan, the bundle and the templates of a job.yaml, in memory."""
     from jobgen.api import load_job, plan_job
     from jobgen.job.build import render
@@ -121,8 +127,8 @@ def _next_steps(folder: Path, bundle: Bundle) -> str:
 
     if is_home(folder):
         return (
-            "Next: save a version with these three files, and start a background task of it with "
-            "main.ipynb."
+            f"Next: save a version with these {COUNTS[len(bundle.files)]} files, and start a "
+            "background task of it with main.ipynb."
         )
     sources = bundle.facts["spec"]["dataset"]["sources"]
     paths = [Path(s["archive"] or s["folder"]) for s in sources]
@@ -134,6 +140,6 @@ def _next_steps(folder: Path, bundle: Bundle) -> str:
     return (
         f"Next: try it here with{where}\n"
         f"  jobgen run {shown(folder)} {archives} --device cpu --smoke\n"
-        "then upload the three files to the project's top folder on AI Studio, save a version, "
-        "and start\na background task of that version with main.ipynb."
+        f"then upload the {COUNTS[len(bundle.files)]} files to the project's top folder on AI "
+        "Studio, save a version, and start\na background task of that version with main.ipynb."
     )

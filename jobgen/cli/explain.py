@@ -13,7 +13,7 @@ from jobgen.target import job_of
 
 if TYPE_CHECKING:
     from jobgen.job.bundle import Bundle
-    from jobgen.job.plan import Plan
+    from jobgen.job.tasks import AnyPlan
     from jobgen.ppconfig import Resolved
     from jobgen.yamlio import Document
 
@@ -47,7 +47,7 @@ def command(console: Console, job: Path, full: bool, other: Path | None, json_ou
         _values(console, job)
 
 
-def _read(path: Path) -> tuple[Plan, Document]:
+def _read(path: Path) -> tuple[AnyPlan, Document]:
     from jobgen.api import load_job, plan_job
 
     job = load_job(path)
@@ -75,8 +75,10 @@ def _resolved(path: Path) -> tuple[Resolved, Bundle | None]:
     """The config of a job, or of a YAML that is PaddleDetection's. Raises SpecError, OSError."""
     from jobgen.check.upload import facts_of
     from jobgen.cli.build import render_job
-    from jobgen.errors import BundleError
+    from jobgen.errors import BundleError, SpecError
+    from jobgen.files import shown
     from jobgen.job.explain import job_config
+    from jobgen.job.plan import Plan
     from jobgen.ppconfig import is_config, resolve
 
     if path.is_dir():
@@ -91,6 +93,12 @@ def _resolved(path: Path) -> tuple[Resolved, Bundle | None]:
             found = facts_of(path.parent).config or found
         return found, None
     plan, bundle, _ = render_job(path)
+    if not isinstance(plan, Plan):
+        file = path.parent / "upload" / plan.model_file
+        raise SpecError(
+            f"{path}: a config of PaddleClas has no bases, so the bundle's file is the whole of it",
+            f"After jobgen build {shown(path)} it is {shown(file)}",
+        )
     return job_config(bundle, plan), bundle
 
 

@@ -13,7 +13,7 @@ from jobgen.cli.console import Console
 from jobgen.target import JOB, NOTEBOOK_ENDING, job_of, upload_of
 
 if TYPE_CHECKING:
-    from jobgen_runtime.record.report import RunRecord
+    from jobgen_runtime.record.measured import RunRecord
 
 EXAMPLES = """\b
 Examples:
@@ -88,7 +88,7 @@ def command(
     rows = [_row(record) for record in records]
     console.result(report=str(goal), png=None if png is None else str(png), runs=rows)
     for row in rows:
-        figure = "" if row["mAP50"] is None else f"  mAP@0.5 {row['mAP50']:.3f}"
+        figure = f"  {row['figure']}" if row["figure"] else ""
         said = f"  {row['message']}" if row["message"] else ""
         console.data(f"{row['name']}  {row['status']}{figure}{said}")
         if row["remedy"]:
@@ -100,12 +100,16 @@ def command(
 
 def _row(record: RunRecord) -> dict[str, Any]:
     """What the answer says of one run."""
+    from jobgen_runtime.record.figures import figure_text
+
     best = (record.result.get("metrics") or {}).get("best") or {}
     failure = record.result.get("failure") or {}
     return {
         "name": record.title,
         "status": record.result.get("status"),
         "mAP50": best.get("mAP50"),
+        "top1": best.get("top1"),
+        "figure": figure_text(best),
         "message": failure.get("message"),
         "remedy": failure.get("remedy"),
     }

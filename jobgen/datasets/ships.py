@@ -41,16 +41,16 @@ def make_ships(archive: Path, train: int = 80, val: int = 20, seed: int = 20) ->
                     name = "船_0001.jpg"
                 boxes, data = _draw(rng)
                 _add_image(record, name, boxes)
-                target.writestr(_entry(f"ships/JPEGImages/{name}"), data)
+                target.writestr(zip_entry(f"ships/JPEGImages/{name}"), data)
             text = json.dumps(record, ensure_ascii=False).encode()
-            target.writestr(_entry(f"ships/{split}.json"), text)
+            target.writestr(zip_entry(f"ships/{split}.json"), text)
             boxes_in_all = len(record["annotations"])
             found[split] = {"images": count, "boxes": boxes_in_all, "sha256": sha256(text)}
     write_atomically(archive, buffer.getvalue())
     return found
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
+def zip_entry(name: str) -> zipfile.ZipInfo:
     return zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))
 
 

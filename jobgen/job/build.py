@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import posixpath
 import re
 from collections import Counter
 from dataclasses import asdict
@@ -18,11 +17,10 @@ from jobgen.job.bundle import NOTEBOOK, SIZE_LIMIT, Bundle
 from jobgen.job.carrier import bound, carried, homes, imports, tools_source, unpacking
 from jobgen.job.names import undefined_names
 from jobgen.job.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, digest_of, notebook_text
-from jobgen.job.plan import Plan
+from jobgen.job.tasks import AnyPlan
 from jobgen.packs.disk import StageTemplate
 from jobgen.packs.render import Pack
-from jobgen.spec import JobSpec
-from jobgen_runtime.data.archives import KEPT_APART
+from jobgen.spec import AnySpec
 
 SECRET = re.compile(
     r"(?i)(?:token|secret|passw(?:or)?d|api_?key|access_?key)[\"']?\s*[:=]\s*[\"'][^\"'\s]{8,}"
@@ -62,15 +60,12 @@ def find_secret(text: str) -> re.Match[str] | None:
     return None
 
 
-def render(plan: Plan, pack: Pack) -> Bundle:
-    """Render the three files. Raises TemplateError and BundleError."""
+def render(plan: AnyPlan, pack: Pack) -> Bundle:
+    """Render the files to upload. Raises TemplateError and BundleError."""
     values = _values(plan, pack)
     chosen = [stage.name for stage in _chosen(pack, values["stages"])]
     values["shown_stages"] = [n for _, n, kind in pack.cells() if kind == "py" and n in chosen]
-    files = {
-        plan.dataset_file: pack.render("config/dataset.yml.j2", values).encode(),
-        plan.model_file: pack.render("config/model.yml.j2", values).encode(),
-    }
+    files = {name: pack.render(path, values).encode() for name, path in plan.files.items()}
     values["file_hashes"] = {name: sha256(data) for name, data in files.items()}
     facts = {
         "version": __version__,
@@ -261,10 +256,9 @@ def _check(bundle: Bundle) -> None:
             )
 
 
-def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
+def _values(plan: AnyPlan, pack: Pack) -> dict[str, Any]:
     """Everything that a template may use."""
     spec, revision = plan.spec, plan.environment.revision
-    places = _places(plan)
     return {
         "words": pack.words(spec.language),
         "parameters": plan.parameters,
@@ -272,7 +266,6 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "name": spec.name,
         "environment": plan.environment.name,
         "model": plan.model.name,
-        "model_folder": plan.model.family.folder,
         "input_size": plan.input_size,
         "classes": spec.dataset.classes,
         "eval_images": spec.dataset.expect.eval.images if spec.dataset.expect else 0,
@@ -286,9 +279,6 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "pretrained_missing": spec.model.pretrained_missing,
         "job": job_data(spec),
         "stages": list(plan.stages),
-        "nms": plan.nms,
-        "dataset_file": plan.dataset_file,
-        "model_file": plan.model_file,
         "suite": asdict(plan.environment.suite),
         "paddle": plan.environment.paddle,
         "urls": plan.environment.urls,
@@ -298,10 +288,8 @@ def _values(plan: Plan, pack: Pack) -> dict[str, Any]:
         "source_hashes": _source_hashes(revision),
         "requirements": plan.requirements,
         "fixes": revision.fixes,
-        "bases": _bases(plan),
-        "config": plan.config,
         "number": itertools.count(1).__next__,
-        **places,
+        **plan.template_values(),
     }
 
 
@@ -315,32 +303,8 @@ def _source_hashes(revision: Revision) -> dict[str, Any]:
     return {"commit": revision.commit, **known}
 
 
-def job_data(spec: JobSpec) -> dict[str, Any]:
+def job_data(spec: AnySpec) -> dict[str, Any]:
     """job.yaml as notebook and result carry it: every key, of `augment` those that are set."""
     found = spec.model_dump(mode="json")
     found["augment"] = {k: value for k, value in found["augment"].items() if value is not None}
-    return found
-
-
-def _bases(plan: Plan) -> list[str]:
-    """The `_BASE_` list as upstream has it, its data set replaced by the job's."""
-    folder = plan.model.family.folder
-    own = (f"datasets/{plan.dataset_file}" if path.startswith("datasets/") else path
-           for path in plan.bases)  # fmt: skip
-    return [posixpath.relpath(path, folder) for path in own]
-
-
-def _places(plan: Plan) -> dict[str, Any]:
-    """Where the data lies on AI Studio, as the tutorial has it."""
-    dataset, name = plan.spec.dataset, plan.spec.name
-    home = platform().home
-    root = f"{home}/datasets/{dataset.root}".rstrip("/") + "/"
-    found: dict[str, Any] = {"dataset_dir": root}
-    for split in ("train", "eval"):
-        files = getattr(dataset, split)
-        made = f"{home}/datasets/{KEPT_APART}/{name}/coco/{split}.json"
-        found[split] = {
-            "image_dir": files.images,
-            "anno_path": files.annotations if dataset.format == "coco" else made,
-        }
     return found

@@ -105,6 +105,16 @@ def _refuse_edited(folder: Path) -> None:
         )
 
 
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What the notebook in a folder says of its bundle; empty for one that jobgen did not make."""
+    try:
+        found = parse_notebook((folder / NOTEBOOK).read_bytes(), NOTEBOOK)
+    except (OSError, BundleError):
+        return {}
+    facts = found["metadata"].get("jobgen", {})
+    return facts if isinstance(facts, dict) else {}
+
+
 def _known_before(folder: Path) -> set[str]:
     """The files that the notebook in `folder` was built with."""
     try:

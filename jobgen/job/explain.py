@@ -8,7 +8,10 @@ from typing import Any
 
 from jobgen.catalog import layer_texts
 from jobgen.job.bundle import Bundle
-from jobgen.job.plan import OVERRIDES, Plan, Value
+from jobgen.job.classification import ClassificationPlan
+from jobgen.job.plan import Plan
+from jobgen.job.tasks import AnyPlan
+from jobgen.job.values import OVERRIDES, Value
 from jobgen.ppconfig import Origin, Resolved, dotted, flat, resolve
 from jobgen.yamlio import Document, YamlPath
 
@@ -33,8 +36,10 @@ class Explained:
     origin: str
 
 
-def explain(plan: Plan, document: Document) -> list[Explained]:
+def explain(plan: AnyPlan, document: Document) -> list[Explained]:
     """Every value that matters for the job, the choices first, then what follows from them."""
+    if isinstance(plan, ClassificationPlan):
+        return _explain_classification(plan, document)
     spec, revision = plan.spec, plan.environment.revision
     found = [
         _chosen(document, "environment", spec.environment, ("environment",)),
@@ -59,6 +64,35 @@ def explain(plan: Plan, document: Document) -> list[Explained]:
     steps = plan.values["steps_per_epoch"].value * plan.values["epochs"].value
     found.append(Explained("steps", steps, "epochs x steps_per_epoch"))
     return found
+
+
+def _explain_classification(plan: ClassificationPlan, document: Document) -> list[Explained]:
+    spec, suite = plan.spec, plan.environment.suite
+    revision = plan.environment.revision
+    weights, size = ("model", "pretrained"), ("model", "input_size")
+    published = "the model's, all of PaddleClas's configs are for it"
+    found = [
+        _chosen(document, "environment", spec.environment, ("environment",)),
+        Explained(suite.title, revision.name, f"catalogue: {revision.commit[:12]}"),
+        _chosen(document, "model", plan.model.name, ("model", "config")),
+        Explained(
+            "input_size",
+            plan.input_size,
+            published if spec.model.input_size == "auto" else _line(document, size),
+        ),
+        Explained("class_num", len(spec.dataset.classes), _line(document, ("dataset", "classes"))),
+        Explained("pretrained", plan.pretrained or "none", _line(document, weights)),
+    ]
+    for name, value in plan.values.items():
+        path = IN_THE_JOB.get(name)
+        where = value.origin
+        if path in document.lines and where == "job.yaml":
+            where = _line(document, path)
+        found.append(Explained(name, value.value, where))
+    for name, choice in spec.augment.model_dump().items():
+        found.append(Explained(f"augment.{name}", choice, _line(document, ("augment", name))))
+    steps = plan.values["steps_per_epoch"].value * plan.values["epochs"].value
+    return [*found, Explained("steps", steps, "epochs x steps_per_epoch")]
 
 
 def _line(document: Document, path: YamlPath) -> str:

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from jobgen_runtime.record.charts import DRAWN, Points, curve, nice_ticks
-from jobgen_runtime.record.report import RunRecord
+from jobgen_runtime.record.measured import RunRecord
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -17,13 +17,14 @@ COLOURS = ("#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2")
 PANELS = (
     ("loss", "loss"),
     ("mAP@0.5", "mAP50"),
+    ("top-1", "top1"),
     ("learning rate", "learning_rate"),
     ("images/s", "ips"),
 )
 
 
 def curves_png(records: list[RunRecord]) -> bytes:
-    """Loss, mAP@0.5, learning rate and speed over epochs, below one another."""
+    """Loss, mAP@0.5 or top-1, learning rate and speed over epochs, below one another."""
     from PIL import Image, ImageDraw, ImageFont
 
     panels = []

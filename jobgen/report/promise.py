@@ -10,6 +10,7 @@ from typing import Any
 
 from jobgen.errors import MALFORMED, RunError
 from jobgen_runtime.data.dataset import file_sha256
+from jobgen_runtime.record.figures import figure_text
 from jobgen_runtime.train.trainwatch import read_metrics
 from jobgen_runtime.train.weightsfile import TORN, weights_fault
 
@@ -93,9 +94,10 @@ def _metrics(folder: Path, result: dict[str, Any]) -> Iterator[str]:
         yield "metrics.csv has no rows" if path.is_file() else "metrics.csv is missing"
         return
     best = (result.get("metrics") or {}).get("best") or {}
-    seen = [row["mAP50"] for row in rows if math.isfinite(row.get("mAP50", math.nan))]
-    if best and not any(abs(value - best["mAP50"]) < CLOSE for value in seen):
-        yield f"mAP@0.5 {best['mAP50']:.3f} of the best weights is not in metrics.csv"
+    column = "top1" if "top1" in best else "mAP50"
+    seen = [row[column] for row in rows if math.isfinite(row.get(column, math.nan))]
+    if best and not any(abs(value - best[column]) < CLOSE for value in seen):
+        yield f"{figure_text(best)} of the best weights is not in metrics.csv"
 
 
 def _stages(folder: Path, result: dict[str, Any]) -> Iterator[str]:

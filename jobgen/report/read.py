@@ -10,7 +10,8 @@ from jobgen.errors import MALFORMED, RunError
 from jobgen.resultfile import RESULT, read_result
 from jobgen.run.output import sizes_in, unpack_output
 from jobgen.run.verdict import close_result, is_alive, write_result
-from jobgen_runtime.record.report import RunRecord, read_run, report_page
+from jobgen_runtime.record.measured import RunRecord
+from jobgen_runtime.record.report import read_run, report_page
 
 # What a page shows; weights and checkpoints stay in the zip.
 SHOWN = (RESULT, "metrics.csv", "events.jsonl")

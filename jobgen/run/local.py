@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobgen.catalog import Environment, environments
+from jobgen.catalog import DETECTION, SUITES, Environment, environments
 from jobgen.errors import BundleError, RunError
 from jobgen.job.bundle import Bundle
 from jobgen.job.notebook import cell_source
@@ -119,8 +119,10 @@ def _environment(bundle: Bundle) -> Environment:
             f"local runs need Linux; this is {sys.platform}",
             "Use WSL on Windows, or run the job on AI Studio: the bundle is the same.",
         )
-    name = bundle.facts.get("spec", {}).get("environment", "")
-    environment = environments().get(name)
+    spec = bundle.facts.get("spec", {})
+    suite = SUITES.get(spec.get("task", "detection"), DETECTION)
+    name = spec.get("environment", "")
+    environment = environments(suite).get(name)
     if environment is None:
         raise BundleError(f"the bundle names the environment {name!r}, which is not known")
     return environment

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from jobgen.text import legible
+from jobgen_runtime.record.figures import evaluation_text
 from jobgen_runtime.record.text import duration_text
 
 PLAIN_STEPS = 20.0
@@ -26,8 +27,7 @@ def event_line(event: dict[str, Any]) -> tuple[str, bool] | None:
     if kind == "step":
         return f"{stage:<10}{step_words(event)}", True
     if kind == "evaluated":
-        epoch, mean = event["epoch"] + 1, event.get("mAP", -1.0)
-        return f"{'':<10}epoch {epoch}: mAP {mean:.3f}, mAP@0.5 {event['mAP50']:.3f}", False
+        return f"{'':<10}epoch {event['epoch'] + 1}: {evaluation_text(event)}", False
     if kind == "unpacking":
         share = 100.0 * event["done"] / max(1, event["total"])
         return f"{stage:<10}unpacking {event['archive']}: {share:.0f} %", True
@@ -64,7 +64,7 @@ def step_words(event: dict[str, Any]) -> str:
     if isinstance(event.get("left"), (int, float)):
         words.append(f"{duration_text(event['left'])} left")
     if event.get("best") is not None:
-        words.append(f"best mAP@0.5 {event['best']:.3f}")
+        words.append(f"best {event.get('figure')} {event['best']:.3f}")
     if event.get("memory"):
         words.append(f"memory {100 * event['memory']:.0f} %")
     gpu = event.get("gpu") or {}

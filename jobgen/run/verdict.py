@@ -11,11 +11,14 @@ from jobgen.files import write_atomically
 from jobgen.resultfile import write_result as write_record
 from jobgen.run.kernel import STOPPED
 from jobgen.run.workspace import Workspace
+from jobgen_runtime.record.figures import evaluation_text, figure_text
 from jobgen_runtime.record.identity import process_identity
-from jobgen_runtime.record.outcome import LITTLE, finds_little
+from jobgen_runtime.record.outcome import weak_text
 from jobgen_runtime.record.report import read_run, report_page
 
 GOOD = ("ok", "ok-smoke")
+# Classes that are named with their F1, the lowest first.
+WORST = 5
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,13 @@ class Verdict:
         metrics = self.result.get("metrics", {})
         best = metrics.get("best") or {}
         found = [f"{self.status}"]
-        if best:
-            found[0] += f": mAP@0.5 {best['mAP50']:.3f} (epoch {int(best['epoch']) + 1})"
+        if figure_text(best):
+            found[0] += f": {figure_text(best)}"
         trend = metrics.get("loss")
         if trend:
             found[0] += f", loss {trend['first']:.3f} -> {trend['last']:.3f}"
-        if self.status == "ok" and finds_little(self.result):
-            found.append(LITTLE)
+        if self.status == "ok" and weak_text(self.result):
+            found.append(weak_text(self.result))
         found += after_lines(metrics, workspace.output)
         failure = self.result.get("failure")
         if failure:
@@ -59,7 +62,12 @@ def after_lines(metrics: dict[str, Any], output: Path) -> list[str]:
     """What followed training, a line a stage."""
     found = []
     figures, best = metrics.get("evaluation"), metrics.get("best_f1") or {}
-    if figures:
+    if figures and "top1" in figures:
+        found.append(f"evaluation: {evaluation_text(figures)} on {figures['images']} images")
+        worst = sorted(metrics["per_class"], key=lambda row: row["F1"])[:WORST]
+        rows = (f"{row['class']} {row['F1']:.3f}" for row in worst)
+        found.append(f"lowest F1: {', '.join(rows)}")
+    elif figures:
         found.append(
             f"evaluation: mAP@0.5 {figures['mAP50']:.3f}, mAP {figures['mAP']:.3f} on "
             f"{figures['images']} images; best F1 {best['f1']:.3f} at a score of "
@@ -72,6 +80,12 @@ def after_lines(metrics: dict[str, Any], output: Path) -> list[str]:
     if drawn:
         found.append(f"predictions: {drawn['images']} pictures in {output / 'predictions'}")
     for form, row in (metrics.get("parity") or {}).items():
+        if "unlike" in row:
+            found.append(
+                f"export, {form}: the same class for {row['images']} images, scores at most "
+                f"{row['largest_score']:.7f} from the trained model's"
+            )
+            continue
         found.append(
             f"export, {form}: {row['boxes']} boxes on {row['images']} images, at most "
             f"{row['largest_px']:.5f} px from the trained model's"

@@ -71,7 +71,7 @@ def export(
 
     forms = {"paddle": folder}
     if wanted["onnx"]:
-        forms["onnx"] = _to_onnx(folder, form)
+        forms["onnx"] = to_onnx(folder, form)
     _prove(forms, sample, trained_boxes, place, nms)
     parity = run.data["metrics"]["parity"]
     files = [name for name in os.listdir(folder) if name != "detect.py"]
@@ -182,15 +182,16 @@ def _check_labels(folder: str, classes: List[str]) -> None:
         )
 
 
-def _to_onnx(folder: str, form: str) -> str:
-    """Convert with paddle2onnx, which ends 0 and leaves an empty file where it fails."""
+def to_onnx(folder: str, form: str, weights: str = "model.pdiparams") -> str:
+    """Convert with paddle2onnx, which ends 0 and leaves an empty file where it fails: the model's
+    file `form` and its `weights` in `folder`. Gives the path."""
     goal = os.path.join(folder, "model.onnx")
     log = outcome().log_path("export")
     code = "import sys; from paddle2onnx.command import main; sys.argv[0] = 'paddle2onnx'; main()"
     runner = os.path.join(outcome().path("scripts"), "to_onnx.py")
     write_text_atomically(runner, code + "\n")
     argv = python_command(program_path("run_tool"), runner, "--model_dir", folder)
-    argv += ["--model_filename", form, "--params_filename", "model.pdiparams"]
+    argv += ["--model_filename", form, "--params_filename", weights]
     argv += ["--save_file", goal, "--opset_version", ONNX_OPSET]
     finished = run_logged(
         argv, log, env=child_environment(JOBGEN_PARENT=str(os.getpid())), quiet=True

@@ -208,6 +208,19 @@ def compare_with_expect(
         )
 
 
+def root_folder(folder: str, name: str) -> str:
+    """The set's own folder below all that was unpacked. Raises StageError where it is missing."""
+    root = os.path.join(folder, *name.split("/")) if name else folder
+    if not os.path.isdir(root):
+        raise StageError(
+            "the data holds no folder %r (there are: %s)"
+            % (name, ", ".join(sorted(os.listdir(folder))[:8]) or "none"),
+            "Correct dataset.root in job.yaml, and build again.",
+            cause="data",
+        )
+    return root
+
+
 def prepare_data(
     home: str, dataset: Dict[str, Any], name: str, smoke_images: int = 0
 ) -> Dict[str, Any]:
@@ -220,14 +233,7 @@ def prepare_data(
     With `smoke_images` the annotation files are small ones made from the real ones.
     """
     folder = place_sources(home, dataset["sources"])
-    root = os.path.join(folder, *dataset["root"].split("/")) if dataset["root"] else folder
-    if not os.path.isdir(root):
-        raise StageError(
-            "the data holds no folder %r (there are: %s)"
-            % (dataset["root"], ", ".join(sorted(os.listdir(folder))[:8]) or "none"),
-            "Correct dataset.root in job.yaml, and build again.",
-            cause="data",
-        )
+    root = root_folder(folder, dataset["root"])
     root = renamed_root(root, made_folder(folder, name))
     place: Dict[str, Any] = {"dataset_dir": root, "sha256": {}}
     counts = {}

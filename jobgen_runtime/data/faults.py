@@ -31,6 +31,14 @@ FAULTS = {
     "DS077": "listed image without annotation file",
     "DS091": "split without boxes",
     "DS098": "another data set than the job's",
+    "CL020": "line of a list without image and class",
+    "CL021": "line of a list with an unknown class",
+    "CL022": "image in a folder that is no class of the job",
+    "CL023": "image outside of the class folders",
+    "CL024": "split that is missing",
+    "CL025": "another data set than the job's",
+    "CL026": "listed image that is missing",
+    "CL027": "split without images",
 }
 CORRECT = "Correct the file, and upload it as a new version of the data set."
 

@@ -7,14 +7,13 @@ from typing import Any, Dict, List, Optional
 
 from jobgen_runtime.data.dataset import file_sha256, remove_unpacked
 from jobgen_runtime.record.errors import StageError
-from jobgen_runtime.record.outcome import FINDS_MAP50, LITTLE, finds_little, note, outcome, summary
+from jobgen_runtime.record.figures import figure_text, is_useful, why_untrained
+from jobgen_runtime.record.outcome import note, outcome, summary, weak_text
 from jobgen_runtime.setup.source import cloned_here
 from jobgen_runtime.train.checkpoints import best_weights, find_weights
 from jobgen_runtime.train.trainwatch import read_metrics
 from jobgen_runtime.train.weightsfile import TORN, weights_fault
 
-# Below it a detector has found nothing worth the name; see result statuses in docs/result.md.
-UNTRAINED_MAP50 = 0.01
 # What a background task may leave behind (AI Studio's help pages, 2024; catalogue: platform.yml).
 FILES_LEFT = 10000
 # The folder that each stage after training leaves.
@@ -115,23 +114,23 @@ def loss_trend(rows: List[Dict[str, Any]]) -> Optional[Dict[str, float]]:
     return {"first": sum(losses[:part]) / part, "last": sum(losses[-part:]) / part}
 
 
-def verdict(metrics: Dict[str, Any], smoke: bool, given: bool = False) -> str:
+def verdict(
+    metrics: Dict[str, Any], smoke: bool, given: bool = False, most_common: float = 0.0
+) -> str:
     """`ok`, `ok-smoke`, or why the model has learned nothing. With `given` weights nothing was
-    trained: what was asked of them is done."""
+    trained: what was asked of them is done. `most_common` is the commonest class's share."""
     if smoke:
         return "ok-smoke"
     if given:
         return "ok"
     trend, best = metrics.get("loss"), metrics.get("best") or {}
-    finds = best.get("mAP50", 0.0) >= FINDS_MAP50
-    if trend is not None and not trend["last"] < trend["first"] and not finds:
+    useful = is_useful(best, most_common)
+    if trend is not None and not trend["last"] < trend["first"] and not useful:
         return "the loss did not fall (%.3f at first, %.3f at last)" % (
             trend["first"],
             trend["last"],
         )
-    if best.get("mAP50", 0.0) < UNTRAINED_MAP50:
-        return "mAP@0.5 is %.3f" % best.get("mAP50", 0.0)
-    return "ok"
+    return why_untrained(best, most_common) or "ok"
 
 
 def copy_configs_back(output: str, files: List[str]) -> None:
@@ -245,18 +244,19 @@ def collect(save_dir: str, config_files: List[str], smoke: bool) -> str:
     metrics = run.data["metrics"]
     metrics["loss"] = loss_trend(rows)
     run.data["artefacts"] = list_artefacts(run.folder)
-    status = verdict(metrics, smoke, "weights" in run.data)
+    most_common = (run.data.get("dataset") or {}).get("most_common", 0.0)
+    status = verdict(metrics, smoke, "weights" in run.data, most_common)
     trend = metrics["loss"]
     if status == "ok" and trend and not trend["last"] < trend["first"]:
         note("the loss did not fall: the weights that training began with were as good")
     if not status.startswith("ok"):
         raise StageError(
             "the training ended, but the model has learned nothing: %s" % status,
-            "Look at the learning rate, the number of epochs and the boxes; the weights are kept.",
+            "Look at the learning rate, the number of epochs and the data; the weights are kept.",
             cause="untrained",
         )
-    if status == "ok" and finds_little(run.data):
-        note(LITTLE)
+    if status == "ok" and weak_text(run.data):
+        note(weak_text(run.data))
     total = sum(item["bytes"] for item in run.data["artefacts"])
     summary("%d files, %.1f MB, in %s" % (len(run.data["artefacts"]), total / 1e6, run.folder))
     return status
@@ -276,5 +276,5 @@ def end_run(status: str) -> None:
     run.event("finish", status=status)
     run.close()
     best = run.data["metrics"].get("best") or {}
-    text = "mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1) if best else "no mAP"
+    text = figure_text(best) or "no evaluation"
     print("%s: %s. %s" % (status, text, run.path("result.json")), flush=True)

@@ -16,6 +16,7 @@ import traceback
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from jobgen_runtime.record.errors import StageError, describe_os_error
+from jobgen_runtime.record.figures import is_useful, main_figure
 from jobgen_runtime.record.identity import children_memory, hold_folder, process_identity
 from jobgen_runtime.record.text import (
     duration_text,
@@ -32,11 +33,14 @@ MARGIN = 15 * 60.0
 GO_ON = (
     "Run the same job again: what is done is kept, training resumes from its last whole checkpoint."
 )
-# From here on a model finds things, whatever its loss did: it may have begun with good weights.
-FINDS_MAP50 = 0.3
 LITTLE = (
     "It trained, but finds little: mAP@0.5 is under 0.3. Try more epochs, pretrained weights, a "
     "larger model or input, and look at the boxes: jobgen check DATA, jobgen dataset preview DATA."
+)
+OFTEN_WRONG = (
+    "It trained, but is often wrong: its top-1 is nearer to always saying the commonest class than "
+    "to being right. Try more epochs, pretrained weights or a larger model, and look at the "
+    "confusion matrix and at the images: jobgen check DATA."
 )
 BETWEEN = "A cell between the stages has failed: the executed notebook shows it."
 # Causes that have a status of their own; everything else has failed.
@@ -44,11 +48,19 @@ STATUS_OF_CAUSE = {"untrained": "untrained", "time": "timeout", "interrupted": "
 
 
 def finds_little(result: Dict[str, Any]) -> bool:
-    """Whether a run has trained a model that misses most objects: what it draws is mostly wrong."""
+    """Whether a run has trained a model that is mostly wrong."""
+    return bool(weak_text(result))
+
+
+def weak_text(result: Dict[str, Any]) -> str:
+    """What to say of a run whose model trained, and is mostly wrong; empty for any other."""
     best = (result.get("metrics") or {}).get("best") or {}
-    if result.get("smoke") or "weights" in result or "mAP50" not in best:
-        return False
-    return bool(best["mAP50"] < FINDS_MAP50)
+    if result.get("smoke") or "weights" in result or main_figure(best) is None:
+        return ""
+    most_common = (result.get("dataset") or {}).get("most_common", 0.0)
+    if is_useful(best, most_common):
+        return ""
+    return OFTEN_WRONG if "top1" in best else LITTLE
 
 
 class Outcome:

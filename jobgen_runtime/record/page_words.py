@@ -1,6 +1,6 @@
 """What the page says, in English with its Chinese, and how it looks."""
 
-from jobgen_runtime.record.outcome import LITTLE
+from jobgen_runtime.record.outcome import LITTLE, OFTEN_WRONG
 
 STATUS_TEXT = {
     "ok": "Trained: the loss fell, and the model finds objects.",
@@ -20,6 +20,8 @@ NOISE = "This model finds little: most of the boxes below are wrong."
 
 
 ZH = {
+    OFTEN_WRONG: "训练完成，但常常分错：top-1 更接近“总是回答最多的类别”，而不是“总是正确”。"
+    "可以增加轮数、使用预训练权重或更大的模型，并查看混淆矩阵和图片：jobgen check 数据。",
     LITTLE: "训练完成，但检出很少：mAP@0.5 低于 0.3。可以增加轮数、使用预训练权重、"
     "换更大的模型或输入尺寸，并检查标注框：jobgen check DATA、jobgen dataset preview DATA。",
     NOISE: "该模型检出很少：下面的框大多是错的。",
@@ -78,6 +80,14 @@ ZH = {
     "Logs, their last lines": "日志末尾",
     "best mAP@0.5": "最佳 mAP@0.5",
     "best mAP": "最佳 mAP",
+    "best top-1": "最佳 top-1",
+    "best top-5": "最佳 top-5",
+    "Accuracy": "准确率",
+    "Each class": "各类别",
+    "precision": "精确率",
+    "Class (rows) and what was predicted": "混淆矩阵：行为真实类别，列为预测类别",
+    "images of another class": "类别不同的图片",
+    "largest difference of a score": "得分的最大差",
     "loss, first and last fifth": "损失（前五分之一与后五分之一）",
     "training": "训练用时",
     "images per second": "每秒图片数",

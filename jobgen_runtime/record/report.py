@@ -6,27 +6,18 @@ script, and all that is shown is escaped.
 
 import base64
 import os
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, Tuple
 
-from jobgen_runtime.record.charts import chart, curve, data_share, escaped, median
-from jobgen_runtime.record.outcome import LITTLE, finds_little, outcome
-from jobgen_runtime.record.page_words import GIVEN_TEXT, NOISE, STATUS_TEXT, STYLE, ZH
+from jobgen_runtime.record.charts import chart, curve, data_share, escaped
+from jobgen_runtime.record.measured import BEST, Measured, RunRecord
+from jobgen_runtime.record.outcome import finds_little, outcome, weak_text
+from jobgen_runtime.record.page_words import GIVEN_TEXT, NOISE, STATUS_TEXT, STYLE
 from jobgen_runtime.record.text import duration_text, recordable, write_text_atomically
 from jobgen_runtime.train.trainwatch import read_metrics
 
 LOG_LINES = 30
 MOST_PICTURES = 12
-MOST_CLASSES = 20
 MOST_PICTURE_BYTES = 400000
-
-
-class RunRecord(NamedTuple):
-    """What a page shows of a run: its result, the rows of metrics.csv, and where its files are."""
-
-    title: str
-    result: Dict[str, Any]
-    rows: List[Dict[str, Any]]
-    folder: str
 
 
 def with_own_titles(runs: List[RunRecord]) -> List[RunRecord]:
@@ -115,45 +106,28 @@ def charts(runs: List[RunRecord], say: Any) -> str:
 
     found = of(say("Loss"), [("loss", "loss")])
     found += of("mAP", [("mAP@0.5", "mAP50"), ("mAP", "mAP")])
+    found += of(say("Accuracy"), [("top-1", "top1"), ("top-5", "top5")])
     found += of(say("Learning rate"), [("learning rate", "learning_rate")])
     found += of(say("Images per second"), [("images/s", "ips")])
     found += of(say("Share of waiting for data"), [("data_cost / batch_cost", "wait")])
     return found
 
 
-class _Page:
-    """The parts of the page in one language."""
-
-    def __init__(self, language: str) -> None:
-        self.words = ZH if language == "zh" else {}
-
-    def say(self, text: str) -> str:
-        return self.words.get(text, text)
-
-    def head(self, text: str) -> str:
-        return "<h2>%s</h2>\n" % escaped(self.say(text))
-
-    def table(self, head: List[str], rows: List[List[Any]]) -> str:
-        cells = "".join("<th>%s</th>" % escaped(self.say(name)) for name in head)
-        lines = "".join(
-            "<tr>%s</tr>\n" % "".join("<td>%s</td>" % escaped(cell) for cell in row) for row in rows
-        )
-        return '<div class="wide"><table><tr>%s</tr>\n%s</table></div>\n' % (cells, lines)
-
-    def section(self, title: str, head: List[str], rows: List[List[Any]]) -> str:
-        return self.head(title) + self.table(head, rows) if rows else ""
+class _Page(Measured):
+    """The whole page in one language."""
 
     def comparison(self, runs: List[RunRecord]) -> str:
         rows = []
+        named = [n for n in BEST if any(n in dict(self.figures(run)) for run in runs)] or BEST[:2]
         for run in runs:
             figures = dict(self.figures(run))
             plan = used_values(run.result)
             rows.append(
                 [run.title, run.result.get("status", "")]
-                + [figures.get(name, "") for name in ("best mAP@0.5", "best mAP", "training")]
+                + [figures.get(name, "") for name in (*named, "training")]
                 + [plan.get("epochs", ""), plan.get("batch_size", ""), plan.get("base_lr", "")]
             )
-        head = ["run", "status", "best mAP@0.5", "best mAP", "training", "epochs", "batch size"]
+        head = ["run", "status", *named, "training", "epochs", "batch size"]
         text = "<h1>%s</h1>\n" % escaped(self.say("Runs side by side"))
         text += self.table([*head, "base_lr"], rows)
         return text + '<div class="charts">%s</div>\n' % charts(runs, self.say)
@@ -181,8 +155,8 @@ class _Page:
         text = "<h1>%s</h1>\n" % escaped(run.title)
         text += '<div class="verdict%s"><span class="status">%s</span> ' % (good, escaped(status))
         given = status == "ok" and "weights" in result
-        weak = status == "ok" and finds_little(result)
-        said = GIVEN_TEXT if given else LITTLE if weak else STATUS_TEXT.get(status, "")
+        weak = weak_text(result) if status == "ok" else ""
+        said = GIVEN_TEXT if given else weak or STATUS_TEXT.get(status, "")
         text += escaped(self.say(said))
         failure = result.get("failure")
         if failure:
@@ -197,33 +171,6 @@ class _Page:
                 text += "<pre>%s</pre>" % escaped("\n".join(failure["tail"]))
         return text + "</div>\n"
 
-    def figures(self, run: RunRecord) -> List[Tuple[str, str]]:
-        """What is said in large print: names (in English) and values."""
-        metrics = run.result.get("metrics") or {}
-        best, trend = metrics.get("best") or {}, metrics.get("loss") or {}
-        found = []
-        if "mAP50" in best:
-            text = "%.3f (epoch %d)" % (best["mAP50"], int(best.get("epoch", 0)) + 1)
-            found.append(("best mAP@0.5", text))
-        if "mAP" in best:
-            found.append(("best mAP", "%.3f" % best["mAP"]))
-        if trend:
-            found.append(
-                ("loss, first and last fifth", "%.3f → %.3f" % (trend["first"], trend["last"]))
-            )
-        if metrics.get("train_seconds"):
-            found.append(("training", duration_text(metrics["train_seconds"])))
-        speed = median([y for _, y in curve(run.rows, "ips")])
-        if speed is not None:
-            found.append(("images per second", "%.1f" % speed))
-        wait = median([y for _, y in data_share(run.rows)])
-        if wait is not None:
-            found.append(("waiting for data", "%.0f %%" % (100 * wait)))
-        if run.result.get("memory_peak"):
-            gigabytes = run.result["memory_peak"] / 2.0**30
-            found.append(("most memory of a process", "%.1f GB" % gigabytes))
-        return found
-
     def picture_figures(self, run: RunRecord) -> str:
         cells = "".join(
             '<div><b>%s</b><span class="dim">%s</span></div>'
@@ -237,69 +184,6 @@ class _Page:
         return (
             '%s<div class="charts">%s</div>\n' % (self.head("Curves"), figures) if figures else ""
         )
-
-    def evaluation(self, run: RunRecord) -> str:
-        """What the stage evaluate measured: COCO's figures, and precision over recall."""
-        metrics = run.result.get("metrics") or {}
-        figures = metrics.get("evaluation") or {}
-        if not figures:
-            return ""
-        named = sorted((n for n in figures if n[:2] in ("mA", "AR")), key=lambda n: n[:2] == "AR")
-        cells = [["%s" % name.replace("mAP50", "mAP@0.5"), _share(figures[name])] for name in named]
-        half = -(-len(cells) // 2)
-        rows = [left + right for left, right in zip(cells[:half], cells[half:] + [["", ""]])]
-        text = self.section("Evaluation", ["", "", "", ""], rows)
-        best = metrics.get("best_f1") or {}
-        if best:
-            said = self.say("Best F1 %.3f at a score of %.2f: precision %.3f, recall %.3f")
-            values = (best["f1"], best["threshold"], best["precision"], best["recall"])
-            text += "<p>%s</p>" % escaped(said % values)
-        series = []
-        for name, values in sorted((metrics.get("precision_recall") or {}).items()):
-            points = [(n / 100.0, value) for n, value in enumerate(values) if value >= 0]
-            series.append((name, points))
-        drawn = chart(self.say("Precision over recall, IoU 0.5"), series, self.say("recall"))
-        return text + ('<div class="charts">%s</div>\n' % drawn if drawn else "")
-
-    def classes(self, run: RunRecord) -> str:
-        by_class = (run.result.get("metrics") or {}).get("per_class") or []
-        rows = [
-            [row["class"], _share(row["AP"]), _share(row["AP50"]), row.get("boxes", "")]
-            for row in by_class
-        ]
-        return self.section("Average precision by class", ["class", "AP", "AP@0.5", "boxes"], rows)
-
-    def confusion(self, run: RunRecord) -> str:
-        """Which class is taken for which: a table, or for many classes the commonest mistakes."""
-        metrics = run.result.get("metrics") or {}
-        found = metrics.get("confusion") or {}
-        names = [row["class"] for row in metrics.get("per_class") or []]
-        names.append(self.say("nothing"))
-        rows = found.get("rows") or []
-        if len(rows) != len(names):
-            return ""
-        title = self.say("Ground truth (rows) and what was found, from a score of %.2f")
-        title = title % found["threshold"]
-        if len(names) <= MOST_CLASSES:
-            table = [[name, *row] for name, row in zip(names, rows)]
-            return self.section(title, ["", *names], table)
-        pairs = [
-            (count, names[there], names[seen])
-            for there, row in enumerate(rows)
-            for seen, count in enumerate(row)
-            if count and there != seen
-        ]
-        pairs.sort(key=lambda pair: -pair[0])
-        return self.section(title, ["", "", ""], [list(pair) for pair in pairs[:MOST_CLASSES]])
-
-    def parity(self, run: RunRecord) -> str:
-        """How far the exported model's boxes are from the trained one's."""
-        rows = [
-            [form, row["boxes"], row["images"], "%.6f" % row["largest_px"], "%.6f" % row["mAP"]]
-            for form, row in sorted(((run.result.get("metrics") or {}).get("parity") or {}).items())
-        ]
-        head = ["form", "boxes", "images", "largest distance, px", "difference of mAP"]
-        return self.section("The exported model beside the trained one", head, rows)
 
     def pictures(self, run: RunRecord) -> str:
         folder = os.path.join(run.folder, "predictions")
@@ -377,11 +261,6 @@ class _Page:
                     escaped(tail),
                 )
         return self.head("Logs, their last lines") + text if text else ""
-
-
-def _share(value: float) -> str:
-    """A figure from 0 to 1; COCO's -1 where there is no such ground truth."""
-    return "-" if value < 0 else "%.3f" % value
 
 
 def last_lines(path: str, count: int) -> List[str]:

@@ -18,7 +18,7 @@ MOST_BYTES = 400000
 
 
 def show_curves() -> None:
-    """Loss and mAP over the epochs, drawn by matplotlib where it is installed."""
+    """Loss and accuracy over the epochs, drawn by matplotlib where it is installed."""
     rows = read_metrics(outcome().path("metrics.csv"))
     try:
         picture = curves_picture(rows)
@@ -34,8 +34,12 @@ def curves_picture(rows: List[Dict[str, Any]]) -> bytes:
     # Without pyplot: the notebook's own use of it stays as it is.
     from matplotlib.figure import Figure
 
-    charts = [("loss", [("loss", "loss")]), ("mAP", [("mAP@0.5", "mAP50"), ("mAP", "mAP")])]
-    drawn = [(title, [(name, curve(rows, column)) for name, column in series])
+    figures = [("mAP@0.5", "mAP50"), ("mAP", "mAP")]
+    if any("top1" in row for row in rows):
+        figures = [("top-1", "top1"), ("top-5", "top5")]
+    name = "mAP" if figures[1][0] == "mAP" else "accuracy"
+    charts = [("loss", [("loss", "loss")]), (name, figures)]
+    drawn = [(title, [(label, curve(rows, column)) for label, column in series])
              for title, series in charts]  # fmt: skip
     if not any(points for _, series in drawn for _, points in series):
         return b""
@@ -55,14 +59,14 @@ def curves_picture(rows: List[Dict[str, Any]]) -> bytes:
     return stream.getvalue()
 
 
-def show_pictures() -> None:
-    """The first few pictures of predictions/, annotation beside prediction."""
+def show_pictures(caption: str = "annotation left, prediction right") -> None:
+    """The first few pictures of predictions/, what is there beside what was found."""
     found = glob.glob(os.path.join(outcome().path("predictions"), "**", "*.*"), recursive=True)
     pictures = [path for path in sorted(found) if path.lower().endswith((".jpg", ".jpeg", ".png"))]
     small = [path for path in pictures if os.path.getsize(path) <= MOST_BYTES]
     names = ", ".join(os.path.basename(path) for path in small[:MOST_PICTURES])
     if names:
-        print("annotation left, prediction right: %s" % names)
+        print("%s: %s" % (caption, names))
     for path in small[:MOST_PICTURES]:
         with open(path, "rb") as stream:
             show(stream.read())

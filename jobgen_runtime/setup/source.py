@@ -251,11 +251,11 @@ def verify_source(
     if not cloned_here(folder):
         drop_bytecode(folder)
     found = _what_git_says(folder, revision)
-    head = found["commit"]
-    shown = "%s (%s) from %s" % (revision[:12], head[:12], found["url"])
-    others = [p for p in hashes if p in PARTS_RUN and code_hash(folder, p, fixes) not in hashes[p]]
-    strange = changed_files(folder, fixes)
-    if head == hashes["commit"]:
+    head = found["commit"][:12]
+    shown = "%s (%s) from %s" % (revision[:12], head, found["url"])
+    parts = [part for part in PARTS_RUN if part in hashes]
+    others = [p for p in parts if code_hash(folder, p, fixes) not in hashes[p]]
+    if found["commit"] == hashes["commit"]:
         found["verified"] = "commit"
         found["pinned"] = hashes["commit"]
         summary("%s, verified by its commit" % shown)
@@ -264,7 +264,7 @@ def verify_source(
         found["pinned"] = hashes["commit"]
         note(
             "the clone's commit (%s) is not %s, but what is run of it is the same, file by file"
-            % (found["subject"] or head[:12], hashes["commit"][:12])
+            % (found["subject"] or head, hashes["commit"][:12])
         )
         summary("%s, verified by the content of its code" % shown)
     elif allow_unpinned:
@@ -272,23 +272,23 @@ def verify_source(
         note("ALLOW_UNPINNED: the clone is not the %s that the bundle was made for" % suite)
         summary("%s, not verified" % shown)
     else:
-        raise StageError(
-            "the clone in %s is not %s %s: its commit is %s, and its %s differs"
-            % (
-                folder,
-                suite,
-                revision,
-                head[:12] or "unknown",
-                " and ".join(p + "/" for p in others),
-            ),
-            "Remove that folder to clone anew (or the mirror that it came from; a bundle of an "
-            "older jobgen: build it again). To use another %s on purpose, set "
-            "ALLOW_UNPINNED = True." % suite,
-            cause="source",
-        )
+        raise _another_suite(folder, "%s %s" % (suite, revision), head, others, suite)
+    strange = changed_files(folder, fixes)
     if strange:
         note("files of the clone were changed by hand: %s" % ", ".join(strange[:5]))
     outcome().data["source"] = dict(found, changed=strange, fixes=[])
+
+
+def _another_suite(
+    folder: str, wanted: str, head: str, others: List[str], suite: str
+) -> StageError:
+    return StageError(
+        "the clone in %s is not %s: its commit is %s, and its %s differs"
+        % (folder, wanted, head or "unknown", " and ".join(part + "/" for part in others)),
+        "Remove that folder to clone anew (or the mirror that it came from; a bundle of an older "
+        "jobgen: build it again). To use another %s on purpose, set ALLOW_UNPINNED = True." % suite,
+        cause="source",
+    )
 
 
 def apply_fixes(folder: str, fixes: List[Dict[str, Any]]) -> None:

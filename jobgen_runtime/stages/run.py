@@ -39,7 +39,8 @@ class Run:
         self.dataset_file: str = names["DATASET_FILE"]
         self.model_file: str = names["MODEL_FILE"]
         self.pretrained: str = names["PRETRAINED"]
-        self.nms: Dict[str, Any] = names["NMS"]
+        # Of detection alone.
+        self.nms: Dict[str, Any] = names.get("NMS") or {}
         self.paddle: str = names["PADDLE_WANTED"]
         self.built_stages: List[str] = names["BUILT_STAGES"]
         self.source_hashes: Dict[str, Any] = names["SOURCE_HASHES"]

@@ -10,7 +10,8 @@ from jobgen_runtime.data.dataset import file_sha256
 from jobgen_runtime.record.text import read_json_object, write_text_atomically
 from jobgen_runtime.train.weightsfile import TORN, weights_fault
 
-EPOCH_FILE = re.compile(r"(\d+)\.pdparams")
+# PaddleDetection counts from 0, PaddleClas from 1.
+EPOCH_FILE = re.compile(r"(epoch_)?(\d+)\.pdparams")
 ASIDE = "best_before_resume"
 # Beside the checkpoints of a training whose batch had to be halved: they count its steps.
 HALVED_FILE = "batch_halved"
@@ -22,6 +23,14 @@ class Checkpoint(NamedTuple):
 
     prefix: str
     epochs: int
+
+
+def epochs_behind(name: str) -> Optional[int]:
+    """How many epochs a checkpoint has behind it, by its weights' file name; None for others."""
+    match = EPOCH_FILE.fullmatch(name)
+    if match is None:
+        return None
+    return int(match.group(2)) + (0 if match.group(1) else 1)
 
 
 def find_weights(folder: str, name: str) -> Optional[str]:
@@ -46,10 +55,10 @@ def newest_checkpoint(folder: str) -> Optional[Checkpoint]:
     found: List[Checkpoint] = []
     for place, _, names in os.walk(folder):
         for name in names:
-            match = EPOCH_FILE.fullmatch(name)
-            if match:
-                prefix = os.path.join(place, match.group(1))
-                found.append(Checkpoint(prefix, int(match.group(1)) + 1))
+            epochs = epochs_behind(name)
+            if epochs is not None:
+                prefix = os.path.join(place, os.path.splitext(name)[0])
+                found.append(Checkpoint(prefix, epochs))
     for checkpoint in sorted(found, key=lambda item: item.epochs, reverse=True):
         if checkpoint_is_whole(checkpoint.prefix):
             return checkpoint
@@ -64,8 +73,11 @@ class BestWeights(NamedTuple):
 
 
 def score(metrics: Dict[str, Any]) -> float:
-    """What PaddleDetection picks the best model by: mAP, or mAP@0.5 where the metric is VOC."""
-    return float(metrics.get("mAP", metrics.get("mAP50", -1.0)))
+    """What the suite picks the best model by: mAP, or mAP@0.5 where the metric is VOC; top-1."""
+    for name in ("mAP", "mAP50", "top1"):
+        if name in metrics:
+            return float(metrics[name])
+    return -1.0
 
 
 def mark_best(folder: str, metrics: Dict[str, Any]) -> None:

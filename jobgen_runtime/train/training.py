@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from jobgen_runtime.after.trained import exchange_files, image_path
 from jobgen_runtime.children.guard import job_guard
@@ -25,9 +25,9 @@ from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.record.text import count_text, duration_text, write_text_atomically
 from jobgen_runtime.setup.machine import Nodes
 from jobgen_runtime.train.checkpoints import (
-    EPOCH_FILE,
     HALVED_FILE,
     Checkpoint,
+    epochs_behind,
     find_weights,
     keep_best_before_resume,
     newest_checkpoint,
@@ -62,8 +62,19 @@ class Ways(NamedTuple):
 def train_command(
     clone_dir: str, run_config: str, ways: Ways, resume: Optional[str] = None
 ) -> List[str]:
-    """The command line of one training, through the launcher where it takes several processes:
-    one for each card, or, to try it, as many on the CPU."""
+    """The command line of one training of PaddleDetection."""
+    argv = launched(ways) + [os.path.join(clone_dir, "tools", "train.py")]
+    argv += ["-c", run_config, "--eval"]
+    if ways.amp:
+        argv.append("--amp")
+    if resume:
+        argv += ["-r", resume]
+    return argv
+
+
+def launched(ways: Ways) -> List[str]:
+    """The command line before the tool: through the launcher where it takes several processes, one
+    for each card, or, to try it, as many on the CPU."""
     runner, gpus, nodes = program_path("run_tool"), ways.gpus, ways.nodes
     argv = python_command(runner)
     if gpus > 1 or nodes.count > 1:
@@ -73,13 +84,18 @@ def train_command(
             many += ["--nnodes", str(nodes.count), "--rank", str(nodes.rank)]
             many += ["--master", str(nodes.master)]
         argv += ["-m", "paddle.distributed.launch", "--log_dir", ranks_folder(), *many, runner]
-    argv.append(os.path.join(clone_dir, "tools", "train.py"))
-    argv += ["-c", run_config, "--eval"]
-    if ways.amp:
-        argv.append("--amp")
-    if resume:
-        argv += ["-r", resume]
     return argv
+
+
+class How(NamedTuple):
+    """What differs between suites in a training: what reads the log, the command line, how a batch
+    is halved, what cures a reader, and what is done once all epochs are trained."""
+
+    watch: Any
+    command: Callable[[str, str, Ways, Optional[str]], List[str]]
+    halve: Callable[[str, Dict[str, Any], str], Dict[str, Any]]
+    cures: Any
+    at_end: Callable[[str], None]
 
 
 def ranks_folder() -> str:
@@ -137,8 +153,20 @@ def claim_save_dir(save_dir: str, identity: str, fresh: bool = False) -> None:
     outcome().claimed = True
 
 
+def _nothing_more(_save_dir: str) -> None:
+    """PaddleDetection itself writes model_final."""
+
+
+DETECTION = How(TrainWatch, train_command, halve_batch, ReaderCures, _nothing_more)
+
+
 def train(
-    clone_dir: str, run_config: str, save_dir: str, values: Dict[str, Any], ways: Ways
+    clone_dir: str,
+    run_config: str,
+    save_dir: str,
+    values: Dict[str, Any],
+    ways: Ways,
+    how: How = DETECTION,
 ) -> None:
     """Train, from a checkpoint where there is one, until all epochs of `values` are done.
 
@@ -149,18 +177,18 @@ def train(
     if _finished_before(save_dir, values["epochs"]):
         return
     if os.path.exists(os.path.join(save_dir, HALVED_FILE)):
-        values = halve_batch(run_config, values, "an earlier attempt ran out of memory")
-    cures = ReaderCures(values["worker_num"])
+        values = how.halve(run_config, values, "an earlier attempt ran out of memory")
+    cures = how.cures(values["worker_num"])
     while True:
         try:
-            _attempt(clone_dir, run_config, save_dir, values, ways)
+            _attempt(clone_dir, run_config, save_dir, values, ways, how)
             return
         except StageError as error:
             halves = error.cause == "memory" and ways.on_oom == "halve" and values["batch_size"] > 1
             halves = halves and not os.path.exists(os.path.join(save_dir, HALVED_FILE))
             if halves and newest_checkpoint(save_dir) is None:
                 write_text_atomically(os.path.join(save_dir, HALVED_FILE), "1\n")
-                values = halve_batch(run_config, values, error.message)
+                values = how.halve(run_config, values, error.message)
                 continue
             if error.cause != "reader":
                 raise
@@ -170,7 +198,12 @@ def train(
 
 
 def _attempt(
-    clone_dir: str, run_config: str, save_dir: str, values: Dict[str, Any], ways: Ways
+    clone_dir: str,
+    run_config: str,
+    save_dir: str,
+    values: Dict[str, Any],
+    ways: Ways,
+    how: How,
 ) -> None:
     """One process of training, from the newest whole checkpoint to the end."""
     run, epochs, nodes = outcome(), values["epochs"], ways.nodes
@@ -179,8 +212,8 @@ def _attempt(
     first_epoch = start.epochs if start else 0
     guard = job_guard(ways.patience or None)
     places = (run.path("metrics.csv"), save_dir)
-    watch = TrainWatch(*places, epochs, first_epoch, best, guard, values["family"]["losses"])
-    argv = train_command(clone_dir, run_config, ways, start and start.prefix)
+    watch = how.watch(*places, epochs, first_epoch, best, guard, values["family"]["losses"])
+    argv = how.command(clone_dir, run_config, ways, start and start.prefix)
     log = run.log_path("train")
     environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
     shutil.rmtree(ranks_folder(), ignore_errors=True)
@@ -208,6 +241,7 @@ def _attempt(
     for sign, text in SIGN_NOTES:
         if watch.signs.get(sign):
             note(text % watch.signs[sign])
+    how.at_end(save_dir)
     write_text_atomically(os.path.join(save_dir, "finished"), "%d\n" % epochs)
     done = count_text(epochs - first_epoch, "epoch")
     summary("%s in %s%s" % (done, duration_text(finished.seconds), best_text(best)))
@@ -273,7 +307,8 @@ def put_aside_from(save_dir: str, epoch: int) -> None:
     for place, _, names in os.walk(save_dir):
         for name in names:
             stem, _, part = name.partition(".")
-            if EPOCH_FILE.fullmatch(stem + ".pdparams") and int(stem) >= epoch:
+            behind = epochs_behind(stem + ".pdparams")
+            if behind is not None and behind > epoch:
                 goal = os.path.join(place, "not-finite-%s.%s" % (stem, part))
                 os.replace(os.path.join(place, name), goal)
 

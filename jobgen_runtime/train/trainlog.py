@@ -3,6 +3,7 @@
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
+TrainLine = Dict[str, Any]
 NUMBER = r"[-+]?(?:nan|inf|\d+(?:\.\d*)?(?:e[-+]?\d+)?)"
 STEP_LINE = re.compile(
     r"Epoch: \[(?P<epoch>\d+)\] \[\s*(?P<step>\d+)/(?P<steps>\d+)\] "
@@ -36,6 +37,8 @@ READER_SIGNS = (
     "insufficient shared memory",
     "Exception in thread",
 )
+# Of an evaluation.
+FIGURES = ("mAP", "mAP50")
 COCO_NAMES = {
     ("Precision", "0.50:0.95", "all"): "mAP",
     ("Precision", "0.50", "all"): "mAP50",
@@ -94,10 +97,11 @@ def _step(found: "re.Match[str]") -> Dict[str, Any]:
     return step
 
 
-def metric_columns(losses: Sequence[str]) -> List[str]:
-    """The columns of metrics.csv for a model whose loss is the sum of these."""
+def metric_columns(losses: Sequence[str], figures: Sequence[str] = FIGURES) -> List[str]:
+    """The columns of metrics.csv for a model whose loss is the sum of these, and whose evaluations
+    have these figures."""
     first = ["epoch", "step", "steps", "learning_rate", "loss"]
-    return first + list(losses) + ["ips", "batch_cost", "data_cost", "mAP", "mAP50"]
+    return first + list(losses) + ["ips", "batch_cost", "data_cost"] + list(figures)
 
 
 def metrics_row(values: Dict[str, Any], columns: Sequence[str]) -> str:

@@ -7,11 +7,18 @@ from typing import Any, Dict, List, Optional, Sequence
 from jobgen_runtime.children.guard import Guard
 from jobgen_runtime.children.processes import memory_in_use
 from jobgen_runtime.record.errors import StageError
+from jobgen_runtime.record.figures import evaluation_text, figure_text, main_figure
 from jobgen_runtime.record.outcome import note, outcome
 from jobgen_runtime.record.text import duration_text, write_text_atomically
 from jobgen_runtime.setup.machine import gpu_use
 from jobgen_runtime.train.checkpoints import mark_best, score
-from jobgen_runtime.train.trainlog import metric_columns, metrics_row, parse_train_line
+from jobgen_runtime.train.trainlog import (
+    FIGURES,
+    TrainLine,
+    metric_columns,
+    metrics_row,
+    parse_train_line,
+)
 
 NAN_STEPS = 3
 # A loss of ten times the lowest so far, in three logged steps, is worth a word.
@@ -25,6 +32,8 @@ READER_PATIENCE = 60.0
 class TrainWatch:
     """Reads the training log as it is written: curves, best mAP, and what must stop the run."""
 
+    FIGURES: Sequence[str] = FIGURES
+
     def __init__(
         self,
         csv_path: str,
@@ -36,7 +45,7 @@ class TrainWatch:
         losses: Sequence[str] = (),
     ) -> None:
         self.guard = guard
-        self.columns = metric_columns(losses)
+        self.columns = metric_columns(losses, self.FIGURES)
         self.started = time.monotonic()
         self.gpu: Dict[str, Any] = {}
         self.gpu_asked = 0.0
@@ -71,9 +80,13 @@ class TrainWatch:
         with open(self.csv_path, "a", encoding="utf-8", newline="\n") as stream:
             stream.write(metrics_row(values, self.columns))
 
+    def parse(self, text: str) -> Optional[TrainLine]:
+        """What a line of this suite's log says."""
+        return parse_train_line(text)
+
     def line(self, text: str) -> None:
         """One line of the log. Raises StageError where going on is of no use."""
-        said = parse_train_line(text)
+        said = self.parse(text)
         if said is None:
             return
         if said["kind"] == "step":
@@ -103,7 +116,7 @@ class TrainWatch:
         self._append(dict(said["meters"], **said))
         loss = said["meters"].get("loss", 0.0)
         self._judge(loss, said["epoch"])
-        left = self._seconds_left(said)
+        left, best = self._seconds_left(said), main_figure(self.best)
         outcome().event(
             "step",
             epoch=said["epoch"],
@@ -114,7 +127,8 @@ class TrainWatch:
             learning_rate=said["learning_rate"],
             ips=said["ips"],
             left=left,
-            best=self.best.get("mAP50"),
+            best=best[1] if best else None,
+            figure=best[0] if best else None,
             memory=memory_in_use(),
             gpu=self._gpu(),
         )
@@ -182,11 +196,7 @@ class TrainWatch:
         run.data["metrics"]["last"] = values
         run.save()
         run.event("evaluated", **values)
-        print(
-            "%-10sepoch %d: mAP %.3f, mAP@0.5 %.3f"
-            % ("", epoch + 1, values.get("mAP", -1.0), values["mAP50"]),
-            flush=True,
-        )
+        print("%-10sepoch %d: %s" % ("", epoch + 1, evaluation_text(values)), flush=True)
 
 
 def step_text(
@@ -232,6 +242,5 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
 
 def best_text(best: Dict[str, Any]) -> str:
     """The best evaluation as the end of a line; empty where there is none."""
-    if not best:
-        return ""
-    return ", best mAP@0.5 %.3f (epoch %d)" % (best["mAP50"], best["epoch"] + 1)
+    text = figure_text(best)
+    return ", best %s" % text if text else ""

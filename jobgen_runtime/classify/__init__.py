@@ -1,0 +1,1 @@
+"""Classification with PaddleClas: what its stages do where they differ from detection's."""

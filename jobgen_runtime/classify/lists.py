@@ -1,0 +1,98 @@
+"""Lists of images and their classes, as PaddleClas trains on, and folders of classes."""
+
+import hashlib
+import re
+from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+class Row(NamedTuple):
+    """An image by its path below the split's folder, with `/`, and the number of its class."""
+
+    path: str
+    number: int
+
+
+class Trouble(NamedTuple):
+    """What can't be taken of a split: a code of the rules (docs/rules.md), and where it is."""
+
+    code: str
+    place: str
+
+
+def is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_ENDINGS)
+
+
+def split_line(line: str) -> Tuple[str, str]:
+    """The image and the class of a line `image class`, `image<tab>class` or `image,class`; the
+    image may have spaces in its name. Both are empty where the line is no such one."""
+    found = re.match(r"(.+?)(?:\t+|\s*,\s*|\s+)([^\t,\s]+)\s*$", line.strip("\ufeff\r\n"))
+    tabbed = line.strip("\ufeff\r\n").split("\t")
+    if len(tabbed) == 2 and all(part.strip() for part in tabbed):
+        return tabbed[0].strip(), tabbed[1].strip()
+    return (found.group(1).strip(), found.group(2)) if found else ("", "")
+
+
+def rows_of_list(text: str, classes: Sequence[str], source: str) -> Tuple[List[Row], List[Trouble]]:
+    """The rows of a list file, whose classes are numbers from 0 or names out of `classes`, and
+    the lines that can't be taken."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    rows: List[Row] = []
+    troubles: List[Trouble] = []
+    for count, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        place = "%s:%d" % (source, count)
+        path, word = split_line(line)
+        if not path:
+            troubles.append(Trouble("CL020", place))
+            continue
+        # A name that is a number is taken by its name first.
+        number = numbers.get(word)
+        if number is None and word.isdigit() and int(word) < len(classes):
+            number = int(word)
+        if number is None:
+            troubles.append(Trouble("CL021", "%s: %s" % (place, word)))
+            continue
+        rows.append(Row(path.replace("\\", "/"), number))
+    return rows, troubles
+
+
+def rows_of_folder(names: Iterable[str], classes: Sequence[str]) -> Tuple[List[Row], List[Trouble]]:
+    """The rows of a folder with a folder for each class: `names` are paths below it. An image
+    beside the class folders, or in one that is no class, is a trouble."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    rows: List[Row] = []
+    troubles: List[Trouble] = []
+    for name in sorted(names):
+        if not is_image(name):
+            continue
+        top, slash, _ = name.partition("/")
+        if not slash:
+            troubles.append(Trouble("CL023", name))
+        elif top not in numbers:
+            troubles.append(Trouble("CL022", name))
+        else:
+            rows.append(Row(name, numbers[top]))
+    return rows, troubles
+
+
+def rows_digest(rows: Iterable[Row]) -> str:
+    """SHA-256 over the sorted list of paths and classes."""
+    lines = sorted("%s\t%d\n" % row for row in rows)
+    return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
+
+
+def list_text(rows: Iterable[Row]) -> str:
+    """A list file as PaddleClas reads it with a tab as its delimiter."""
+    return "".join("%s\t%d\n" % row for row in rows)
+
+
+def counts(rows: Iterable[Row], classes: Sequence[str]) -> Dict[str, int]:
+    """How many images each class has."""
+    found = dict.fromkeys(classes, 0)
+    for row in rows:
+        found[classes[row.number]] += 1
+    return found

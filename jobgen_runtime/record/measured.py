@@ -1,0 +1,163 @@
+"""What was measured of a run, as parts of its page."""
+
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from jobgen_runtime.record.charts import chart, curve, data_share, escaped, median
+from jobgen_runtime.record.figures import main_figure
+from jobgen_runtime.record.page_words import ZH
+from jobgen_runtime.record.text import duration_text
+
+MOST_CLASSES = 20
+# What stands in large print, and the beginnings of an evaluation's figures.
+BEST = ("best mAP@0.5", "best mAP", "best top-1", "best top-5")
+FIGURES = ("mA", "AR", "to")
+
+
+def _called(name: str) -> str:
+    """A figure as people call it."""
+    return {"mAP50": "mAP@0.5", "top1": "top-1", "top5": "top-5"}.get(name, name)
+
+
+class RunRecord(NamedTuple):
+    """What a page shows of a run: its result, the rows of metrics.csv, and where its files are."""
+
+    title: str
+    result: Dict[str, Any]
+    rows: List[Dict[str, Any]]
+    folder: str
+
+
+def _share(value: float) -> str:
+    """A figure from 0 to 1; COCO's -1 where there is no such ground truth."""
+    return "-" if value < 0 else "%.3f" % value
+
+
+class PageParts:
+    """The parts of the page in one language."""
+
+    def __init__(self, language: str) -> None:
+        self.words = ZH if language == "zh" else {}
+
+    def say(self, text: str) -> str:
+        return self.words.get(text, text)
+
+    def head(self, text: str) -> str:
+        return "<h2>%s</h2>\n" % escaped(self.say(text))
+
+    def table(self, head: List[str], rows: List[List[Any]]) -> str:
+        cells = "".join("<th>%s</th>" % escaped(self.say(name)) for name in head)
+        lines = "".join(
+            "<tr>%s</tr>\n" % "".join("<td>%s</td>" % escaped(cell) for cell in row) for row in rows
+        )
+        return '<div class="wide"><table><tr>%s</tr>\n%s</table></div>\n' % (cells, lines)
+
+    def section(self, title: str, head: List[str], rows: List[List[Any]]) -> str:
+        return self.head(title) + self.table(head, rows) if rows else ""
+
+
+class Measured(PageParts):
+    """What training, evaluation and export measured."""
+
+    def figures(self, run: RunRecord) -> List[Tuple[str, str]]:
+        """What is said in large print: names (in English) and values."""
+        metrics = run.result.get("metrics") or {}
+        best, trend = metrics.get("best") or {}, metrics.get("loss") or {}
+        found = []
+        main = main_figure(best)
+        if main is not None:
+            text = "%.3f (epoch %d)" % (main[1], int(best.get("epoch", 0)) + 1)
+            found.append(("best " + main[0], text))
+        for key, title in (("mAP", "best mAP"), ("top5", "best top-5")):
+            if key in best:
+                found.append((title, "%.3f" % best[key]))
+        if trend:
+            found.append(
+                ("loss, first and last fifth", "%.3f → %.3f" % (trend["first"], trend["last"]))
+            )
+        if metrics.get("train_seconds"):
+            found.append(("training", duration_text(metrics["train_seconds"])))
+        speed = median([y for _, y in curve(run.rows, "ips")])
+        if speed is not None:
+            found.append(("images per second", "%.1f" % speed))
+        wait = median([y for _, y in data_share(run.rows)])
+        if wait is not None:
+            found.append(("waiting for data", "%.0f %%" % (100 * wait)))
+        if run.result.get("memory_peak"):
+            gigabytes = run.result["memory_peak"] / 2.0**30
+            found.append(("most memory of a process", "%.1f GB" % gigabytes))
+        return found
+
+    def evaluation(self, run: RunRecord) -> str:
+        """What the stage evaluate measured: COCO's figures, and precision over recall."""
+        metrics = run.result.get("metrics") or {}
+        figures = metrics.get("evaluation") or {}
+        if not figures:
+            return ""
+        named = sorted((n for n in figures if n[:2] in FIGURES), key=lambda n: n[:2] == "AR")
+        cells = [[_called(name), _share(figures[name])] for name in named]
+        half = -(-len(cells) // 2)
+        rows = [left + right for left, right in zip(cells[:half], cells[half:] + [["", ""]])]
+        text = self.section("Evaluation", ["", "", "", ""], rows)
+        best = metrics.get("best_f1") or {}
+        if best:
+            said = self.say("Best F1 %.3f at a score of %.2f: precision %.3f, recall %.3f")
+            values = (best["f1"], best["threshold"], best["precision"], best["recall"])
+            text += "<p>%s</p>" % escaped(said % values)
+        series = []
+        for name, values in sorted((metrics.get("precision_recall") or {}).items()):
+            points = [(n / 100.0, value) for n, value in enumerate(values) if value >= 0]
+            series.append((name, points))
+        drawn = chart(self.say("Precision over recall, IoU 0.5"), series, self.say("recall"))
+        return text + ('<div class="charts">%s</div>\n' % drawn if drawn else "")
+
+    def classes(self, run: RunRecord) -> str:
+        by_class = (run.result.get("metrics") or {}).get("per_class") or []
+        if by_class and "F1" in by_class[0]:
+            ways = ("precision", "recall", "F1")
+            rows = [[r["class"], *(_share(r[way]) for way in ways), r["images"]] for r in by_class]
+            return self.section("Each class", ["class", *ways, "images"], rows)
+        rows = [
+            [row["class"], _share(row["AP"]), _share(row["AP50"]), row.get("boxes", "")]
+            for row in by_class
+        ]
+        return self.section("Average precision by class", ["class", "AP", "AP@0.5", "boxes"], rows)
+
+    def confusion(self, run: RunRecord) -> str:
+        """Which class is taken for which: a table, or for many classes the commonest mistakes."""
+        metrics = run.result.get("metrics") or {}
+        found = metrics.get("confusion") or {}
+        names = [row["class"] for row in metrics.get("per_class") or []]
+        rows = found.get("rows") or []
+        boxes = "threshold" in found
+        names += [self.say("nothing")] if boxes else []
+        if len(rows) != len(names):
+            return ""
+        title = self.say("Class (rows) and what was predicted")
+        if boxes:
+            title = self.say("Ground truth (rows) and what was found, from a score of %.2f")
+            title = title % found["threshold"]
+        if len(names) <= MOST_CLASSES:
+            table = [[name, *row] for name, row in zip(names, rows)]
+            return self.section(title, ["", *names], table)
+        pairs = [
+            (count, names[there], names[seen])
+            for there, row in enumerate(rows)
+            for seen, count in enumerate(row)
+            if count and there != seen
+        ]
+        pairs.sort(key=lambda pair: -pair[0])
+        return self.section(title, ["", "", ""], [list(pair) for pair in pairs[:MOST_CLASSES]])
+
+    def parity(self, run: RunRecord) -> str:
+        """How far what the exported model says is from what the trained one says."""
+        forms = sorted(((run.result.get("metrics") or {}).get("parity") or {}).items())
+        if forms and "unlike" in forms[0][1]:
+            head = ["form", "images", "images of another class", "largest difference of a score"]
+            rows = [[f, r["images"], r["unlike"], "%.7f" % r["largest_score"]] for f, r in forms]
+            return self.section("The exported model beside the trained one", head, rows)
+        rows = [
+            [form, row["boxes"], row["images"], "%.6f" % row["largest_px"], "%.6f" % row["mAP"]]
+            for form, row in forms
+        ]
+        head = ["form", "boxes", "images", "largest distance, px", "difference of mAP"]
+        return self.section("The exported model beside the trained one", head, rows)
