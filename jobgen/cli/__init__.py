@@ -17,7 +17,7 @@ COMMANDS = {
     "init": "Look at a data set and write its job.yaml.",
     "dataset": "Look at data sets and make new ones.",
     "check": "Find the faults of a job or data set.",
-    "build": "Write the three files to upload, or compare them.",
+    "build": "Write the files to upload, or compare them.",
     "explain": "Show every value of a job and its origin.",
     "run": "Run a bundle's own notebook on this machine, for proof.",
     "collect": "See whether a download is what the job promised.",

@@ -11,6 +11,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.boundary import Sentences
+from jobgen.cli.classes import class_set, draw_class_sheet, inspect_classes, split_class_set
 from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ def inspect(
     console.json_output = json_output
     if html is not None:
         check_output(html, path, (".html", ".htm"))
+    classes = class_set(path, console) if html is None else None
+    if classes is not None:
+        inspect_classes(console, classes, path)
+        return
     data = look(path, pick, console.progress())
     figures = {split.name: statistics(split) for split in data}
     model, why = suggest_model(data)
@@ -106,7 +111,10 @@ def preview(
     console: Console, path: Path, output: Path, count: int, font: Path | None,
     pick: int | None, json_output: bool,
 ) -> None:  # fmt: skip
-    """Draw PATH's images with their boxes and labels on one sheet, the faulty ones first."""
+    """Draw PATH's images with their boxes and labels on one sheet, the faulty ones first.
+
+    Of a classification set, a row of images for each class.
+    """
     from jobgen.check.dataset import faulty_images
     from jobgen.datasets.look import look
     from jobgen.datasets.preview import preview as draw
@@ -114,6 +122,10 @@ def preview(
 
     console.json_output = json_output
     check_output(output, path, (".png",))
+    classes = class_set(path, console)
+    if classes is not None:
+        draw_class_sheet(console, classes, output, count, font)
+        return
     progress = console.progress()
     data = look(path, pick, progress)
     sheet = draw(data, output, faulty_images(data, progress), count, font, progress)
@@ -137,7 +149,7 @@ def preview(
     type=click.FloatRange(0.01, 0.9),
     default=0.2,
     show_default=True,
-    help="Share of each class's boxes that goes to val.",
+    help="Share of each class's boxes (or images) that goes to val.",
 )
 @click.option("--seed", type=int, default=1, show_default=True,
               help="Another number deals the images otherwise.")  # fmt: skip
@@ -165,6 +177,10 @@ def split(
     from jobgen.files import shown
 
     console.json_output = json_output
+    classes = class_set(source, console)
+    if classes is not None:
+        split_class_set(console, classes, target, val, seed, group)
+        return
     progress = console.progress()
     data = look(source, pick, progress)
     halves = split_set(data, target, val, seed, group, progress)

@@ -33,7 +33,8 @@ def command() -> None:
     "--from",
     "given",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder with wheels, weights and PaddleDetection.git instead of the network.",
+    help="A folder with wheels, weights and PaddleDetection.git (or PaddleClas.git) instead of the "
+    "network.",
 )
 @options.json_output
 @click.pass_obj
@@ -45,7 +46,7 @@ def add(
     given: Path | None,
     json_output: bool,
 ) -> None:
-    """Fetch the Python environment, PaddleDetection and the weights that JOB needs, and show that
+    """Fetch the Python environment, the suite and the weights that JOB needs, and show that
     Paddle imports. Afterwards: jobgen run --offline."""
     from jobgen.machine.cache import fetch
     from jobgen.settings import load_settings
@@ -58,14 +59,14 @@ def add(
 
 
 def needs_of(job: Path, gpu: bool, paddle_index: str = "") -> Any:
-    from jobgen.job.plan import make_plan
+    from jobgen.job.tasks import plan_any
     from jobgen.machine.cache import Needs
     from jobgen.packs.render import load_job_pack
-    from jobgen.spec import load_spec
+    from jobgen.spec import load_any
 
     job = job_of(job)
-    spec, document = load_spec(job)
-    plan = make_plan(spec, document, load_job_pack(spec.template, job.parent))
+    spec, document = load_any(job)
+    plan = plan_any(spec, document, load_job_pack(spec.template, job.parent))
     weights = plan.pretrained if plan.pretrained.startswith(("http://", "https://")) else ""
     return Needs(plan.environment, weights, gpu, paddle_index)
 
@@ -74,7 +75,7 @@ def needs_of(job: Path, gpu: bool, paddle_index: str = "") -> Any:
 @options.json_output
 @click.pass_obj
 def list_(console: Console, json_output: bool) -> None:
-    """List the copies of PaddleDetection and where each came from."""
+    """List the copies of PaddleDetection and PaddleClas, and where each came from."""
     from jobgen.machine.cache import entries
     from jobgen.machine.locks import MARK
     from jobgen.settings import load_settings
@@ -94,7 +95,7 @@ def list_(console: Console, json_output: bool) -> None:
 @options.json_output
 @click.pass_obj
 def remove(console: Console, name: str, json_output: bool) -> None:
-    """Remove the copy NAME of PaddleDetection; the next run makes it anew."""
+    """Remove the copy NAME; the next run makes it anew."""
     from jobgen.errors import RunError
     from jobgen.machine.cache import entries
     from jobgen.machine.cache import remove as take_out

@@ -12,20 +12,57 @@ from jobgen.cli.console import Console
 if TYPE_CHECKING:
     from jobgen.catalog import Model
 
-EXAMPLES = "\b\nExamples:\n  jobgen models\n  jobgen models s_320 --json\n  jobgen models yolo\n"
+EXAMPLES = (
+    "\b\nExamples:\n  jobgen models\n  jobgen models s_320 --json\n  jobgen models yolo\n"
+    "  jobgen models --task classification\n"
+)
 HEAD = ("input", "parameters", "mAP", "mAP@0.5", "batch a card", "memory", "epochs")
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("name", required=False)
+@click.option(
+    "--task",
+    type=click.Choice(["detection", "classification"]),
+    default="detection",
+    show_default=True,
+    help="What the model shall do.",
+)
 @options.json_output
 @click.pass_obj
-def command(console: Console, name: str | None, json_output: bool) -> None:
+def command(console: Console, name: str | None, task: str, json_output: bool) -> None:
     """List the models, or those whose name has NAME in it."""
+    console.json_output = json_output
+    if task == "classification":
+        _classifiers(console, name or "")
+        return
+    _detectors(console, name)
+
+
+def _classifiers(console: Console, name: str) -> None:
+    from dataclasses import asdict
+
+    from jobgen.catalog import classifiers
+    from jobgen.cli.table import table
+
+    chosen = [each for each in classifiers().values() if name.lower() in each.name.lower()]
+    if not chosen:
+        raise click.UsageError(_no_model(name, list(classifiers()), ""))
+    console.result(models=[asdict(each) for each in chosen])
+    head = ["input", "parameters", "top-1", "top-5", "epochs"]
+    rows = [
+        [f"{c.size} px", f"{c.parameters:g} M", f"{c.top1:g}", f"{c.top5:g}", str(c.epochs)]
+        for c in chosen
+    ]
+    named = [each.name for each in chosen]
+    console.data(table([("model", head), *zip(named, rows, strict=True)]))
+    console.say("Accuracy on ImageNet's validation set, in percent.")
+
+
+def _detectors(console: Console, name: str | None) -> None:
     from jobgen.catalog import models, not_offered, why_not_offered
     from jobgen.cli.table import table
 
-    console.json_output = json_output
     chosen = [model for model in models().values() if (name or "") in model.name]
     if not chosen:
         raise click.UsageError(_no_model(name or "", list(models()), why_not_offered(name or "")))

@@ -120,11 +120,11 @@ def _run_of(path: Path, folder: Path) -> Path:
     from jobgen.job.bundle import NOTEBOOK, read_bundle
     from jobgen.resultfile import RESULT
     from jobgen.run.workspace import newest_run
-    from jobgen.spec import load_spec
+    from jobgen.spec import load_any
 
     job = job_of(path)
     if job.name == JOB and job.is_file():
-        return newest_run(folder, load_spec(job)[0].name)
+        return newest_run(folder, load_any(job)[0].name)
     upload = upload_of(path) if path.suffix == NOTEBOOK_ENDING else path
     if upload.is_dir() and (upload / NOTEBOOK).is_file() and not any(upload.rglob(RESULT)):
         return newest_run(folder, read_bundle(upload).name)

@@ -57,7 +57,7 @@ def parameter_value(text: str) -> Any:
     type=click.Path(path_type=Path),
     help="A Python that has Paddle, instead of the managed one.",
 )
-@click.option("--mirror", help="A git copy of PaddleDetection to clone from.")
+@click.option("--mirror", help="A git copy of PaddleDetection, or of PaddleClas, to clone from.")
 @options.paddle_index
 @click.option(
     "--runs",
@@ -182,7 +182,9 @@ def show_run(console: Console, request: Any, settings: Any) -> Path:
     console.result(status=verdict.status, run=str(workspace.folder), result=verdict.result)
     console.data("\n".join(verdict.lines(workspace)))
     if verdict.status == "ok-smoke":
-        console.say("It works. Next: upload the three files, or leave out --smoke to train here.")
+        console.say(
+            "It works. Next: upload the bundle's files, or leave out --smoke to train here."
+        )
         if lacks_weights(verdict.result):
             console.say(
                 "But the pretrained weights were not tried: their address does not answer here. "

@@ -1,1 +1,1 @@
-"""From job.yaml to the three files of a bundle."""
+"""From job.yaml to the files of a bundle."""
