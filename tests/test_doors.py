@@ -333,7 +333,7 @@ def test_what_nobody_foresaw_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "sitecustomize.py").write_text(
         "import jobgen.spec\n"
         "def broken(*_): raise ZeroDivisionError('a secret https://u:pw@h/')\n"
-        "jobgen.spec.load_spec = broken\n"
+        "jobgen.spec.load_any = broken\n"
     )
     (tmp_path / "job.yaml").write_text(JOB, encoding="utf-8")
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}

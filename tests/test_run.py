@@ -258,6 +258,7 @@ def test_events_become_lines(tmp_path: Path) -> None:
         "ips": 4.1,
         "left": 1085.0,
         "best": 0.062,
+        "figure": "mAP@0.5",
         "memory": 0.31,
         "gpu": {"percent": 97, "memory_mib": 8192},
     }

@@ -10,8 +10,9 @@ from functools import cache
 from typing import Any, Literal
 
 from jobgen.findings import Finding, Findings, Severity
-from jobgen_runtime.data.faults import FAULTS
+from jobgen_runtime.data.faults import CLASS_FAULTS, FAULTS
 
+NOTEBOOKS = {**FAULTS, **CLASS_FAULTS}
 EXAMPLES = 3
 SHOWN = 5
 DATA, JOB, MACHINE = "jobgen.check.data", "jobgen.check.job", "jobgen.check.machine"
@@ -88,10 +89,10 @@ def _register(
     code: str, severity: Severity, title: str, why: str, remedy: str, scope: Scope
 ) -> Decorator:
     # What the notebook's data stage stops at has its word from there.
-    word = FAULTS.get(code, title)
+    word = NOTEBOOKS.get(code, title)
 
     def register(find: Find) -> Find:
-        if code in REGISTERED or not word or (title and code in FAULTS):
+        if code in REGISTERED or not word or (title and code in NOTEBOOKS):
             raise ValueError(f"{code} {find.__name__}: one code, one title")
         name = find.__name__
         REGISTERED[code] = Rule(code, severity, word, why, remedy, name, scope, find)

@@ -230,17 +230,8 @@ def _config(
     spec: ClassificationSpec, model: Classifier, values: dict[str, Value], size: int
 ) -> dict[str, Any]:
     """A config as PaddleClas reads it, whole."""
-    common, home, name = classifier_data()["common"], platform().home, spec.name
-    short = size * common["resize"][0] // common["resize"][1]
-    mean, std = common["mean"], common["std"]
-    normal = {"scale": 0.00392156862745098, "mean": mean, "std": std, "order": ""}
-    decode: dict[str, Any] = {"DecodeImage": {"to_rgb": True, "channel_first": False}}
-    middle = [{"ResizeImage": {"resize_short": short}}, {"CropImage": {"size": size}}]
-    still = [decode, *middle, {"NormalizeImage": normal}]
-    flips: list[dict[str, Any]] = [{"RandFlipImage": {"flip_code": 1}}] if spec.augment.flip else []
-    crops: list[dict[str, Any]] = [{"RandCropImage": {"size": size}}]
-    moving = [decode, *(crops if spec.augment.crop else middle), *flips]
-    moving.append({"NormalizeImage": normal})
+    home, name = platform().home, spec.name
+    moving, still = _steps(spec, size)
     top = [1, min(TOP, len(spec.dataset.classes))]
     lists = f"{home}/datasets/{KEPT_APART}/{name}/classes"
     loss = {"weight": 1.0, **({"epsilon": model.smoothing} if model.smoothing else {})}
@@ -266,7 +257,7 @@ def _config(
         "Loss": {"Train": [{"CELoss": loss}], "Eval": [{"CELoss": {"weight": 1.0}}]},
         "Optimizer": {
             "name": "Momentum",
-            "momentum": common["momentum"],
+            "momentum": classifier_data()["common"]["momentum"],
             "lr": {"name": "Cosine"},
             "regularizer": {"name": "L2", "coeff": model.decay},
         },
@@ -285,6 +276,22 @@ def _config(
         config = merge_dicts(config, at_path(path, values[key].value))
     workers = values["worker_num"].value
     return merge_dicts(config, {"DataLoader": {"Eval": {"loader": {"num_workers": workers}}}})
+
+
+def _steps(
+    spec: ClassificationSpec, size: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is done to an image in training, and in evaluation."""
+    common = classifier_data()["common"]
+    short = size * common["resize"][0] // common["resize"][1]
+    scale = 0.00392156862745098  # 1 / 255, which PaddleClas's own configs have as text
+    normal = {"scale": scale, "mean": common["mean"], "std": common["std"], "order": ""}
+    decode: dict[str, Any] = {"DecodeImage": {"to_rgb": True, "channel_first": False}}
+    middle = [{"ResizeImage": {"resize_short": short}}, {"CropImage": {"size": size}}]
+    flips: list[dict[str, Any]] = [{"RandFlipImage": {"flip_code": 1}}] if spec.augment.flip else []
+    crops: list[dict[str, Any]] = [{"RandCropImage": {"size": size}}]
+    moving = [decode, *(crops if spec.augment.crop else middle), *flips]
+    return [*moving, {"NormalizeImage": normal}], [decode, *middle, {"NormalizeImage": normal}]
 
 
 def _loader(path: str, steps: list[dict[str, Any]], shuffle: bool) -> dict[str, Any]:

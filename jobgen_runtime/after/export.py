@@ -2,10 +2,10 @@
 
 import json
 import os
-import re
 import shutil
 from typing import Any, Callable, Dict, List
 
+from jobgen_runtime.after.onnx import to_onnx
 from jobgen_runtime.after.parity import PARITY_SCORE, Rows, compare_boxes, fault_of
 from jobgen_runtime.after.trained import (
     Sample,
@@ -35,7 +35,6 @@ from jobgen_runtime.train.configure import amend_run_config
 
 PARITY_IMAGES = 48
 MODEL_FORMS = ("model.pdmodel", "model.json")
-ONNX_OPSET = "14"
 
 
 def export(
@@ -180,41 +179,6 @@ def _check_labels(folder: str, classes: List[str]) -> None:
             "Please report it with result.json.",
             cause="export",
         )
-
-
-def to_onnx(folder: str, form: str, weights: str = "model.pdiparams") -> str:
-    """Convert with paddle2onnx, which ends 0 and leaves an empty file where it fails: the model's
-    file `form` and its `weights` in `folder`. Gives the path."""
-    goal = os.path.join(folder, "model.onnx")
-    log = outcome().log_path("export")
-    code = "import sys; from paddle2onnx.command import main; sys.argv[0] = 'paddle2onnx'; main()"
-    runner = os.path.join(outcome().path("scripts"), "to_onnx.py")
-    write_text_atomically(runner, code + "\n")
-    argv = python_command(program_path("run_tool"), runner, "--model_dir", folder)
-    argv += ["--model_filename", form, "--params_filename", weights]
-    argv += ["--save_file", goal, "--opset_version", ONNX_OPSET]
-    finished = run_logged(
-        argv, log, env=child_environment(JOBGEN_PARENT=str(os.getpid())), quiet=True
-    )
-    if finished.exit_status != 0 or not os.path.isfile(goal) or not os.path.getsize(goal):
-        if os.path.isfile(goal):
-            os.remove(goal)
-        raise StageError(
-            "paddle2onnx %s without a model: %s" % (exit_text(finished), _complaint(finished.tail)),
-            "The weights and inference/ are kept. Leave out export.onnx to do without it.",
-            cause="export",
-            log=log,
-            exit_status=finished.exit_status,
-            tail=finished.tail,
-        )
-    return goal
-
-
-def _complaint(tail: List[str]) -> str:
-    """paddle2onnx's own words, without the colours it gives them for a terminal."""
-    plain = [re.sub("\x1b[[][0-9;]*m", "", line) for line in tail]
-    told = [line for line in plain if "ERROR" in line or "Failed" in line]
-    return told[0].rpartition("]")[2].strip() if told else last_words(plain)
 
 
 def _detect(model: str, images: List[str], nms: Dict[str, Any]) -> List[List[List[float]]]:

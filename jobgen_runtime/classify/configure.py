@@ -3,6 +3,8 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
+from jobgen_runtime.after.trained import ask_child
+from jobgen_runtime.children.processes import python_command
 from jobgen_runtime.classify.schedule import PATHS, class_values
 from jobgen_runtime.data.dataset import file_sha256
 from jobgen_runtime.record.errors import StageError
@@ -30,8 +32,6 @@ class Here(NamedTuple):
 
 def read_config(home: str, name: str, hashes: Dict[str, str]) -> Dict[str, Any]:
     """The bundle's config. Raises StageError where it is missing or not the one that was built."""
-    import yaml  # which the stage install has seen to
-
     path = os.path.join(home, name)
     if not os.path.isfile(path):
         raise StageError(
@@ -46,8 +46,14 @@ def read_config(home: str, name: str, hashes: Dict[str, str]) -> Dict[str, Any]:
             "FILE_HASHES to ''.",
             cause="bundle",
         )
-    with open(path, encoding="utf-8") as stream:
-        found: Dict[str, Any] = yaml.safe_load(stream)
+    # The stage install has seen to PyYAML, for children and not for this process.
+    code = (
+        "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1], "
+        "encoding='utf-8'))))"
+    )
+    found: Dict[str, Any] = ask_child(
+        python_command("-c", code, path), "configure", "reading %s" % name, home
+    )
     return found
 
 

@@ -40,8 +40,8 @@ def place_classes(
         where, rows = _read_split(root, dataset, split)
         digest = rows_digest(rows)
         place["sha256"][split] = digest
-        _compare(split, rows, digest, (dataset.get("expect") or {}).get(split))
         _refuse_missing(split, where, rows)
+        _compare(split, rows, digest, (dataset.get("expect") or {}).get(split))
         found[split] = counts(rows, dataset["classes"])
         used = rows
         if smoke_images:

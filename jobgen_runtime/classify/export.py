@@ -5,7 +5,7 @@ import os
 import shutil
 from typing import Any, Dict, List
 
-from jobgen_runtime.after.export import to_onnx
+from jobgen_runtime.after.onnx import to_onnx
 from jobgen_runtime.after.trained import (
     ask_child,
     exchange_files,

@@ -48,5 +48,7 @@ def _step(found: "re.Match[str]") -> Dict[str, Any]:
         step[key] = int(found.group(key))
     for key in ("learning_rate", "batch_cost", "data_cost", "ips"):
         step[key] = float(found.group(key))
-    step["meters"] = {k: float(v) for k, v in METER.findall(found.group("meters"))}
+    # Its top-1 is of the training images so far, and no evaluation.
+    meters = METER.findall(found.group("meters"))
+    step["meters"] = {key: float(value) for key, value in meters if not key.startswith("top")}
     return step

@@ -31,6 +31,9 @@ FAULTS = {
     "DS077": "listed image without annotation file",
     "DS091": "split without boxes",
     "DS098": "another data set than the job's",
+}
+# Of a classification set.
+CLASS_FAULTS = {
     "CL020": "line of a list without image and class",
     "CL021": "line of a list with an unknown class",
     "CL022": "image in a folder that is no class of the job",
@@ -44,7 +47,8 @@ CORRECT = "Correct the file, and upload it as a new version of the data set."
 
 
 def fault_text(code: str, detail: str) -> str:
-    return "%s (%s): %s" % (FAULTS[code], code, detail)
+    word = FAULTS.get(code) or CLASS_FAULTS[code]
+    return "%s (%s): %s" % (word, code, detail)
 
 
 def data_fault(place: str, code: str, detail: str, remedy: str = CORRECT) -> StageError:

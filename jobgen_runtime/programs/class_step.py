@@ -41,7 +41,8 @@ def main() -> None:
     batch_size = sampler["batch_size"]
     # Worker processes pay off over many steps only.
     config["DataLoader"]["Train"]["loader"]["num_workers"] = 0
-    config["Global"]["output_dir"] = os.path.join(config["Global"]["output_dir"], "smoke")
+    # The checkpoints' folder is the training's alone.
+    config["Global"]["output_dir"] = os.path.join(os.path.dirname(sys.argv[1]), "smoke")
     config["profiler_options"] = None
     engine = Engine(config, mode="train")
     engine.model.train()

@@ -17,7 +17,7 @@ SHORT_FROM_SCRATCH = 100
     why="Without pretrained weights a classifier needs many more images and epochs.",
     remedy="Set model.pretrained: imagenet, unless that is what you want.",
 )
-def from_scratch(found: ClassificationPlan) -> Iterator[Hit]:
+def classifier_from_scratch(found: ClassificationPlan) -> Iterator[Hit]:
     if not found.pretrained:
         yield Hit(1, (), "model.pretrained")
 
@@ -29,7 +29,7 @@ def from_scratch(found: ClassificationPlan) -> Iterator[Hit]:
     why="The published rates are for steps of 256 to 2048 images: with small steps the loss jumps.",
     remedy="Leave train.base_lr: auto.",
 )
-def unscaled_rate(found: ClassificationPlan) -> Iterator[Hit]:
+def unscaled_class_rate(found: ClassificationPlan) -> Iterator[Hit]:
     values = {name: value.value for name, value in found.values.items()}
     fitting = found.model.base_lr_per_image * values["batch_size"] * values["gpus"]
     if values["base_lr"] > 8 * fitting or values["base_lr"] < fitting / 64:

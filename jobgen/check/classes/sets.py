@@ -23,7 +23,7 @@ UNEVEN = 20
     remedy="Lay it out as train/CLASS/image and val/CLASS/image, or correct dataset in job.yaml.",
 )
 def set_is_there(facts: ClassFacts) -> Iterator[Hit]:
-    if facts.data is None:
+    if facts.data is None and not _lacks_split(facts):
         found = facts.refused or f"{len(facts.files.names)} files"
         yield Hit(1, (), facts.files.name, found)
 
@@ -243,7 +243,7 @@ def broken_line(facts: ClassFacts) -> Iterable[Hit]:
 
 
 @classes("CL021", ERROR, why="The notebook stops at it.", remedy=CORRECT_LISTS)
-def unknown_class(facts: ClassFacts) -> Iterable[Hit]:
+def unknown_label(facts: ClassFacts) -> Iterable[Hit]:
     return _troubles(facts, "CL021")
 
 
@@ -265,6 +265,21 @@ def foreign_folder(facts: ClassFacts) -> Iterable[Hit]:
 )
 def outside(facts: ClassFacts) -> Iterable[Hit]:
     return _troubles(facts, "CL023")
+
+
+def _lacks_split(facts: ClassFacts) -> bool:
+    return facts.plan is not None and facts.data is None and bool(facts.files.names)
+
+
+@classes(
+    "CL024",
+    ERROR,
+    why="The notebook stops before it trains.",
+    remedy="Mount the set that the job was made from, or let jobgen init write job.yaml anew.",
+)
+def split_lacks(facts: ClassFacts) -> Iterator[Hit]:
+    if _lacks_split(facts):
+        yield Hit(1, (), facts.files.name, facts.refused)
 
 
 @classes(
@@ -292,7 +307,7 @@ def another_set(facts: ClassFacts) -> Iterator[Hit]:
     why="PaddleClas stops before it trains.",
     remedy="Add the image to the archive, or take its line out of the list.",
 )
-def missing_image(facts: ClassFacts) -> Iterator[Hit]:
+def absent_image(facts: ClassFacts) -> Iterator[Hit]:
     for split in facts.splits:
         gone = (split.path(row) for row in split.rows)
         yield from names_hit((path for path in gone if path not in facts.files.sizes), split.name)
@@ -304,7 +319,7 @@ def missing_image(facts: ClassFacts) -> Iterator[Hit]:
     why="There is nothing to train on or to measure.",
     remedy="Correct dataset in job.yaml, or let jobgen init write it anew.",
 )
-def empty_split(facts: ClassFacts) -> Iterator[Hit]:
+def split_without_images(facts: ClassFacts) -> Iterator[Hit]:
     for split in facts.splits:
         if not split.rows and not split.troubles:
             yield Hit(1, (), split.name)
