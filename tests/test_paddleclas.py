@@ -49,7 +49,7 @@ def test_the_shapes_are_learned(tmp_path: Path) -> None:
         assert metrics["parity"][form]["unlike"] == 0
         assert metrics["parity"][form]["largest_score"] < 1e-4
     (output,) = folder.glob("runs/*/home/output/shapes")
-    argv = [sys.executable, "-m", "jobgen", "collect", output]
+    argv = [*JOBGEN, "collect", str(output)]
     assert subprocess.run(argv, capture_output=True, check=False).returncode == 0
     assert "top-1" in (output / "report.html").read_text(encoding="utf-8")
     assert len(list((output / "predictions").glob("*.jpg"))) == 24

@@ -24,7 +24,9 @@ class Model:
 
     `batch_size` is per card; `base_lr` is for `gpus` cards; `size` is the input in pixels;
     `parameters` in millions; `image_mib` is the memory that training takes for every image of a
-    step; mAP on COCO val2017 in percent, None where upstream states none; `weights` are addresses
+    step; mAP on COCO val2017 in percent, None where upstream states none; `ms` an image takes on
+    the device `timed_on`, as upstream's pages of the family have it (None: they don't say);
+    `weights` are addresses
     by what they were trained on, as `coco`. `own` are the keys that the model's own file sets over
     its `bases`.
     """
@@ -44,6 +46,8 @@ class Model:
     bases: tuple[str, ...]
     own: Values
     sha256: str
+    timed_on: str = ""
+    ms: float | None = None
 
     @property
     def base_lr_per_image(self) -> float:

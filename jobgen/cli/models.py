@@ -16,7 +16,10 @@ EXAMPLES = (
     "\b\nExamples:\n  jobgen models\n  jobgen models s_320 --json\n  jobgen models yolo\n"
     "  jobgen models --task classification\n"
 )
-HEAD = ("input", "parameters", "mAP", "mAP@0.5", "batch a card", "memory", "epochs")
+HEAD = (
+    *("input", "parameters", "mAP", "mAP@0.5", "ms an image", "batch a card", "memory"),
+    "epochs",
+)
 
 
 @click.command(epilog=EXAMPLES)
@@ -69,7 +72,8 @@ def _detectors(console: Console, name: str | None) -> None:
     console.result(models=[_facts(model) for model in chosen], not_offered=not_offered())
     console.data(table([("model", list(HEAD)), *((model.name, _row(model)) for model in chosen)]))
     console.say(
-        "mAP on COCO val2017, in percent; memory of a card in training with that batch, about."
+        "mAP on COCO val2017, in percent; milliseconds as upstream measured them, each on its "
+        "device; memory of a card in training with that batch, about."
     )
     if len(chosen) == 1:
         _one(console, chosen[0])
@@ -91,6 +95,7 @@ def _row(model: Model) -> list[str]:
         f"{model.parameters:g} M",
         f"{model.mAP:g}",
         "-" if model.mAP50 is None else f"{model.mAP50:g}",
+        "-" if model.ms is None else f"{model.ms:g} ({model.timed_on})",
         str(model.batch_size),
         f"{mib / 1024:.0f} GB",
         str(model.epochs),
@@ -109,7 +114,7 @@ def _one(console: Console, model: Model) -> None:
 def _facts(model: Model) -> dict[str, Any]:
     names = (
         "name", "size", "batch_size", "base_lr", "gpus", "epochs", "parameters", "image_mib",
-        "mAP", "mAP50", "weights",
+        "mAP", "mAP50", "ms", "timed_on", "weights",
     )  # fmt: skip
     more = {"family": model.family.name, "revisions": list(model.family.revisions)}
     return {**{name: getattr(model, name) for name in names}, **more}
