@@ -204,7 +204,8 @@ def _detection(spec: AnySpec, document: Document) -> tuple[JobSpec, Document]:
         raise SpecError(
             f"{document.source}:{document.line(['task'])}: this is for detection, and the task of "
             f"{spec.name} is {spec.task}",
-            "For classification there are: jobgen init, check, build, run, collect and report.",
+            "For classification there are: jobgen init, check, build, explain, run, evaluate, "
+            "infer, export, collect and report.",
         )
     return spec, document
 

@@ -208,6 +208,7 @@ def test_the_committed_bundles_run_on_the_real_data(name: str, tmp_path: Path) -
     assert "one-card-nan" in [fix["id"] for fix in result["source"]["fixes"]]
 
 
+@pytest.mark.slow
 def test_bccd_runs_alike_as_voc_and_as_coco(tmp_path: Path) -> None:
     """By `init`, and after a conversion: to the end, with one count and one class order."""
     source, converted = real_data("bccd.zip"), tmp_path / "cells.zip"
@@ -293,6 +294,7 @@ def test_a_python_of_ones_own_trains_and_stays_as_it_was(folder: Path, tmp_path:
     assert f"{python} is as it was" in said
 
 
+@pytest.mark.slow
 def test_two_environments_train_alike_with_one_seed(folder: Path, tmp_path: Path) -> None:
     """The managed environment, and another by --python: one plan, the same first losses."""
     other, _ = managed_python(environments()["paddle2.6_py3.10"], tmp_path / "cache", print)

@@ -26,9 +26,8 @@ class Model:
     `parameters` in millions; `image_mib` is the memory that training takes for every image of a
     step; mAP on COCO val2017 in percent, None where upstream states none; `ms` an image takes on
     the device `timed_on`, as upstream's pages of the family have it (None: they don't say);
-    `weights` are addresses
-    by what they were trained on, as `coco`. `own` are the keys that the model's own file sets over
-    its `bases`.
+    `weights` are addresses by what they were trained on, as `coco`. `own` are the keys that the
+    model's own file sets over its `bases`.
     """
 
     name: str

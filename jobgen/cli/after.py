@@ -16,11 +16,10 @@ from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
     from jobgen.job.bundle import Bundle
-    from jobgen.job.plan import Plan
+    from jobgen.job.tasks import AnyPlan
     from jobgen.packs.render import Pack
 
 Command = Callable[..., Any]
-BUILT_IN = "paddledetection"
 
 
 def shared(command: Command) -> Command:
@@ -46,7 +45,7 @@ def shared(command: Command) -> Command:
                 type=click.Path(path_type=Path),
                 help="A Python that has Paddle, instead of the managed one.",
             ),
-            click.option("--mirror", help="A git copy of PaddleDetection to clone from."),
+            click.option("--mirror", help="A git copy of the suite to clone from."),
             click.option(
                 "--runs",
                 type=click.Path(path_type=Path),
@@ -86,6 +85,7 @@ def run_stage(
     """Build the job that the weights are of with just this stage after training, and run it here
     without training. `change` gets the job, and the threshold of the weights' best F1 as far as it
     is known, to set what the stage takes."""
+    from jobgen.catalog import SUITES
     from jobgen.cli.build import trust
     from jobgen.cli.run import show_run
     from jobgen.errors import RunError
@@ -104,10 +104,11 @@ def run_stage(
         output = open_output(given["output"], Path(spare))
         spec, _ = job_of(output, archives, given["model"], given["environment"])
         values = {**spec.model_dump(mode="json"), "stages": [stage]}
-        if spec.template != BUILT_IN:
+        built_in = SUITES[spec.task]
+        if spec.template != built_in:
             # Its pack may lie elsewhere, and nothing that it adds is wanted here.
             console.say(f"the stage is the built-in pack's, not that of {spec.template}")
-            values.update(template=BUILT_IN, parameters={})
+            values.update(template=built_in, parameters={})
         source = f"the options of jobgen {stage}"
         plan, bundle, pack = _rendered(change(values, known_best(output.result)), source)
         trust(console, bundle, pack)
@@ -124,18 +125,18 @@ def run_stage(
         console.say(f"{stage}: {made}")
 
 
-def _rendered(job: dict[str, Any], source: str) -> tuple[Plan, Bundle, Pack]:
+def _rendered(job: dict[str, Any], source: str) -> tuple[AnyPlan, Bundle, Pack]:
     """The bundle of a job that is in no file; `source` is what its errors name."""
     from jobgen.job.build import render
-    from jobgen.job.plan import make_plan
+    from jobgen.job.tasks import plan_any
     from jobgen.packs.disk import find_pack
     from jobgen.packs.render import load_pack
-    from jobgen.spec import parse_spec
+    from jobgen.spec import parse_any
     from jobgen.yamlio import load
 
-    spec, document = parse_spec(load(json.dumps(job, ensure_ascii=False), source))
+    spec, document = parse_any(load(json.dumps(job, ensure_ascii=False), source))
     pack = load_pack(find_pack(spec.template))
-    plan = make_plan(spec, document, pack)
+    plan = plan_any(spec, document, pack)
     return plan, render(plan, pack), pack
 
 

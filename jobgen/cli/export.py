@@ -30,6 +30,8 @@ def command(
 
     def change(spec: dict[str, Any], _best: dict[str, Any]) -> dict[str, Any]:
         asked = {"onnx": onnx, "nms": nms, "format": form}
+        if spec["task"] == "classification" and (nms is not None or form is not None):
+            raise click.UsageError("--nms and --format are for detection")
         chosen = {name: value for name, value in asked.items() if value is not None}
         return {**spec, "export": {**spec["export"], **chosen}}
 

@@ -32,6 +32,10 @@ def command(
     """Draw what the weights in OUTPUT find beside what is there: pictures and a JSON file."""
 
     def change(spec: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
+        if spec["task"] == "classification":
+            if images or threshold:
+                raise click.UsageError("--image and --threshold are for detection")
+            return spec
         score = threshold or (best.get("threshold") if best.get("f1") else None)
         infer = dict(spec["infer"])
         if images:

@@ -112,7 +112,8 @@ def _stages(folder: Path, result: dict[str, Any]) -> Iterator[str]:
     if "infer" in done:
         yield from _pictures(folder)
     if "export" in done:
-        yield from _exported(folder, onnx=bool((job.get("export") or {}).get("onnx")))
+        onnx = bool((job.get("export") or {}).get("onnx"))
+        yield from _exported(folder, str(job.get("task", "detection")), onnx=onnx)
 
 
 def _pictures(folder: Path) -> Iterator[str]:
@@ -127,11 +128,21 @@ def _pictures(folder: Path) -> Iterator[str]:
             yield f"predictions/{name} is missing"
 
 
-def _exported(folder: Path, *, onnx: bool) -> Iterator[str]:
-    needed = ["inference/model.pdiparams", "inference/infer_cfg.yml"]
-    for name in [*needed, *(["inference/model.onnx"] if onnx else [])]:
-        path = folder / name
+# What export leaves, by task: what is always there, and one of these programs.
+EXPORTED = {
+    "detection": (("model.pdiparams", "infer_cfg.yml"), MODEL_FILES),
+    "classification": (
+        ("inference.pdiparams", "classes.json", "classify.py"),
+        ("inference/inference.pdmodel", "inference/inference.json"),
+    ),
+}
+
+
+def _exported(folder: Path, task: str, *, onnx: bool) -> Iterator[str]:
+    always, programs = EXPORTED.get(task, EXPORTED["detection"])
+    for name in [*always, *(["model.onnx"] if onnx else [])]:
+        path = folder / "inference" / name
         if not path.is_file() or not path.stat().st_size:
-            yield f"{name} is missing or empty"
-    if not any((folder / name).is_file() for name in MODEL_FILES):
-        yield f"no exported model: {' or '.join(MODEL_FILES)}"
+            yield f"inference/{name} is missing or empty"
+    if not any((folder / name).is_file() for name in programs):
+        yield f"no exported model: {' or '.join(programs)}"

@@ -16,7 +16,7 @@ from jobgen.datasets.look import choose, read_layout
 from jobgen.datasets.sources import open_sources, source_of
 from jobgen.errors import RunError, SpecError
 from jobgen.resultfile import RESULT, read_result
-from jobgen.spec import JobSpec, parse_spec
+from jobgen.spec import AnySpec, parse_any, parse_spec
 from jobgen.yamlio import Document, load
 from jobgen_runtime.data.archives import list_archive, unpack
 from jobgen_runtime.record.errors import StageError
@@ -146,14 +146,14 @@ def _sound(output: Output) -> Output:
 
 def job_of(
     output: Output, archives: Sequence[Path], model: str | None, environment: str | None
-) -> tuple[JobSpec, Document]:
+) -> tuple[AnySpec, Document]:
     """The job that weights are of: what its result says, else what data and file names say.
     Raises SpecError or RunError where that does not suffice."""
     job = output.result.get("job")
     if isinstance(job, dict):
         if environment:
             job = {**job, "environment": environment}
-        return parse_spec(load(json.dumps(job, ensure_ascii=False), f"{output.folder / RESULT}"))
+        return parse_any(load(json.dumps(job, ensure_ascii=False), f"{output.folder / RESULT}"))
     files = open_sources(list(archives))
     data = read_layout(files, choose(files))
     need_trainable(data, archives[0])

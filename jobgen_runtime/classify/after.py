@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from jobgen_runtime.after.trained import (
     ask_child,
@@ -130,8 +130,11 @@ def evaluate_classes(trained: Trained, place: Dict[str, Any], device: str) -> No
     )
 
 
-def _write_predictions(path: str, trained: Trained, rows: List[Row], scores: Any) -> None:
-    found = []
+def _write_predictions(
+    path: str, trained: Trained, rows: List[Row], scores: Any, pictures: Sequence[str] = ()
+) -> None:
+    """predictions.json: for each image its class, the classes found, and its picture if any."""
+    found: List[Dict[str, Any]] = []
     for row, values in zip(rows, scores):
         best = order_of(values)[:TOP]
         found.append(
@@ -141,6 +144,8 @@ def _write_predictions(path: str, trained: Trained, rows: List[Row], scores: Any
                 "found": [[trained.classes[number], round(values[number], 6)] for number in best],
             }
         )
+    for record, picture in zip(found, pictures):
+        record["picture"] = picture
     text = json.dumps({"classes": trained.classes, "images": found}, indent=1, ensure_ascii=False)
     write_text_atomically(path, text + "\n")
 
@@ -156,7 +161,8 @@ def draw_classes(trained: Trained, place: Dict[str, Any], device: str, wanted: i
     folder = run.path("predictions")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
-    pictures, wrong = [], 0
+    pictures: List[Dict[str, Any]] = []
+    wrong = 0
     for count, (row, values) in enumerate(chosen, 1):
         first = order_of(values)[0]
         wrong += first != row.number
@@ -183,6 +189,7 @@ def draw_classes(trained: Trained, place: Dict[str, Any], device: str, wanted: i
         trained,
         [row for row, _ in chosen],
         [values for _, values in chosen],
+        [os.path.basename(picture["goal"]) for picture in pictures],
     )
     run.data["metrics"]["inference"] = {"images": len(chosen), "wrong": wrong}
     summary("%d images, of which %d are classified wrongly" % (len(chosen), wrong))
