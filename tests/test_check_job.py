@@ -390,7 +390,7 @@ def test_a_config_of_paddledetection_in_place_of_a_job(
 
 def test_models_and_environments_are_listed(jobgen: Callable[..., Answer]) -> None:
     rows = [" ".join(row.split()) for row in jobgen("models").out.splitlines()]
-    assert "picodet_l_640_coco_lcnet 640 px 5.8 M 42.6 59.2 12 13 GB 200" in rows
+    assert "picodet_l_640_coco_lcnet 640 px 5.8 M 42.6 59.2 62.5 (i7-10750H) 12 13 GB 200" in rows
     (one,) = jobgen("models", "l_640", "--json").json["models"]
     assert one["weights"]["coco"].endswith("picodet_l_640_coco_lcnet.pdparams")
     assert jobgen("models", "yolo", "--json").json["models"][0]["family"] == "ppyolo"

@@ -27,6 +27,8 @@ from jobgen.yamlio import load
 from jobgen_runtime.data.faults import CLASS_FAULTS
 from jobgen_runtime.record.outcome import begin
 from tests.conftest import Answer
+from tests.sets import Coco, write_zip
+from tests.test_check import first_box
 
 Jobgen = Callable[..., Answer]
 
@@ -227,6 +229,14 @@ def test_from_a_set_to_a_bundle(jobgen: Jobgen, job: Path) -> None:
     assert jobgen("build", job, "--check").code == 0
 
 
+def test_rules_of_jobs_need_no_data(jobgen: Jobgen, job: Path) -> None:
+    text = job.read_text(encoding="utf-8").replace('pretrained: "imagenet"', "pretrained: none")
+    job.write_text(text.replace("epochs: 50", "epochs: 4\n  base_lr: 1.0"), encoding="utf-8")
+    found = {finding["code"] for finding in jobgen("check", job, "--json").json["findings"]}
+    assert found == {"CL040", "CL041", "CL042"}
+    assert "CL041" in jobgen("build", job).err
+
+
 def test_another_set_is_told(jobgen: Jobgen, job: Path, tmp_path: Path) -> None:
     files = {n: d for n, d in folders().items() if "00" not in n}
     other = packed(tmp_path, files, "other.zip")
@@ -402,3 +412,19 @@ def test_the_demo_is_prepared(jobgen: Jobgen, tmp_path: Path) -> None:
     assert data is not None
     assert data.classes == list(SHAPES)
     assert any("星 形" in row.path for row in data.splits["train"].rows)
+
+
+def test_a_task_that_does_not_fit_the_data(jobgen: Jobgen, tmp_path: Path) -> None:
+    path = packed(tmp_path, folders())
+    for arguments in (
+        ("init", "x", "--archive", path, "--task", "detection", "--folder", tmp_path / "x"),
+        ("dataset", "convert", path, tmp_path / "coco.zip"),
+    ):
+        answer = jobgen(*arguments)
+        assert answer.code == 4
+        assert "it is a set for classification, of 2 classes" in answer.err
+        assert f"jobgen init NAME --archive {path}" in answer.err
+    boxes = write_zip(tmp_path / "ships.zip", first_box(Coco()).all_files())
+    where = ("--folder", tmp_path / "y")
+    answer = jobgen("init", "y", "--archive", boxes, "--task", "classification", *where)
+    assert (answer.code, "Leave out --task classification" in answer.err) == (4, True)

@@ -48,9 +48,11 @@ def check_whole(
         raise ValueError("--archive goes with a job; a data set is given alone")
     if measured and not of_job:
         raise ValueError("--measured goes with a job")
-    if target is not None and (task_of(target) if of_job else _set_task(target)) == CLASSES_TASK:
-        return _check_classification(target, chosen, archives, of_job, deep, progress)
-    if target is not None and of_job:
+    classes = target is not None and _is_classification(target, of_job)
+    if target is not None and classes:
+        checked = _check_classification(target, chosen, archives, of_job, deep, progress)
+        findings, parts = checked.findings, checked.parts
+    elif target is not None and of_job:
         from jobgen.check.job import check_job
 
         parts.append("job")
@@ -64,7 +66,7 @@ def check_whole(
         findings = Findings([*findings, *check_machine(load_settings(), list(chosen), plan)])
     # A job.yaml with errors says of no data set where it lies; an upload made by hand need not.
     placed = plan is not None or (target is not None and target.is_dir())
-    if target is not None and (not of_job or (archives and placed)):
+    if target is not None and not classes and (not of_job or (archives and placed)):
         from jobgen.check.dataset import check_dataset
 
         parts.append("data set")
@@ -117,8 +119,10 @@ def task_of(target: Path) -> str:
     return str(found.get("task", "")) if isinstance(found, dict) else ""
 
 
-def _set_task(target: Path) -> str:
-    """Whether a data set without boxes is one of classes."""
+def _is_classification(target: Path, of_job: bool) -> bool:
+    """Whether a job says so, or a data set has no boxes and is one of classes."""
+    if of_job:
+        return task_of(target) == CLASSES_TASK
     from jobgen.datasets.classes import find_class_set
     from jobgen.datasets.contents import open_contents
     from jobgen.datasets.look import candidates
@@ -126,9 +130,9 @@ def _set_task(target: Path) -> str:
 
     try:
         files = open_contents(target)
-        return CLASSES_TASK if not candidates(files) and find_class_set(files) else ""
+        return not candidates(files) and find_class_set(files) is not None
     except DatasetError:
-        return ""
+        return False
 
 
 def is_job(target: Path) -> bool:

@@ -54,14 +54,16 @@ def command(
     archive, a folder or a lone COCO file. The data of a job is given by --archive.
     Ends with exit code 1 where there are errors.
     """
-    from jobgen.check.rules import JOB, chosen_rules
-    from jobgen.check.whole import is_job
+    from jobgen.check.rules import CLASSES, JOB, chosen_rules
+    from jobgen.check.whole import CLASSES_TASK, is_job, task_of
 
     console.json_output = json_output
     try:
         target = checked_of(target) if target else None
         alone = target and is_job(target) and not archives and not (machine or list_rules)
-        family = JOB if alone else None
+        family = None
+        if alone and target:
+            family = CLASSES if task_of(target) == CLASSES_TASK else JOB
         chosen = chosen_rules(_codes(select), _codes(ignore), family)
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -159,10 +159,16 @@ def _classification(files: Contents, wanted: Wanted, path: Path) -> Found:
     from jobgen.catalog import classifier_named, classifiers, suggested_classifier
     from jobgen.datasets.class_job import class_job_text, need_trainable_classes
     from jobgen.datasets.classes import find_class_set
+    from jobgen.datasets.look import candidates
     from jobgen.errors import DatasetError
     from jobgen.spec import STAGES_AFTER_TRAINING
 
     data = find_class_set(files)
+    if data is None and candidates(files):
+        raise DatasetError(
+            f"{files.name} has boxes, and no folders or lists of classes",
+            "Leave out --task classification to train a detector on it.",
+        )
     if data is None:
         raise DatasetError(
             f"{files.name} has no folders of classes, and no lists of images with their classes",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jobgen.datasets.classes import find_class_set
 from jobgen.datasets.contents import Contents, Progress, open_contents, silent
 from jobgen.datasets.formats import FORMATS
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout, Trouble
@@ -30,6 +31,14 @@ def choose(files: Contents, pick: int | None = None) -> Layout:
     """The one candidate, or the one that `pick` numbers from 1. Raises DatasetError."""
     found = candidates(files)
     listed = "\n".join(_listed(files, found)) if len(found) > 1 else ""
+    classes = None if found else find_class_set(files)
+    if classes is not None:
+        raise DatasetError(
+            f"{files.name} has no boxes: it is a set for classification, of "
+            f"{len(classes.classes)} classes",
+            f"For it there are dataset inspect, preview and split, and: jobgen init NAME --archive "
+            f"{files.given}",
+        )
     if not found:
         raise DatasetError(
             f"{files.name} holds no data set that jobgen knows",

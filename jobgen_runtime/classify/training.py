@@ -19,6 +19,8 @@ class ClassWatch(TrainWatch):
     """Reads PaddleClas's log as it is written."""
 
     FIGURES: Sequence[str] = ("top1", "top5", "eval_loss")
+    # The first image that could not be read.
+    bad_image = ""
 
     def parse(self, text: str) -> Optional[TrainLine]:
         said = parse_line(text)
@@ -26,6 +28,8 @@ class ClassWatch(TrainWatch):
             if said is not None and said["kind"] == "checkpoint":
                 # It saves others too; only the best is the evaluation's.
                 return said if said["line"].endswith("best_model") else None
+            if said is not None and said["kind"] == "bad_image":
+                self.bad_image = self.bad_image or said["image"]
             return said
         meters = said["meters"]
         found = {key: meters[key] for key in ("top1", "top5") if key in meters}
@@ -34,11 +38,11 @@ class ClassWatch(TrainWatch):
         return None
 
     def _judge(self, loss: float, epoch: int) -> None:
-        if self.signs.get("bad_image"):
+        if self.bad_image:
             raise StageError(
-                "PaddleClas can't read an image, and would train on another one in its place "
-                "without a word: see the log",
-                "jobgen check --deep on the data names such images.",
+                "PaddleClas can't read %s, and would train on another image in its place"
+                % self.bad_image,
+                "Take it out of the set, or save it again; jobgen check --deep names all of them.",
                 cause="data",
             )
         super()._judge(loss, epoch)

@@ -13,6 +13,7 @@ STEP = re.compile(
     r"ips: (?P<ips>" + NUMBER + r") samples/s, eta: (?P<eta>[^,]*(?:day[^,]*, [^,]*)?)"
 )
 EVALUATED = re.compile(r"\[Eval\]\[Epoch (?P<epoch>\d+)\]\[Avg\](?P<meters>.*)")
+BAD_IMAGE = re.compile(r"Exception occured when parse line: (?P<image>.*?) with msg: ")
 METER = re.compile(r"(\w+): (" + NUMBER + r")")
 
 
@@ -36,8 +37,9 @@ def parse_line(line: str) -> Optional[TrainLine]:
         return {"kind": "evaluated", "epoch": int(found.group("epoch")) - 1, "meters": meters}
     if text.startswith("Already save model in "):
         return {"kind": "checkpoint", "line": text}
-    if text.startswith("Exception occured when parse line:"):
-        return {"kind": "bad_image", "line": text}
+    found = BAD_IMAGE.match(text)
+    if found:
+        return {"kind": "bad_image", "line": text, "image": found.group("image")}
     return None
 
 

@@ -81,7 +81,7 @@ def test_weights_of_another_epoch_are_not_marked(run: Outcome) -> None:
 def test_an_image_that_is_replaced_stops_the_training(run: Outcome) -> None:
     found = watch(run)
     found.line(BAD)
-    with pytest.raises(StageError, match="can't read an image"):
+    with pytest.raises(StageError, match="can't read a.jpg, and"):
         found.line(STEP)
 
 
