@@ -177,11 +177,23 @@ def parse_any(document: Document) -> tuple[AnySpec, Document]:
         place = f"{document.source}:{document.line(['task'])}"
         raise SpecError(f"{place}: task: {task!r} is not known{nearest(str(task), list(SPECS))}")
     shape = SPECS[task]
+    if "task" not in document.value and _has_class_folders(document.value):
+        place = f"{document.source}:{document.line(['dataset', 'train'])}"
+        raise SpecError(
+            f"{place}: dataset.train: folder: is for classification, and task: is missing",
+            "Write a line: task: classification",
+        )
     try:
         return shape.model_validate(document.value), document
     except ValidationError as error:
         findings = Findings(_finding(document, fault, shape) for fault in _apart(error.errors()))
         raise faults(findings) from error
+
+
+def _has_class_folders(job: dict[str, Any]) -> bool:
+    dataset = job.get("dataset")
+    train = dataset.get("train") if isinstance(dataset, dict) else None
+    return isinstance(train, dict) and "folder" in train
 
 
 def load_spec(path: Path) -> tuple[JobSpec, Document]:

@@ -35,6 +35,8 @@ class ClassSplit(Part):
     def _one_of(self) -> ClassSplit:
         if (self.folder is None) == (self.list is None):
             raise ValueError("give either folder: or list:")
+        if self.folder is not None and self.images:
+            raise ValueError("images: goes with list:")
         return self
 
 
@@ -56,7 +58,7 @@ class ClassDataset(Part):
     root: RelativePath = ""
     train: ClassSplit
     eval: ClassSplit
-    classes: Annotated[list[Text], Field(min_length=2)]
+    classes: Annotated[list[Annotated[Text, Field(min_length=1)]], Field(min_length=2)]
     expect: ExpectClasses | None = None
 
     @model_validator(mode="after")

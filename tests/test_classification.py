@@ -136,8 +136,12 @@ def test_names_with_spaces_are_no_trouble(tmp_path: Path) -> None:
     "files",
     [
         {"a/x.jpg": picture(1)},
-        {"a/x.jpg": picture(1), "b/y.jpg": picture(2), "labels.json": b"{}"},
+        {"a/x.jpg": picture(1), "b/y.jpg": picture(2), "a/x.json": b"{}", "b/y.json": b"{}"},
         {"a.txt": b"x", "b.txt": b"y"},
+        {"s/images/a.png": picture(1), "s/masks/a.png": picture(2)},
+        {"train/cat.0.jpg": picture(1), "test/1.jpg": picture(2)},
+        # Several classes in one image.
+        {"train.txt": b"images/0.jpg\t0,1,0\n", "images/0.jpg": picture(1)},
         # PaddleX's lists of boxes: the second word is a file, not a class.
         {"s/train_list.txt": b"JPEGImages/a.jpg Annotations/a.xml\n", "s/JPEGImages/a.jpg": b""},
     ],
@@ -163,6 +167,7 @@ FAULTS: dict[str, dict[str, bytes]] = {
     "CL011": folders(**{"pets/train/cat/broken.jpg": b"\xff\xd8\xff no image"}),
     "CL012": lists(LISTS[0] + rows(range(1)), LISTS[1]),
     "CL013": folders(**{"../outside.jpg": picture(1)}),
+    "CL014": folders(**{"pets/train/cat/a.gif": picture(1)}),
     "CL020": lists(LISTS[0] + "images/3.jpg\n", LISTS[1]),
     "CL021": lists(LISTS[0] + "images/3.jpg 7\n", LISTS[1], "cat\ndog\n"),
     "CL022": folders(**{"pets/val/bird/1.jpg": picture(1)}),
@@ -341,12 +346,20 @@ def test_an_override_is_checked_and_counts() -> None:
         ({"task": "segmentation"}, "task: 'segmentation' is not known"),
         ({"model": {"config": "ResNet50", "pretrained": "coco"}}, "it is none of imagenet, none"),
         ({"train": {"repeat": 3}}, "unknown key repeat"),
+        ({"overrides": {"AMP": {"use_amp": True}}}, "is said by train.amp"),
+        ({"overrides": {"Infer": {"transforms": []}}}, "is said by model.input_size"),
     ],
 )
 def test_what_can_not_be_meant(more: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError) as caught:
         planned(**more)
     assert message in caught.value.message
+
+
+def test_the_missing_task_is_named(jobgen: Jobgen, job: Path) -> None:
+    text = job.read_text(encoding="utf-8")
+    job.write_text(text.replace('task: "classification"\n', ""), encoding="utf-8")
+    assert "Write a line: task: classification" in jobgen("build", job).err
 
 
 def test_boxes_are_not_for_classification(jobgen: Jobgen, job: Path) -> None:
@@ -381,7 +394,81 @@ def test_splitting_keeps_what_is_the_same_together(jobgen: Jobgen, tmp_path: Pat
     assert data is not None
     assert {split.name for split in data} == {"train", "eval"}
     assert "CL004" not in codes(goal)
-    assert jobgen("dataset", "split", goal, tmp_path / "again.zip").code == 4
+    # Dealt out once more: every image is there, whichever half it was in.
+    again = tmp_path / "again.zip"
+    assert jobgen("dataset", "split", goal, again, "--seed", 2, "--val", 0.4).code == 0
+    data = find_class_set(open_contents(again))
+    assert data is not None
+    assert sum(len(split.rows) for split in data) == 33
+
+
+def test_a_set_with_train_alone_is_split_beside_it(jobgen: Jobgen, tmp_path: Path) -> None:
+    files = {name: data for name, data in folders().items() if "/train/" in name}
+    path, goal = packed(tmp_path, files), tmp_path / "new.zip"
+    assert jobgen("dataset", "split", path, goal).code == 0
+    data = find_class_set(open_contents(goal))
+    assert data is not None
+    assert (data.root, data.classes, set(data.splits)) == (
+        "pets",
+        ["cat", "dog"],
+        {"train", "eval"},
+    )
+
+
+def test_lists_are_split_as_lists(jobgen: Jobgen, tmp_path: Path) -> None:
+    files = lists(rows(range(24)), "", "cat\ndog\n")
+    del files["pets/val_list.txt"]
+    path, goal = packed(tmp_path, files), tmp_path / "new.zip"
+    assert jobgen("dataset", "split", path, goal).code == 0
+    data = find_class_set(open_contents(goal))
+    assert data is not None
+    assert (data.form, data.classes) == ("lists", ["cat", "dog"])
+    assert {split.name: len(split.rows) for split in data} == {"train": 20, "eval": 4}
+    assert codes(goal).keys() <= {"CL008"}
+
+
+def test_names_and_numbers_of_classes(tmp_path: Path) -> None:
+    """Numbers are numbers, whatever the classes are called; names that count from 1 are names."""
+    names = ["0", "1", "10", "2"]
+    files = lists("", "", "".join(f"{name}\n" for name in names))
+    files["pets/train_list.txt"] = "".join(f"images/{n}.jpg {n % 4}\n" for n in range(20)).encode()
+    files["pets/val_list.txt"] = "".join(
+        f"images/{n}.jpg {n % 4}\n" for n in range(20, 24)
+    ).encode()
+    data = find_class_set(open_contents(packed(tmp_path, files)))
+    assert data is not None
+    assert [row.number for row in data.splits["train"].rows[:4]] == [0, 1, 2, 3]
+    one = {"pets/train_list.txt": rows(range(20), ("1", "2")).encode()}
+    two = {"pets/val_list.txt": rows(range(20, 24), ("1", "2")).encode()}
+    data = find_class_set(open_contents(packed(tmp_path, {**lists("", ""), **one, **two}, "b.zip")))
+    assert data is not None
+    assert data.classes == ["1", "2"]
+    assert not any(split.troubles for split in data)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        ("1\t香蕉\n0\t苹果\n", ["苹果", "香蕉"]),
+        ("苹果 0\n香蕉 1\n", ["苹果", "香蕉"]),
+        ("3 D printer\n2 D plot\n", ["3 D printer", "2 D plot"]),
+        ("cat\ncat\n", ["0", "1"]),
+    ],
+)
+def test_files_of_labels(tmp_path: Path, labels: str, classes: list[str]) -> None:
+    path = packed(tmp_path, lists(rows(range(20)), rows(range(20, 24)), labels))
+    data = find_class_set(open_contents(path))
+    assert data is not None
+    assert data.classes == classes
+
+
+def test_lists_in_a_folder_beside_the_images(tmp_path: Path) -> None:
+    files = {f"s/images/{n}.jpg": picture(9 * n) for n in range(24)}
+    files["s/lists/train.txt"] = rows(range(20)).encode()
+    files["s/lists/val.txt"] = rows(range(20, 24)).encode()
+    data = find_class_set(open_contents(packed(tmp_path, files)))
+    assert data is not None
+    assert (data.root, data.splits["train"].keys) == ("s", {"list": "lists/train.txt"})
 
 
 def test_a_set_of_classes_is_looked_at(jobgen: Jobgen, tmp_path: Path) -> None:

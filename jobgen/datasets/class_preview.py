@@ -13,10 +13,13 @@ from jobgen.datasets.preview import CAPTION, FAULTY, GAP, Fonts, open_picture
 from jobgen.errors import DatasetError
 from jobgen.files import write_atomically
 from jobgen.text import one_line
+from jobgen_runtime.after.trained import spread
 from jobgen_runtime.classify.lists import Row
 
 SIDE = 150
 MOST_IN_A_ROW = 8
+# Of more classes some, evenly from first to last.
+MOST_CLASSES = 60
 
 
 def preview_classes(
@@ -36,15 +39,16 @@ def preview_classes(
                 by_class.setdefault(row.number, []).append((split, row))
     if not by_class:
         raise DatasetError(f"{data.files.name} has no image to draw")
-    columns = max(2, min(MOST_IN_A_ROW, -(-count // len(by_class))))
+    shown = spread(sorted(by_class), max(1, min(count, MOST_CLASSES)))
+    columns = max(1, min(MOST_IN_A_ROW, -(-count // len(shown))))
     fonts = Fonts(font_file)
     numbered = {n: name for n, name in enumerate(data.classes) if not fonts.can_write(name)}
     tall = CAPTION + SIDE + GAP
-    size = (columns * (SIDE + GAP) + GAP, len(by_class) * tall + GAP)
+    size = (columns * (SIDE + GAP) + GAP, len(shown) * tall + GAP)
     sheet = Image.new("RGB", size, (26, 32, 44))
     pen = ImageDraw.Draw(sheet)
     drawn = 0
-    for place, number in enumerate(sorted(by_class)):
+    for place, number in enumerate(shown):
         items = by_class[number]
         top = GAP + place * tall
         name = str(number) if number in numbered else one_line(data.classes[number])
@@ -55,7 +59,7 @@ def preview_classes(
             corner = (GAP + column * (SIDE + GAP), top + CAPTION)
             _tile(sheet, pen, data, split.path(row), corner)
             drawn += 1
-        progress("drawing", place + 1, len(by_class))
+        progress("drawing", place + 1, len(shown))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     write_atomically(target, buffer.getvalue())

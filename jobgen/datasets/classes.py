@@ -24,11 +24,22 @@ from jobgen_runtime.classify.lists import (
 
 # What people call a split, the best name of each first.
 SPLIT_NAMES = {
-    TRAIN: ("train", "training"),
-    EVAL: ("val", "valid", "validation", "eval", "dev", "test"),
+    TRAIN: ("train", "training", "training_set", "train_set", "训练集", "训练"),
+    EVAL: (
+        *("val", "valid", "validation", "validation_set", "val_set", "验证集", "验证"),
+        *("eval", "dev", "test", "test_set", "测试集", "测试"),
+    ),
 }
+# Folders that are a part of every set, and no class.
+NO_CLASSES = frozenset(
+    (
+        *("images", "imgs", "image", "jpegimages", "masks", "mask", "labels", "label"),
+        *("annotations", "annotation", "labelme", "json", "xml"),
+        *(name for names in SPLIT_NAMES.values() for name in names),
+    )
+)
 LIST_FILE = re.compile(r"(\w+?)(?:[_-]?list)?\.txt", re.IGNORECASE)
-LABEL_FILES = ("labels.txt", "label_list.txt", "label.txt", "classes.txt")
+LABEL_FILES = re.compile(r"(\w*_)?(labels?|label_list|classes|class_names)\.txt", re.IGNORECASE)
 SPREAD = 40
 
 
@@ -70,7 +81,12 @@ def expected_classes(split: ClassSplit) -> dict[str, Any]:
 
 def find_class_set(files: Contents) -> ClassSet | None:
     """The classification set in some files; None where there is none."""
-    return _by_lists(files) or _by_split_folders(files) or _by_folders(files)
+    lists, folders = _by_lists(files), _by_split_folders(files) or _by_folders(files)
+    if lists is None or folders is None:
+        return lists or folders
+    # A list of a few images beside folders of many is there by chance.
+    rows = [sum(len(split.rows) for split in found) for found in (lists, folders)]
+    return lists if 2 * rows[0] >= rows[1] else folders
 
 
 def class_set_of_job(files: Contents, dataset: Mapping[str, Any]) -> ClassSet:
@@ -148,25 +164,35 @@ def _classes_below(names: Sequence[str], prefix: str) -> list[str]:
 
 
 def _by_folders(files: Contents) -> ClassSet | None:
-    """CLASS/... in one folder, not divided yet; nothing but images counts."""
-    others = (".json", ".xml", ".csv")
-    if any(name.lower().endswith(others) for name in files.names):
+    """CLASS/... in one folder, not divided yet; where most images have a file of their own beside
+    them, these are annotations."""
+    others = sum(name.lower().endswith((".json", ".xml")) for name in files.names)
+    if 2 * others > sum(map(is_image, files.names)):
         return None
     holders: dict[str, set[str]] = defaultdict(set)
     for name in filter(is_image, files.names):
         folder = posixpath.dirname(name)
         holders[posixpath.dirname(folder)].add(folder)
-    fitting = [top for top, folders in holders.items() if len(folders) > 1 and "" not in folders]
-    if len(fitting) != 1:
+    fitting = [top for top, folders in holders.items() if len(folders - {""}) > 1]
+    if not fitting:
         return None
-    root = fitting[0]
+    counts = {top: sum(map(is_image, _below(files, top))) for top in fitting}
+    root = max(counts, key=lambda top: (counts[top], top.count("/")))
     top = f"{root}/" if root else ""
-    below = [name.removeprefix(top) for name in files.names if name.startswith(top)]
+    below = _below(files, root)
     classes = _classes_below(below, "")
+    if NO_CLASSES & {name.lower() for name in classes}:
+        return None
     rows, troubles = rows_of_folder(below, classes)
     return ClassSet(
         files, root, "folders", classes, {"all": ClassSplit("all", top, rows, troubles)}
     )
+
+
+def _below(files: Contents, root: str) -> list[str]:
+    """The names below a folder, without it."""
+    top = f"{root}/" if root else ""
+    return [name.removeprefix(top) for name in files.names if name.startswith(top)]
 
 
 def _by_lists(files: Contents) -> ClassSet | None:
@@ -183,8 +209,24 @@ def _by_lists(files: Contents) -> ClassSet | None:
                 here[split] = name
     for root in sorted(found, key=lambda path: (path.count("/"), path)):
         if TRAIN in found[root]:
-            return _list_set(files, root, found[root])
+            return _list_set(files, _root_of_paths(files, root, found[root]), found[root])
     return None
+
+
+def _root_of_paths(files: Contents, root: str, lists: dict[str, str]) -> str:
+    """The folder that the paths of the lists begin in: that of the lists, or one above it."""
+    text = decoded(files.read(lists[TRAIN]))
+    images = [image for image, _ in map(split_line, text.split("\n")) if image][:SPREAD]
+    above = root
+    while True:
+        top = f"{above}/" if above else ""
+        rows = [Row(image.replace("\\", "/"), 0) for image in images]
+        there = any(posixpath.normpath(top + row.path) in files.sizes for row in rows)
+        if there or _images_folder(files, top, rows):
+            return above
+        if not above:
+            return root
+        above = posixpath.dirname(above)
 
 
 def _split_called(word: str) -> str:
@@ -200,7 +242,7 @@ def _is_class_list(files: Contents, name: str) -> bool:
     """Whether the first lines name images of the set, each with a class behind it."""
     lines = [line for line in decoded(files.read(name)).splitlines() if line.strip()][:SPREAD]
     pairs = [split_line(line) for line in lines]
-    good = [image for image, label in pairs if is_image(image) and not re.search(r"[/.]", label)]
+    good = [image for image, label in pairs if is_image(image) and not re.search(r"[/.,]", label)]
     return len(good) > len(lines) / 2
 
 
@@ -220,21 +262,36 @@ def _list_set(files: Contents, root: str, lists: dict[str, str]) -> ClassSet:
 
 def _listed_classes(files: Contents, top: str, lists: dict[str, str]) -> list[str]:
     """The classes by their numbers: out of a file of labels, else the labels themselves."""
-    for name in LABEL_FILES:
-        if top + name in files.sizes:
-            lines = [line.strip() for line in decoded(files.read(top + name)).splitlines()]
-            rows = [re.sub(r"^\d+[\s:,]+", "", line) for line in lines if line]
-            if len(rows) > 1 and len(set(rows)) == len(rows):
-                return rows
+    folders = {top, *(posixpath.dirname(name) + "/" for name in lists.values() if "/" in name)}
+    for name in files.names:
+        folder, _, short = name.rpartition("/")
+        if (f"{folder}/" if folder else "") in folders and LABEL_FILES.fullmatch(short):
+            names = _names_in_order(decoded(files.read(name)))
+            if names:
+                return names
     labels = {
         label
         for name in lists.values()
-        for image, label in map(split_line, decoded(files.read(name)).splitlines())
-        if image
+        for image, label in map(split_line, decoded(files.read(name)).split("\n"))
+        if image and is_image(image)
     }
-    if all(label.isdigit() for label in labels) and labels:
-        return [str(number) for number in range(max(map(int, labels)) + 1)]
+    if labels and all(label.isdigit() for label in labels):
+        numbers = [int(label) for label in labels]
+        return [str(number) for number in range(min(1, *numbers), max(numbers) + 1)]
     return sorted(labels)
+
+
+def _names_in_order(text: str) -> list[str]:
+    """The names of a file of labels: a name a line, or with its number before or behind it. Empty
+    where it has none, or one twice."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    for pattern in (r"(?P<number>\d+)[\s:,]+(?P<name>.+)", r"(?P<name>.+?)[\s:,]+(?P<number>\d+)"):
+        found = [re.fullmatch(pattern, line) for line in lines]
+        rows = {int(match["number"]): match["name"].strip() for match in found if match}
+        if len(rows) == len(lines) and sorted(rows) == list(range(len(lines))):
+            lines = [rows[number] for number in range(len(lines))]
+            break
+    return lines if len(lines) > 1 and len(set(lines)) == len(lines) else []
 
 
 def _images_folder(files: Contents, top: str, rows: Sequence[Row]) -> str:

@@ -42,7 +42,8 @@ def choose(files: Contents, pick: int | None = None) -> Layout:
     if not found:
         raise DatasetError(
             f"{files.name} holds no data set that jobgen knows",
-            f"It reads {', '.join(module.READS for module in FORMATS.values())}.",
+            f"It reads {', '.join(module.READS for module in FORMATS.values())}; for "
+            "classification train/CLASS/image and val/CLASS/image (docs/classification.md).",
         )
     if pick is not None:
         if not 1 <= pick <= len(found):

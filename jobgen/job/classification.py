@@ -31,10 +31,20 @@ from jobgen_runtime.train.configure import at_path, merge_dicts
 
 # What an override may set of the plan's own values.
 REPLACEABLE = ("snapshot_epoch", "log_iter", "worker_num", "eval_batch_size", "warmup_epochs")
-SAID_ELSEWHERE = {
-    "epochs": "train.epochs",
-    "batch_size": "train.batch_size",
-    "base_lr": "train.base_lr",
+# What other keys of job.yaml say, or the notebook itself.
+SAID_ELSEWHERE: dict[tuple[str, ...], str] = {
+    tuple(PATHS["epochs"]): "train.epochs",
+    tuple(PATHS["batch_size"]): "train.batch_size",
+    tuple(PATHS["base_lr"]): "train.base_lr",
+    ("AMP", "use_amp"): "train.amp",
+    ("Arch", "name"): "model.config",
+    ("Arch", "class_num"): "dataset.classes",
+    ("Infer", "transforms"): "model.input_size",
+    **{
+        ("DataLoader", split, "dataset", key): "dataset"
+        for split in ("Train", "Eval")
+        for key in ("image_root", "cls_label_path", "delimiter")
+    },
 }
 
 
@@ -213,7 +223,7 @@ def _check_overrides(
         here = (*path, key)
         place = f"{document.source}:{document.line(['overrides', *here])}"
         dotted = ".".join(here)
-        said = next((SAID_ELSEWHERE[n] for n in SAID_ELSEWHERE if tuple(PATHS[n]) == here), "")
+        said = SAID_ELSEWHERE.get(here, "")
         if said:
             text = f"overrides.{dotted} is said by {said}: set that"
             findings.error("CF003", text, place)

@@ -21,6 +21,8 @@ from jobgen_runtime.record.text import write_text_atomically
 TOP = 5
 # Beside what training measured of the same weights: another batch may move an image at a tie.
 MEASURED = 0.001
+# A file system takes 255 bytes, and a Chinese letter has three.
+LONGEST_STEM = 60
 
 
 class Trained(NamedTuple):
@@ -117,8 +119,8 @@ def evaluate_classes(trained: Trained, place: Dict[str, Any], device: str) -> No
     folder = run.path("evaluation")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
-    _write_predictions(os.path.join(folder, "predictions.json"), trained, rows, scores)
-    worst = min(found["per_class"], key=lambda row: row["F1"])
+    _write_predictions(folder, trained, place, rows, scores)
+    worst = min((row for row in found["per_class"] if row["images"]), key=lambda row: row["F1"])
     summary(
         "%s on %d images; lowest F1 %.3f (%s)"
         % (
@@ -131,7 +133,12 @@ def evaluate_classes(trained: Trained, place: Dict[str, Any], device: str) -> No
 
 
 def _write_predictions(
-    path: str, trained: Trained, rows: List[Row], scores: Any, pictures: Sequence[str] = ()
+    folder: str,
+    trained: Trained,
+    place: Dict[str, Any],
+    rows: List[Row],
+    scores: Any,
+    pictures: Sequence[str] = (),
 ) -> None:
     """predictions.json: for each image its class, the classes found, and its picture if any."""
     found: List[Dict[str, Any]] = []
@@ -139,7 +146,7 @@ def _write_predictions(
         best = order_of(values)[:TOP]
         found.append(
             {
-                "image": os.path.basename(row.path),
+                "image": os.path.relpath(row.path, place["eval"]["folder"]).replace(os.sep, "/"),
                 "truth": trained.classes[row.number],
                 "found": [[trained.classes[number], round(values[number], 6)] for number in best],
             }
@@ -147,7 +154,7 @@ def _write_predictions(
     for record, picture in zip(found, pictures):
         record["picture"] = picture
     text = json.dumps({"classes": trained.classes, "images": found}, indent=1, ensure_ascii=False)
-    write_text_atomically(path, text + "\n")
+    write_text_atomically(os.path.join(folder, "predictions.json"), text + "\n")
 
 
 def draw_classes(trained: Trained, place: Dict[str, Any], device: str, wanted: int) -> None:
@@ -166,7 +173,7 @@ def draw_classes(trained: Trained, place: Dict[str, Any], device: str, wanted: i
     for count, (row, values) in enumerate(chosen, 1):
         first = order_of(values)[0]
         wrong += first != row.number
-        stem = os.path.splitext(os.path.basename(row.path))[0]
+        stem = os.path.splitext(os.path.basename(row.path))[0][:LONGEST_STEM]
         goal = os.path.join(folder, "%03d-%s.jpg" % (count, stem))
         pictures.append(
             {
@@ -185,8 +192,9 @@ def draw_classes(trained: Trained, place: Dict[str, Any], device: str, wanted: i
         listed = ", ".join("%d %s" % pair for pair in enumerate(trained.classes))
         note("no font here shows all class names, so the pictures have numbers: %s" % listed)
     _write_predictions(
-        os.path.join(folder, "predictions.json"),
+        folder,
         trained,
+        place,
         [row for row, _ in chosen],
         [values for _, values in chosen],
         [os.path.basename(picture["goal"]) for picture in pictures],

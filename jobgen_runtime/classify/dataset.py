@@ -12,6 +12,7 @@ from jobgen_runtime.classify.lists import (
     rows_of_folder,
     rows_of_list,
 )
+from jobgen_runtime.data.archives import is_litter
 from jobgen_runtime.data.dataset import made_folder, place_sources, root_folder
 from jobgen_runtime.data.faults import fault_text
 from jobgen_runtime.record.errors import StageError
@@ -116,12 +117,9 @@ def _names_below(folder: str) -> List[str]:
     found = []
     for place, folders, names in os.walk(folder):
         folders.sort()
-        found += [
-            os.path.relpath(os.path.join(place, name), folder).replace(os.sep, "/")
-            for name in names
-            if not name.startswith("._")
-        ]
-    return found
+        below = (os.path.relpath(os.path.join(place, name), folder) for name in names)
+        found += [name.replace(os.sep, "/") for name in below]
+    return [name for name in found if not is_litter(name)]
 
 
 def _shown(troubles: List[Trouble]) -> str:

@@ -1,10 +1,15 @@
 """Lists of images and their classes, as PaddleClas trains on, and folders of classes."""
 
 import hashlib
+import posixpath
 import re
 from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+# What OpenCV reads, and other pictures, which nobody would train on and somebody may miss.
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"),
+)
+OTHER_PICTURES = (".gif", ".heic", ".heif", ".avif", ".svg", ".psd", ".jp2")
 
 
 class Row(NamedTuple):
@@ -36,27 +41,25 @@ def split_line(line: str) -> Tuple[str, str]:
 
 
 def rows_of_list(text: str, classes: Sequence[str], source: str) -> Tuple[List[Row], List[Trouble]]:
-    """The rows of a list file, whose classes are numbers from 0 or names out of `classes`, and
-    the lines that can't be taken."""
-    numbers = {name: number for number, name in enumerate(classes)}
+    """The rows of a list file, and the lines that can't be taken. Where all its classes are
+    numbers from 0, they are that, whatever the classes are called; else they are names."""
     rows: List[Row] = []
     troubles: List[Trouble] = []
-    for count, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
+    lines = [(count, split_line(line)) for count, line in enumerate(text.split("\n"), 1)
+             if line.strip()]  # fmt: skip
+    words = {word for _, (path, word) in lines if path}
+    known = {name: number for number, name in enumerate(classes)}
+    numbers = {str(number): number for number in range(len(classes))}
+    if all(word.isdigit() for word in words) and not (words - set(numbers) and words <= set(known)):
+        known = numbers
+    for count, (path, word) in lines:
         place = "%s:%d" % (source, count)
-        path, word = split_line(line)
         if not path:
             troubles.append(Trouble("CL020", place))
-            continue
-        # A name that is a number is taken by its name first.
-        number = numbers.get(word)
-        if number is None and word.isdigit() and int(word) < len(classes):
-            number = int(word)
-        if number is None:
+        elif word not in known:
             troubles.append(Trouble("CL021", "%s: %s" % (place, word)))
-            continue
-        rows.append(Row(path.replace("\\", "/"), number))
+        else:
+            rows.append(Row(posixpath.normpath(path.replace("\\", "/")), known[word]))
     return rows, troubles
 
 
@@ -86,8 +89,9 @@ def rows_digest(rows: Iterable[Row]) -> str:
 
 
 def list_text(rows: Iterable[Row]) -> str:
-    """A list file as PaddleClas reads it with a tab as its delimiter."""
-    return "".join("%s\t%d\n" % row for row in rows)
+    """A list file as PaddleClas reads it with a tab as its delimiter; it takes spaces away at the
+    beginning of a line, which a folder's name may have."""
+    return "".join("./%s\t%d\n" % row for row in rows)
 
 
 def counts(rows: Iterable[Row], classes: Sequence[str]) -> Dict[str, int]:

@@ -2,8 +2,9 @@
 
 import math
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
+from jobgen_runtime.after.trained import exchange_files
 from jobgen_runtime.children.guard import job_guard
 from jobgen_runtime.children.processes import (
     child_environment,
@@ -17,6 +18,35 @@ from jobgen_runtime.train.smoke import CPU_IMAGES, HANG_SECONDS
 
 # Of the arrays of a model, its class head aside, at least so many have to come from the weights.
 BEGUN_SHARE = 0.9
+# Some minutes for photographs of 12 megapixels on two cores.
+MOST_DECODED = 50000
+SHOWN = 5
+
+
+def refuse_unread(place: Dict[str, Any], clone_dir: str) -> None:
+    """Decode every image once: PaddleClas takes another at random in place of one that it can't
+    read, and of several cards only the first says so. Raises StageError with their names."""
+    paths: List[str] = []
+    for split in ("train", "eval"):
+        with open(place[split]["list"], encoding="utf-8") as stream:
+            names = [line.rpartition("\t")[0] for line in stream]
+        paths += [os.path.join(place[split]["folder"], name) for name in names]
+    if len(paths) > MOST_DECODED:
+        note("%d images are too many to decode beforehand" % len(paths))
+        return
+    request, _ = exchange_files("decode", paths)
+    argv = python_command(program_path("decode_images"), request)
+    found = json_from_child(
+        argv, "smoke", "decoding the images", cwd=clone_dir, timeout=3600, quiet=True
+    )
+    if found["unread"]:
+        names = [os.path.basename(path) for path in found["unread"]]
+        raise StageError(
+            "OpenCV can't decode %d image(s): %s%s"
+            % (len(names), ", ".join(names[:SHOWN]), ", ..." if len(names) > SHOWN else ""),
+            "Take them out of the set, or save them again as JPEG.",
+            cause="data",
+        )
 
 
 def one_step(clone_dir: str, run_config: str, device: str, timeout: float) -> None:

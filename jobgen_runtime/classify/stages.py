@@ -13,7 +13,7 @@ from jobgen_runtime.classify.configure import (
 )
 from jobgen_runtime.classify.dataset import place_classes
 from jobgen_runtime.classify.export import export_classes
-from jobgen_runtime.classify.smoke import one_step
+from jobgen_runtime.classify.smoke import one_step, refuse_unread
 from jobgen_runtime.classify.training import CLASSIFICATION
 from jobgen_runtime.record.show import show_curves, show_pictures
 from jobgen_runtime.stages.run import Run
@@ -54,7 +54,8 @@ def write_config(run: Run) -> None:
 
 
 def try_one_step(run: Run) -> None:
-    """Take one step on real images."""
+    """See that every image can be read, and take one step on real images."""
+    refuse_unread(run.place, run.clone)
     one_step(run.clone, run.config, run.device, run.settings["SMOKE_TIMEOUT"])
 
 

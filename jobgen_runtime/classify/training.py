@@ -45,7 +45,11 @@ class ClassWatch(TrainWatch):
                 "Take it out of the set, or save it again; jobgen check --deep names all of them.",
                 cause="data",
             )
-        super()._judge(loss, epoch)
+        try:
+            super()._judge(loss, epoch)
+        except StageError as error:
+            error.remedy = "Lower train.base_lr, or leave it auto."
+            raise
 
 
 def class_command(

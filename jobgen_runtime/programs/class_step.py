@@ -48,9 +48,12 @@ def main() -> None:
     engine.model.train()
     started = time.time()
     images, labels = next(iter(engine.train_dataloader))
-    loss = engine.train_loss_func(engine.model(images), labels.reshape([images.shape[0], -1]))
-    loss["loss"].backward()
-    engine.optimizer[0].step()
+    with engine.auto_cast(is_eval=False):
+        outputs = engine.model(images)
+        loss = engine.train_loss_func(outputs, labels.reshape([images.shape[0], -1]))
+    engine.scaler.scale(loss["loss"]).backward()
+    engine.scaler.step(engine.optimizer[0])
+    engine.scaler.update()
     print(
         json.dumps(
             {

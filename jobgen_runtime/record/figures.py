@@ -56,7 +56,7 @@ def is_useful(best: Dict[str, Any], most_common: float = 0.0) -> bool:
 def why_untrained(best: Dict[str, Any], most_common: float = 0.0) -> str:
     """Why a model has learned nothing; empty where it has."""
     if "top1" in best:
-        if best["top1"] > most_common:
+        if best["top1"] > most_common or most_common >= 1.0:
             return ""
         said = "always saying the commonest class gives %.3f" % most_common
         return "top-1 is %.3f, and %s" % (best["top1"], said)

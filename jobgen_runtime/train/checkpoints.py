@@ -44,9 +44,12 @@ def find_weights(folder: str, name: str) -> Optional[str]:
 
 def checkpoint_is_whole(prefix: str) -> bool:
     """Weights and optimizer are there and end where a file should; so does the EMA, if any."""
-    if not all(os.path.isfile(prefix + part) for part in (".pdparams", ".pdopt")):
+    needed = [".pdparams", ".pdopt"]
+    if os.path.basename(prefix).startswith("epoch_"):
+        needed.append(".pdstates")  # PaddleClas's own, which it opens unasked
+    if not all(os.path.isfile(prefix + part) for part in needed):
         return False
-    parts = [prefix + part for part in PARTS if os.path.isfile(prefix + part)]
+    parts = [prefix + part for part in {*PARTS, *needed} if os.path.isfile(prefix + part)]
     return all(weights_fault(path) != TORN for path in parts)
 
 

@@ -9,6 +9,7 @@ from jobgen.check.classes import ClassFacts
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, classes, names_hit
 from jobgen.datasets.classes import ClassSplit, expected_classes
 from jobgen.datasets.headers import open_raster
+from jobgen_runtime.classify.lists import OTHER_PICTURES
 
 FEW_IMAGES = 10
 UNEVEN = 20
@@ -189,10 +190,14 @@ def one_class(facts: ClassFacts) -> Iterator[Hit]:
     remedy="Take it out of the set, or save it again as JPEG.",
 )
 def unreadable(facts: ClassFacts) -> Iterator[Hit]:
-    wrong = [path for path, header in facts.headers.items() if isinstance(header, str)]
-    yield from names_hit(f"{path} ({facts.headers[path]})" for path in wrong)
+    wrong = {}
+    for path, header in facts.headers.items():
+        fault = header if isinstance(header, str) else header.unread
+        if fault:
+            wrong[path] = fault
+    yield from names_hit(f"{path} ({fault})" for path, fault in wrong.items())
     if facts.deep:
-        sound = [path for path in facts.paths if path not in set(wrong)]
+        sound = [path for path in facts.paths if path not in wrong]
         done = facts.files.each(sound, lambda name: _damage(facts, name))
         yield from names_hit(f"{path} ({fault})" for path, fault in done if fault)
 
@@ -229,12 +234,28 @@ def archive_faults(facts: ClassFacts) -> Iterator[Hit]:
     yield from names_hit(detail for _, detail in facts.files.faults)
 
 
+@classes(
+    "CL014",
+    WARNING,
+    "picture that is not counted",
+    why="OpenCV, with which PaddleClas reads, does not know its kind; so it is left out.",
+    remedy="Save it as JPEG or PNG.",
+)
+def other_pictures(facts: ClassFacts) -> Iterator[Hit]:
+    if facts.data is not None and facts.data.form == "folders":
+        names = [name for name in facts.files.names if name.lower().endswith(OTHER_PICTURES)]
+        prefixes = tuple(split.prefix for split in facts.splits)
+        yield from names_hit(name for name in names if name.startswith(prefixes))
+
+
 def _troubles(facts: ClassFacts, code: str) -> Iterable[Hit]:
     for split in facts.splits:
         yield from names_hit((t.place for t in split.troubles if t.code == code), split.name)
 
 
-CORRECT_LISTS = "Correct the list; a line is an image's path, a tab and the class."
+CORRECT_LISTS = (
+    "Correct the list: an image's path, a tab, and the class: its name, or its number from 0."
+)
 
 
 @classes("CL020", ERROR, why="The notebook stops at it.", remedy=CORRECT_LISTS)
@@ -251,7 +272,7 @@ def unknown_label(facts: ClassFacts) -> Iterable[Hit]:
     "CL022",
     ERROR,
     why="The notebook stops at it: training has no number for such a class.",
-    remedy="Give train and val the same class folders, or let jobgen init write job.yaml anew.",
+    remedy="Give train and val the same class folders.",
 )
 def foreign_folder(facts: ClassFacts) -> Iterable[Hit]:
     return _troubles(facts, "CL022")
