@@ -33,6 +33,7 @@ def catalog_file(name: str) -> Path:
     return PACKAGE / "catalog" / "data" / name
 
 
+@cache
 def runtime_dir() -> Path:
     """The folder of `jobgen_runtime`, the package that a notebook carries."""
     return Path(jobgen_runtime.__file__).resolve().parent

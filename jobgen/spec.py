@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,6 @@ from pydantic import (
 
 from jobgen.errors import SpecError
 from jobgen.findings import Finding, Findings, Severity
-from jobgen.spec_classification import ClassificationSpec
 from jobgen.spec_types import (
     Count,
     Part,
@@ -30,6 +29,10 @@ from jobgen.spec_types import (
 )
 from jobgen.yamlio import Document, load, load_file
 
+if TYPE_CHECKING:
+    from jobgen.spec_classification import ClassificationSpec
+
+AnySpec: TypeAlias = "JobSpec | ClassificationSpec"
 PUBLISHED = ("coco", "imagenet", "objects365")
 # Of the built-in pack; another one may have others.
 STAGES_AFTER_TRAINING = ("evaluate", "infer", "export")
@@ -148,12 +151,17 @@ class JobSpec(Part):
     language: Literal["zh", "en"] = "zh"
 
 
-# By the job's `task`.
-SPECS: dict[str, type[JobSpec] | type[ClassificationSpec]] = {
-    "detection": JobSpec,
-    "classification": ClassificationSpec,
-}
-AnySpec = JobSpec | ClassificationSpec
+TASKS = ("detection", "classification")
+
+
+def shape_of(task: str) -> type[AnySpec]:
+    """The shape of a job.yaml by its task; each is made only where it is wanted, as that takes its
+    time."""
+    if task == "detection":
+        return JobSpec
+    from jobgen.spec_classification import ClassificationSpec
+
+    return ClassificationSpec
 
 
 def load_any(path: Path) -> tuple[AnySpec, Document]:
@@ -173,10 +181,10 @@ def parse_any(document: Document) -> tuple[AnySpec, Document]:
     if not isinstance(document.value, dict):
         raise SpecError(f"{document.source}:1: a job has keys: name, environment, dataset, model")
     task = document.value.get("task", "detection")
-    if not isinstance(task, str) or task not in SPECS:
+    if not isinstance(task, str) or task not in TASKS:
         place = f"{document.source}:{document.line(['task'])}"
-        raise SpecError(f"{place}: task: {task!r} is not known{nearest(str(task), list(SPECS))}")
-    shape = SPECS[task]
+        raise SpecError(f"{place}: task: {task!r} is not known{nearest(str(task), TASKS)}")
+    shape = shape_of(task)
     if "task" not in document.value and _has_class_folders(document.value):
         place = f"{document.source}:{document.line(['dataset', 'train'])}"
         raise SpecError(

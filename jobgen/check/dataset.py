@@ -27,8 +27,10 @@ def check_dataset(
     pick: int | None = None,
     deep: bool = False,
     progress: Progress = silent,
+    files: Contents | None = None,
 ) -> Findings:
     """What the rules find in the data set of `paths`, as the job of `plan` or as it lies there.
+    Its `files` may be open already.
 
     Raises DatasetError where a path is not there, and where it holds several data sets and
     neither a plan nor `pick` says which.
@@ -36,7 +38,7 @@ def check_dataset(
     for path in paths:
         if not path.exists():
             raise DatasetError(f"{path} is not there")
-    facts = data_facts(paths, plan, pick, deep, progress)
+    facts = data_facts(paths, plan, pick, deep, progress, files)
     with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
         found = in_order(run_rules(chosen, facts, facts.splits, "set", "split"))
     # A command for one source: that of several stays to be filled in.
@@ -46,11 +48,16 @@ def check_dataset(
 
 
 def data_facts(
-    paths: Sequence[Path], plan: Plan | None, pick: int | None, deep: bool, progress: Progress
+    paths: Sequence[Path],
+    plan: Plan | None,
+    pick: int | None,
+    deep: bool,
+    progress: Progress,
+    files: Contents | None = None,
 ) -> DataFacts:
     into = [source.into for source in plan.spec.dataset.sources] if plan else []
     try:
-        files = open_sources(paths, into)
+        files = files or open_sources(paths, into)
         files.progress = progress
     except DatasetError as error:
         refused = error.message.partition("(DS004): ")[2] or error.message

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobgen.check.rules import Rule, in_order
-from jobgen.datasets.contents import Progress, silent
+from jobgen.datasets.contents import Contents, Progress, silent
 from jobgen.findings import Findings
 from jobgen.job.plan import Plan
 
@@ -44,13 +45,14 @@ def check_whole(
     plan: Plan | None = None
     findings = Findings()
     of_job = target is not None and is_job(target)
-    if not of_job and archives:
-        raise ValueError("--archive goes with a job; a data set is given alone")
-    if measured and not of_job:
-        raise ValueError("--measured goes with a job")
-    classes = target is not None and _is_classification(target, of_job)
+    if not of_job:
+        _refuse_options_of_jobs(archives, measured)
+    files = _opened(target) if target is not None and not of_job else None
+    classes = target is not None and (
+        task_of(target) == CLASSES_TASK if of_job else _has_classes(files)
+    )
     if target is not None and classes:
-        checked = _check_classification(target, chosen, archives, of_job, deep, progress)
+        checked = _check_classification(target, chosen, archives, files, deep, progress)
         findings, parts = checked.findings, checked.parts
     elif target is not None and of_job:
         from jobgen.check.job import check_job
@@ -71,24 +73,32 @@ def check_whole(
 
         parts.append("data set")
         paths = list(archives) if of_job else [target]
-        found = check_dataset(paths, chosen, plan, pick, deep, progress)
+        found = check_dataset(paths, chosen, plan, pick, deep, progress, files)
         findings = Findings([*findings, *found])
     return Checked(in_order(findings), parts)
+
+
+def _refuse_options_of_jobs(archives: Sequence[Path], measured: Path | None) -> None:
+    if archives:
+        raise ValueError("--archive goes with a job; a data set is given alone")
+    if measured:
+        raise ValueError("--measured goes with a job")
 
 
 def _check_classification(
     target: Path,
     chosen: Sequence[Rule],
     archives: Sequence[Path],
-    of_job: bool,
+    files: Contents | None,
     deep: bool,
     progress: Progress,
 ) -> Checked:
-    """A classification's job, its upload or its set."""
+    """A classification's job or upload, or the set whose `files` are open."""
     from jobgen.check.classes import check_class_plan, check_classes, plan_of_target
 
-    if not of_job:
-        return Checked(check_classes([target], chosen, None, deep, progress), ["data set"])
+    if files is not None:
+        found = check_classes([target], chosen, None, deep, progress, files)
+        return Checked(in_order(found), ["data set"])
     plan, found = plan_of_target(target)
     if plan is None:
         return Checked(found, ["job"])
@@ -105,34 +115,37 @@ def _check_classification(
 
 def task_of(target: Path) -> str:
     """The task of a job.yaml or of an upload that jobgen built; empty where it says none."""
-    from jobgen.errors import JobgenError
     from jobgen.job.bundle import read_facts
-    from jobgen.yamlio import load_file
 
+    if target.is_dir():
+        spec = read_facts(target).get("spec", {})
+        return str(spec.get("task", "")) if isinstance(spec, dict) else ""
     try:
-        if target.is_dir():
-            found = read_facts(target).get("spec", {})
-        else:
-            found = load_file(target).value
-    except (JobgenError, OSError):
+        text = target.read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return ""
-    return str(found.get("task", "")) if isinstance(found, dict) else ""
+    # The whole of it is read, and judged, by the rules.
+    found = re.search(r"^[\"']?task[\"']?\s*:\s*[\"']?(\w+)", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
-def _is_classification(target: Path, of_job: bool) -> bool:
-    """Whether a job says so, or a data set has no boxes and is one of classes."""
-    if of_job:
-        return task_of(target) == CLASSES_TASK
-    from jobgen.datasets.classes import find_class_set
+def _opened(target: Path) -> Contents | None:
+    """The files of a data set; None where they can't be read, which its rules tell."""
     from jobgen.datasets.contents import open_contents
-    from jobgen.datasets.look import candidates
     from jobgen.errors import DatasetError
 
     try:
-        files = open_contents(target)
-        return not candidates(files) and find_class_set(files) is not None
+        return open_contents(target)
     except DatasetError:
-        return False
+        return None
+
+
+def _has_classes(files: Contents | None) -> bool:
+    """Whether a data set has no boxes, and is one of classes."""
+    from jobgen.datasets.classes import find_class_set
+    from jobgen.datasets.look import candidates
+
+    return files is not None and not candidates(files) and find_class_set(files) is not None
 
 
 def is_job(target: Path) -> bool:

@@ -75,13 +75,15 @@ def command(
 
 def refuse_errors(console: Console, job: Path, plan: AnyPlan, bundle: Bundle) -> None:
     """Say what the rules of jobs find, and end with exit code 1 at an error."""
-    from jobgen.check.classes import check_class_plan
-    from jobgen.check.job import check_rendered
     from jobgen.job.plan import Plan
 
     if isinstance(plan, Plan):
+        from jobgen.check.job import check_rendered
+
         findings = check_rendered(job, plan, bundle)
     else:
+        from jobgen.check.classes import check_class_plan
+
         findings = check_class_plan(plan)
     if len(findings):
         console.say(findings.text())

@@ -9,19 +9,18 @@ from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
     from jobgen.datasets.classes import ClassSet
+    from jobgen.datasets.contents import Contents
 
 
-def class_set(path: Path, console: Console) -> ClassSet | None:
-    """The classification set of a path; None where it has boxes, or none of both."""
+def class_set(path: Path, console: Console) -> tuple[ClassSet | None, Contents]:
+    """The classification set of a path, None where it has boxes, or none of both; and its files."""
     from jobgen.datasets.classes import find_class_set
     from jobgen.datasets.contents import open_contents
     from jobgen.datasets.look import candidates
 
     files = open_contents(path)
-    if candidates(files):
-        return None
     files.progress = console.progress()
-    return find_class_set(files)
+    return (None if candidates(files) else find_class_set(files)), files
 
 
 def inspect_classes(console: Console, data: ClassSet, path: Path) -> None:

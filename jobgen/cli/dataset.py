@@ -58,11 +58,11 @@ def inspect(
     console.json_output = json_output
     if html is not None:
         check_output(html, path, (".html", ".htm"))
-    classes = class_set(path, console) if html is None else None
-    if classes is not None:
+    classes, files = class_set(path, console)
+    if classes is not None and html is None:
         inspect_classes(console, classes, path)
         return
-    data = look(path, pick, console.progress())
+    data = look(path, pick, console.progress(), files)
     figures = {split.name: statistics(split) for split in data}
     model, why = suggest_model(data)
     rows = figure_rows(data, figures)
@@ -122,12 +122,12 @@ def preview(
 
     console.json_output = json_output
     check_output(output, path, (".png",))
-    classes = class_set(path, console)
+    classes, files = class_set(path, console)
     if classes is not None:
         draw_class_sheet(console, classes, output, count, font)
         return
     progress = console.progress()
-    data = look(path, pick, progress)
+    data = look(path, pick, progress, files)
     sheet = draw(data, output, faulty_images(data, progress), count, font, progress)
     console.result(output=str(output), **asdict(sheet))
     first = f", {sheet.faulty} with faults first" if sheet.faulty else ""
@@ -177,12 +177,12 @@ def split(
     from jobgen.files import shown
 
     console.json_output = json_output
-    classes = class_set(source, console)
+    classes, files = class_set(source, console)
     if classes is not None:
         split_class_set(console, classes, target, val, seed, group)
         return
     progress = console.progress()
-    data = look(source, pick, progress)
+    data = look(source, pick, progress, files)
     halves = split_set(data, target, val, seed, group, progress)
     train, other = class_counts(halves.train), class_counts(halves.val)
     console.result(target=str(target), train=train, val=other, held_together=halves.held_together)

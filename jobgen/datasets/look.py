@@ -99,9 +99,12 @@ def _without_useless_test(data: DataSet) -> DataSet:
     return replace(data, splits=splits, set_aside=[f"{test.place}: {why}"])
 
 
-def look(path: Path, pick: int | None = None, progress: Progress = silent) -> DataSet:
-    """Find out what `path` holds. Raises DatasetError where that is not clear."""
-    files = open_contents(path)
+def look(
+    path: Path, pick: int | None = None, progress: Progress = silent, files: Contents | None = None
+) -> DataSet:
+    """Find out what `path` holds, whose `files` may be open already. Raises DatasetError where that
+    is not clear."""
+    files = files or open_contents(path)
     files.progress = progress
     return read_layout(files, choose(files, pick))
 

@@ -74,11 +74,12 @@ def class_facts(
     plan: ClassificationPlan | None = None,
     deep: bool = False,
     progress: Progress = silent,
+    files: Contents | None = None,
 ) -> ClassFacts:
     """What there is to say of a set, as the job of `plan` or as it lies there."""
     into = [source.into for source in plan.spec.dataset.sources] if plan else []
     try:
-        files = open_sources(paths, into)
+        files = files or open_sources(paths, into)
         files.progress = progress
     except DatasetError as error:
         return ClassFacts(Contents(paths[0].name), None, plan, deep, error.message, progress)
@@ -96,12 +97,13 @@ def check_classes(
     plan: ClassificationPlan | None = None,
     deep: bool = False,
     progress: Progress = silent,
+    files: Contents | None = None,
 ) -> Findings:
     """What the rules find in a classification set. Raises DatasetError for a path without data."""
     for path in paths:
         if not path.exists():
             raise DatasetError(f"{path} is not there")
-    facts = class_facts(paths, plan, deep, progress)
+    facts = class_facts(paths, plan, deep, progress, files)
     found = in_order(run_rules(chosen, facts, (), "classes"))
     source = shown(paths[0]) if len(paths) == 1 else "SRC"
     return Findings(replace(f, hint=f.hint.replace("SRC", source)) for f in found)
