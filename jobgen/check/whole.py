@@ -48,9 +48,7 @@ def check_whole(
     if not of_job:
         _refuse_options_of_jobs(archives, measured)
     files = _opened(target) if target is not None and not of_job else None
-    classes = target is not None and (
-        task_of(target) == CLASSES_TASK if of_job else _has_classes(files)
-    )
+    classes = task_of(target) == CLASSES_TASK if target and of_job else _has_classes(files)
     if target is not None and classes:
         checked = _check_classification(target, chosen, archives, files, deep, progress)
         findings, parts = checked.findings, checked.parts
