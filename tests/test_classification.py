@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,19 @@ from jobgen.job.tasks import plan_any
 from jobgen.spec import parse_any
 from jobgen.yamlio import load
 from jobgen_runtime.data.faults import CLASS_FAULTS
+from jobgen_runtime.record import outcome as outcome_module
 from jobgen_runtime.record.outcome import begin
 from tests.conftest import Answer
 from tests.sets import Coco, write_zip
 from tests.test_check import first_box
 
 Jobgen = Callable[..., Answer]
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> Iterator[None]:
+    yield
+    outcome_module._current[:] = []
 
 
 def picture(shade: int) -> bytes:
