@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from PIL import Image
 
@@ -24,10 +25,12 @@ from jobgen.job.classification import ClassificationPlan
 from jobgen.job.tasks import plan_any
 from jobgen.spec import parse_any
 from jobgen.yamlio import load
+from jobgen_runtime.classify.after import figures_of
+from jobgen_runtime.classify.export import compare_scores
 from jobgen_runtime.data.faults import CLASS_FAULTS
 from jobgen_runtime.record import outcome as outcome_module
 from jobgen_runtime.record.outcome import begin
-from tests.conftest import Answer
+from tests.conftest import ROOT, Answer
 from tests.sets import Coco, write_zip
 from tests.test_check import first_box
 
@@ -522,3 +525,23 @@ def test_a_task_that_does_not_fit_the_data(jobgen: Jobgen, tmp_path: Path) -> No
     where = ("--folder", tmp_path / "y")
     answer = jobgen("init", "y", "--archive", boxes, "--task", "classification", *where)
     assert (answer.code, "Leave out --task classification" in answer.err) == (4, True)
+
+
+def test_what_is_measured_is_as_the_schema_says() -> None:
+    """The figures of a classification, as the stages put them together."""
+    schema = json.loads((ROOT / "docs" / "result.schema.json").read_text(encoding="utf-8"))
+    scores = [[0.7, 0.3], [0.4, 0.6], [0.9, 0.1]]
+    found = figures_of([0, 1, 1], scores, ["cat", "dog"])
+    metrics = {
+        "best": {"top1": 0.5, "eval_loss": 0.7, "epoch": 3},
+        "evaluation": {"top1": found["top1"], "images": 3, "weights": "best_model.pdparams"},
+        "per_class": found["per_class"],
+        "confusion": {"rows": found["confusion"]},
+        "inference": {"images": 3, "wrong": 1},
+        "parity": {"onnx": compare_scores(scores, scores)},
+    }
+    part = {**schema["properties"]["metrics"], "$defs": schema["$defs"]}
+    jsonschema.validate(metrics, part)
+    metrics["evaluation"] = {"images": 3, "weights": "best_model.pdparams"}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(metrics, part)

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+
+from tests.conftest import ROOT
 
 WHERE = os.environ.get("JOBGEN_PADDLECLAS", "")
 pytestmark = [
@@ -17,6 +20,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(not WHERE, reason="JOBGEN_PADDLECLAS names no git copy"),
 ]
+SCHEMA = json.loads((ROOT / "docs" / "result.schema.json").read_text(encoding="utf-8"))
 JOBGEN = [sys.executable, "-m", "jobgen"]
 
 
@@ -43,6 +47,7 @@ def test_the_shapes_are_learned(tmp_path: Path) -> None:
     result = answer["result"]
     metrics = result["metrics"]
     assert result["status"] == "ok"
+    jsonschema.validate(result, SCHEMA)
     assert metrics["best"]["top1"] > 0.9
     assert metrics["evaluation"]["top1"] == pytest.approx(metrics["best"]["top1"], abs=0.001)
     for form in ("paddle", "onnx"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from jobgen.datasets.contents import Contents
 
 
-def class_set(path: Path, console: Console) -> tuple[ClassSet | None, Contents]:
+def class_set(path: Path, console: Console, pick: int | None) -> tuple[ClassSet | None, Contents]:
     """The classification set of a path, None where it has boxes, or none of both; and its files."""
     from jobgen.datasets.classes import find_class_set
     from jobgen.datasets.contents import open_contents
@@ -20,7 +22,10 @@ def class_set(path: Path, console: Console) -> tuple[ClassSet | None, Contents]:
 
     files = open_contents(path)
     files.progress = console.progress()
-    return (None if candidates(files) else find_class_set(files)), files
+    found = None if candidates(files) else find_class_set(files)
+    if found is not None and pick is not None:
+        raise click.UsageError("--pick is for sets with boxes; give the folder of the one you mean")
+    return found, files
 
 
 def inspect_classes(console: Console, data: ClassSet, path: Path) -> None:

@@ -58,7 +58,7 @@ def inspect(
     console.json_output = json_output
     if html is not None:
         check_output(html, path, (".html", ".htm"))
-    classes, files = class_set(path, console)
+    classes, files = class_set(path, console, pick)
     if classes is not None and html is None:
         inspect_classes(console, classes, path)
         return
@@ -122,7 +122,7 @@ def preview(
 
     console.json_output = json_output
     check_output(output, path, (".png",))
-    classes, files = class_set(path, console)
+    classes, files = class_set(path, console, pick)
     if classes is not None:
         draw_class_sheet(console, classes, output, count, font)
         return
@@ -177,7 +177,7 @@ def split(
     from jobgen.files import shown
 
     console.json_output = json_output
-    classes, files = class_set(source, console)
+    classes, files = class_set(source, console, pick)
     if classes is not None:
         split_class_set(console, classes, target, val, seed, group)
         return

@@ -10,7 +10,7 @@ from typing import Any
 
 from jobgen.errors import MALFORMED, RunError
 from jobgen_runtime.data.dataset import file_sha256
-from jobgen_runtime.record.figures import figure_text
+from jobgen_runtime.record.figures import main_figure
 from jobgen_runtime.train.trainwatch import read_metrics
 from jobgen_runtime.train.weightsfile import TORN, weights_fault
 
@@ -97,7 +97,8 @@ def _metrics(folder: Path, result: dict[str, Any]) -> Iterator[str]:
     column = "top1" if "top1" in best else "mAP50"
     seen = [row[column] for row in rows if math.isfinite(row.get(column, math.nan))]
     if best and not any(abs(value - best[column]) < CLOSE for value in seen):
-        yield f"{figure_text(best)} of the best weights is not in metrics.csv"
+        title, value = main_figure(best) or (column, best[column])
+        yield f"{title} {value:.3f} of the best weights is not in metrics.csv"
 
 
 def _stages(folder: Path, result: dict[str, Any]) -> Iterator[str]:

@@ -326,7 +326,8 @@ def another_set(facts: ClassFacts) -> Iterator[Hit]:
     "CL026",
     ERROR,
     why="PaddleClas stops before it trains.",
-    remedy="Add the image to the archive, or take its line out of the list.",
+    remedy="Add the image to the archive, or take its line out of the list; a path begins at the root "
+    "of the set, and is not absolute.",
 )
 def absent_image(facts: ClassFacts) -> Iterator[Hit]:
     for split in facts.splits:
