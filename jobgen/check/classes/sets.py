@@ -254,7 +254,7 @@ def _troubles(facts: ClassFacts, code: str) -> Iterable[Hit]:
 
 
 CORRECT_LISTS = (
-    "Correct the list: an image's path, a tab, and the class: its name, or its number from 0."
+    "Correct the list: an image's path, a tab, and the class by its name or its number from 0."
 )
 
 
@@ -326,8 +326,8 @@ def another_set(facts: ClassFacts) -> Iterator[Hit]:
     "CL026",
     ERROR,
     why="PaddleClas stops before it trains.",
-    remedy="Add the image to the archive, or take its line out of the list; a path begins at the root "
-    "of the set, and is not absolute.",
+    remedy="Add the image to the archive, or take its line out of the list; a path begins at the "
+    "root of the set, and is not absolute.",
 )
 def absent_image(facts: ClassFacts) -> Iterator[Hit]:
     for split in facts.splits:
