@@ -449,11 +449,13 @@ def test_names_and_numbers_of_classes(tmp_path: Path) -> None:
     assert data is not None
     assert [row.number for row in data.splits["train"].rows[:4]] == [0, 1, 2, 3]
     one = {"pets/train_list.txt": rows(range(20), ("1", "2")).encode()}
-    two = {"pets/val_list.txt": rows(range(20, 24), ("1", "2")).encode()}
+    # A val list that lacks a class reads the same.
+    two = {"pets/val_list.txt": rows(range(20, 24), ("1", "1")).encode()}
     data = find_class_set(open_contents(packed(tmp_path, {**lists("", ""), **one, **two}, "b.zip")))
     assert data is not None
     assert data.classes == ["1", "2"]
     assert not any(split.troubles for split in data)
+    assert {row.number for row in data.splits["eval"].rows} == {0}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from jobgen.errors import DatasetError
 from jobgen_runtime.classify.lists import (
     Row,
     Trouble,
+    are_numbers,
     is_image,
     rows_digest,
     rows_of_folder,
@@ -94,6 +95,8 @@ def class_set_of_job(files: Contents, dataset: Mapping[str, Any]) -> ClassSet:
     root, classes = dataset["root"], dataset["classes"]
     top = f"{root}/" if root else ""
     splits = {}
+    paths = [top + dataset[name]["list"] for name in (TRAIN, EVAL) if dataset[name]["list"]]
+    numbered = are_numbers((decoded(files.read(p)) for p in paths if p in files.sizes), classes)
     for name in (TRAIN, EVAL):
         keys = dataset[name]
         if keys["folder"] is not None:
@@ -106,7 +109,8 @@ def class_set_of_job(files: Contents, dataset: Mapping[str, Any]) -> ClassSet:
             found = path in files.sizes
             rows, troubles = [], []
             if found:
-                rows, troubles = rows_of_list(decoded(files.read(path)), classes, keys["list"])
+                text = decoded(files.read(path))
+                rows, troubles = rows_of_list(text, classes, keys["list"], numbered)
         if not found:
             what = keys["folder"] if keys["folder"] is not None else keys["list"]
             raise DatasetError(
@@ -249,10 +253,12 @@ def _is_class_list(files: Contents, name: str) -> bool:
 def _list_set(files: Contents, root: str, lists: dict[str, str]) -> ClassSet:
     top = f"{root}/" if root else ""
     classes = _listed_classes(files, top, lists)
+    texts = {split: decoded(files.read(name)) for split, name in lists.items()}
+    numbered = are_numbers(texts.values(), classes)
     splits = {}
     for split, name in sorted(lists.items(), key=lambda pair: pair[0] != TRAIN):
         short = name.removeprefix(top)
-        rows, troubles = rows_of_list(decoded(files.read(name)), classes, short)
+        rows, troubles = rows_of_list(texts[split], classes, short, numbered)
         below = _images_folder(files, top, rows)
         keys = {"list": short, **({"images": below} if below else {})}
         prefix = top + (f"{below}/" if below else "")

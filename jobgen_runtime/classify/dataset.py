@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Tuple
 from jobgen_runtime.classify.lists import (
     Row,
     Trouble,
+    are_numbers,
     counts,
     list_text,
     rows_digest,
@@ -36,9 +37,11 @@ def place_classes(
     folder = place_sources(home, dataset["sources"])
     root = root_folder(folder, dataset["root"])
     place: Dict[str, Any] = {"sha256": {}}
+    texts = {split: _list_of(root, dataset, split) for split in ("train", "eval")}
+    numbered = are_numbers(texts.values(), dataset["classes"])
     found = {}
     for split in ("train", "eval"):
-        where, rows = _read_split(root, dataset, split)
+        where, rows = _read_split(root, dataset, split, texts[split], numbered)
         digest = rows_digest(rows)
         place["sha256"][split] = digest
         _refuse_missing(split, where, rows)
@@ -84,7 +87,21 @@ def first_of_each(rows: List[Row], wanted: int) -> List[Row]:
     return found
 
 
-def _read_split(root: str, dataset: Dict[str, Any], split: str) -> Tuple[str, List[Row]]:
+def _list_of(root: str, dataset: Dict[str, Any], split: str) -> str:
+    """The text of a split's list; empty for a folder of classes."""
+    name = dataset[split]["list"]
+    if name is None:
+        return ""
+    path = os.path.join(root, *name.split("/"))
+    if not os.path.isfile(path):
+        raise _fault(split, "CL024", name)
+    with open(path, "rb") as stream:
+        return as_text(stream.read())
+
+
+def _read_split(
+    root: str, dataset: Dict[str, Any], split: str, text: str, numbered: bool
+) -> Tuple[str, List[Row]]:
     """The folder that the images lie below, and their rows."""
     files = dataset[split]
     if files["folder"] is not None:
@@ -93,13 +110,8 @@ def _read_split(root: str, dataset: Dict[str, Any], split: str) -> Tuple[str, Li
             raise _fault(split, "CL024", files["folder"])
         rows, troubles = rows_of_folder(_names_below(where), dataset["classes"])
     else:
-        path = os.path.join(root, *files["list"].split("/"))
-        if not os.path.isfile(path):
-            raise _fault(split, "CL024", files["list"])
-        with open(path, "rb") as stream:
-            data = stream.read()
         where = os.path.join(root, *files["images"].split("/")) if files["images"] else root
-        rows, troubles = rows_of_list(as_text(data), dataset["classes"], files["list"])
+        rows, troubles = rows_of_list(text, dataset["classes"], files["list"], numbered)
     if troubles:
         raise _fault(split, troubles[0].code, _shown(troubles))
     return where, rows

@@ -40,19 +40,31 @@ def split_line(line: str) -> Tuple[str, str]:
     return (found.group(1).strip(), found.group(2)) if found else ("", "")
 
 
-def rows_of_list(text: str, classes: Sequence[str], source: str) -> Tuple[List[Row], List[Trouble]]:
-    """The rows of a list file, and the lines that can't be taken. Where all its classes are
-    numbers from 0, they are that, whatever the classes are called; else they are names."""
+def are_numbers(texts: Iterable[str], classes: Sequence[str]) -> bool:
+    """Whether the classes in the lists of a set are numbers from 0, whatever the classes are
+    called; else they are names. All lists decide together: one alone may lack the number that
+    tells names such as 1 to 10 from numbers such as 0 to 9."""
+    pairs = [split_line(line) for text in texts for line in text.split("\n") if line.strip()]
+    words = {word for path, word in pairs if path}
+    numbers = {str(number) for number in range(len(classes))}
+    if not all(word.isdigit() for word in words):
+        return False
+    return words <= numbers or not words <= set(classes)
+
+
+def rows_of_list(
+    text: str, classes: Sequence[str], source: str, numbered: bool
+) -> Tuple[List[Row], List[Trouble]]:
+    """The rows of a list file, and the lines that can't be taken; `numbered` as are_numbers()
+    says of all lists of the set."""
+    names = [str(number) for number in range(len(classes))] if numbered else classes
+    known = {name: number for number, name in enumerate(names)}
     rows: List[Row] = []
     troubles: List[Trouble] = []
-    lines = [(count, split_line(line)) for count, line in enumerate(text.split("\n"), 1)
-             if line.strip()]  # fmt: skip
-    words = {word for _, (path, word) in lines if path}
-    known = {name: number for number, name in enumerate(classes)}
-    numbers = {str(number): number for number in range(len(classes))}
-    if all(word.isdigit() for word in words) and not (words - set(numbers) and words <= set(known)):
-        known = numbers
-    for count, (path, word) in lines:
+    for count, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        path, word = split_line(line)
         place = "%s:%d" % (source, count)
         if not path:
             troubles.append(Trouble("CL020", place))

@@ -9,7 +9,7 @@ from jobgen_runtime.children.guard import job_guard
 from jobgen_runtime.classify.after import choose_pictures, figures_of
 from jobgen_runtime.classify.dataset import first_of_each
 from jobgen_runtime.classify.export import PARITY_SCORE, compare_scores
-from jobgen_runtime.classify.lists import Row, rows_of_list, split_line
+from jobgen_runtime.classify.lists import Row, are_numbers, rows_of_list, split_line
 from jobgen_runtime.classify.schedule import class_values, fitting_class_batch
 from jobgen_runtime.classify.training import ClassWatch, keep_last
 from jobgen_runtime.classify.trainlog import parse_line
@@ -116,10 +116,23 @@ def test_a_line_of_a_list(line: str, pair: Any) -> None:
 
 
 def test_a_class_whose_name_is_a_number() -> None:
-    rows, troubles = rows_of_list("a.jpg 1\nb.jpg 0\nc.jpg 5\n", ["1", "0"], "l.txt")
+    text = "a.jpg 1\nb.jpg 0\nc.jpg 5\n"
+    assert are_numbers([text], ["1", "0"])
+    rows, troubles = rows_of_list(text, ["1", "0"], "l.txt", numbered=True)
     assert rows == [Row("a.jpg", 1), Row("b.jpg", 0)]
     assert [trouble.place for trouble in troubles] == ["l.txt:3: 5"]
-    assert rows_of_list("./a//b.jpg 20\n", ["10", "20"], "l")[0] == [Row("a/b.jpg", 1)]
+    assert not are_numbers(["./a//b.jpg 20\n"], ["10", "20"])
+    assert rows_of_list("./a//b.jpg 20\n", ["10", "20"], "l", numbered=False)[0] == [
+        Row("a/b.jpg", 1)
+    ]
+
+
+def test_all_lists_of_a_set_say_together_what_a_number_is() -> None:
+    """Of classes 1 to 3 a val list without the 3 reads like numbers from 0."""
+    train, val = "a.jpg 1\nb.jpg 2\nc.jpg 3\n", "d.jpg 1\ne.jpg 2\n"
+    names = ["1", "2", "3"]
+    assert are_numbers([val], names)
+    assert not are_numbers([train, val], names)
 
 
 def test_a_smoke_run_has_images_of_every_class() -> None:
