@@ -21,6 +21,7 @@ from jobgen.datasets.look import look
 from jobgen.datasets.stretch import STRETCHED
 from jobgen_runtime.data.faults import FAULTS
 from tests.conftest import JOB, ROOT, Answer, real_data
+from tests.label_sets import kitti
 from tests.sets import HEIGHT, WIDTH, Coco, Plain, coco_split, picture, voc, write_zip, yolo
 
 Files = dict[str, bytes]
@@ -426,6 +427,11 @@ def malformed() -> Plain:
     return made
 
 
+@case("DS085")
+def regions_without_annotation() -> Plain:
+    return Plain({name.removeprefix("s/"): data for name, data in kitti().items()}, "s")
+
+
 @case("DS083")
 def nameless() -> Plain:
     made = yolo()
@@ -534,7 +540,13 @@ SOUND_JOB = (
     .replace("images: 48, boxes: 90", "images: 2, boxes: 4")
 )
 # What two faults can't help sharing.
-BESIDE = {"DS084": {"DS097"}, "DS080": {"DS097"}, "DS081": {"DS097"}, "DS083": {"DS097"}}
+BESIDE = {
+    "DS085": {"DS097"},
+    "DS084": {"DS097"},
+    "DS080": {"DS097"},
+    "DS081": {"DS097"},
+    "DS083": {"DS097"},
+}
 
 
 def found(answer: Answer) -> set[str]:
@@ -827,10 +839,9 @@ def test_an_empty_val_is_no_val(
     answer = jobgen("check", path)
     assert "val.txt has nothing in it" in answer.out
     refused = jobgen("init", "ships", "--archive", path)
-    assert "and val.txt has nothing in it" in refused.err
-    command = refused.err.partition("Split it first: jobgen ")[2].splitlines()[0]
-    assert jobgen(*shlex.split(command.replace("s-new.zip", str(tmp_path / "n.zip")))).code == 0
-    assert jobgen("check", tmp_path / "n.zip").code == 0
+    assert "val.txt has nothing in it" in refused.err
+    assert jobgen("init", "ships", "--archive", path, "--yes").code == 0
+    assert jobgen("check", tmp_path / "ships.zip").code == 0
 
 
 def test_images_without_a_box_are_dealt_to_both_halves(
@@ -987,12 +998,26 @@ def test_names_that_info_zip_wrote_are_plain(jobgen: Callable[..., Answer], tmp_
     assert "DS007" not in jobgen("check", path).out
 
 
-def test_labelme_is_named(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
-    page = json.dumps({"shapes": [], "imagePath": "1.jpg", "imageData": None}).encode()
-    files = {f"s/{n}.json": page for n in range(3)}
-    files["s/1.jpg"] = picture(1)
-    answer = jobgen("check", write_zip(tmp_path / "s.zip", files))
-    assert "no data set that jobgen knows: 3 LabelMe JSON, 1 images" in answer.out
+@pytest.mark.parametrize(
+    ("files", "said", "way"),
+    [
+        (
+            {"a.tfrecord": b"x", "b.jpg": b"x"},
+            "1 TFRecord files, 1 images",
+            "Export the set as COCO",
+        ),
+        ({"a.csv": b"a,b\n1,2\n"}, "1 CSV, a.csv begins with: a,b", "--columns image=NAME"),
+        ({"a.jpg": b"x"}, "1 images", "Label the images"),
+    ],
+)
+def test_what_is_no_data_set_is_named_with_a_way_out(
+    jobgen: Callable[..., Answer], tmp_path: Path, files: dict[str, bytes], said: str, way: str
+) -> None:
+    path = write_zip(tmp_path / "s.zip", {f"s/{name}": data for name, data in files.items()})
+    for command in (("check", path), ("dataset", "inspect", path)):
+        answer = jobgen(*command)
+        assert said in answer.out + answer.err
+        assert way in answer.out + answer.err
 
 
 def test_a_folder_with_a_notebook_is_still_a_data_set(

@@ -191,9 +191,12 @@ def test_the_data_stage_takes_what_init_took(
     mount.mkdir(parents=True)
     path = write_zip(mount / "set.zip", FOUND[kind][0]())
     answer = jobgen("init", "cells", "--archive", path, "--folder", tmp_path / "job")
-    if answer.code == 4:  # no splits, or folders for them: converted or split first
-        assert "dataset split" in answer.err or "dataset convert" in answer.err
-        return
+    if answer.code == 4:  # no splits, or folders for them: made anew, and mounted in its place
+        assert "It needs:" in answer.err
+        new = tmp_path / "set.zip"
+        options = ("--folder", tmp_path / "job", "--new-archive", new, "--dataset-id", 5, "--yes")
+        answer = jobgen("init", "cells", "--archive", path, *options)
+        new.replace(path)
     assert answer.code == 0, answer.err
     job = load_spec(tmp_path / "job" / "job.yaml")[0].dataset.model_dump()
     begin(str(tmp_path / "output"), name="test").start("data")

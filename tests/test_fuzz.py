@@ -26,6 +26,7 @@ from jobgen.datasets.fix import FIXES
 from jobgen.datasets.look import look
 from jobgen.datasets.statistics import statistics, suggest_model
 from jobgen.errors import DatasetError
+from tests.label_sets import LABEL_SETS
 from tests.sets import Coco, voc, yolo
 
 pytestmark = pytest.mark.waits
@@ -103,7 +104,31 @@ def pictures(rng: random.Random) -> dict[str, bytes]:
     return files
 
 
-KINDS: dict[str, Damage] = {"coco": coco, "voc": cells, "yolo": labels, "images": pictures}
+def of_a_tool(make: Callable[[], dict[str, bytes]]) -> Damage:
+    """Damage to the annotations of a labelling tool's set: odd values in JSON, odd texts."""
+
+    def damaged(rng: random.Random) -> dict[str, bytes]:
+        files = make()
+        pages = [name for name in files if name.endswith(".json")]
+        if pages and rng.random() < 0.5:
+            name = rng.choice(pages)
+            record = json.loads(files[name])
+            for _ in range(rng.randint(1, 4)):
+                _damage_json(record, rng)
+            files[name] = json.dumps(record).encode("utf-8", "surrogatepass")
+            return files
+        return _damaged_texts(files, (".json", ".xml", ".txt", ".csv"), rng)
+
+    return damaged
+
+
+KINDS: dict[str, Damage] = {
+    "coco": coco,
+    "voc": cells,
+    "yolo": labels,
+    "images": pictures,
+    **{kind: of_a_tool(make) for kind, (make, _, _) in LABEL_SETS.items()},
+}
 
 
 def zipped(files: dict[str, bytes], rng: random.Random, damage: bool) -> bytes:
@@ -145,7 +170,7 @@ def survives(kind: str, number: int, damage: bool, folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(number=st.integers(0, 2**32), damage=st.booleans())
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_damage_is_told(
     kind: str, number: int, damage: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

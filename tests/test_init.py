@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -176,8 +177,7 @@ def init(jobgen: Callable[..., Answer], path: Path) -> Answer:
     ("files", "message"),
     [
         (["a.txt"], "x.zip holds no data set that jobgen knows"),
-        (["a.json", "1.jpg"], "x.zip has no train and val split; there is a.json"),
-        (["train.json", "1.jpg"], "x.zip has no train and val split; there is train.json"),
+        (["a.json", "1.jpg"], "no job can train on x.zip: a.json: image that can't be read"),
         (["a/train.json", "b/train.json", "1.jpg"], "x.zip holds 2 data sets:"),
         (["train.json", "val.json", "a/1.jpg", "b/1.jpg"], "the images of train lie in a, b"),
     ],
@@ -192,12 +192,26 @@ def test_what_is_not_clear_is_asked(
 
 
 def test_the_way_out_is_named(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
-    path = made(tmp_path / "x.zip", "train.json", "1.jpg")
-    assert f"jobgen dataset split {path} x-new.zip" in init(jobgen, path).err
+    """What init prints, pasted as it stands, makes the set and the job."""
     path = write_zip(tmp_path / "y.zip", yolo().all_files())
     answer = init(jobgen, path)
     assert answer.code == 4
-    assert f"jobgen dataset convert {path} y-new.zip --to coco" in answer.err
+    assert "  - make COCO of YOLO" in answer.err
+    assert not (tmp_path / "x.zip").exists()
+    command = answer.err.partition("x.zip: jobgen ")[2].splitlines()[0]
+    made = jobgen(*shlex.split(command))
+    assert made.code == 0, made.err
+    assert f"Upload {tmp_path / 'x.zip'} as the data set" in made.err
+    job = tmp_path / "job" / "job.yaml"
+    assert "archive: x.zip" in job.read_text(encoding="utf-8").replace('"', "")
+    assert jobgen("check", job, "--archive", tmp_path / "x.zip").code == 0
+
+
+def test_json_output_never_asks(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "y.zip", yolo().all_files())
+    options = ("--archive", path, "--folder", tmp_path / "job", "--json")
+    assert jobgen("init", "x", *options).code == 4
+    assert jobgen("init", "x", *options, "--yes").json["format"] == "coco"
 
 
 def test_several_sets_are_listed_and_one_is_picked(

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobgen.datasets.look import look
-from jobgen.datasets.split import deal, split
+from jobgen.datasets.split import Division, deal, split
 from jobgen.errors import DatasetError
 from tests.conftest import Answer, real_data
-from tests.sets import Coco, coco_split, voc, write_zip, yolo
+from tests.sets import Coco, coco_split, picture, voc, write_zip, yolo
 
 
 def dealt(labels: list[list[int]], keys: list[str], share: float, seed: int) -> list[bool]:
@@ -62,7 +62,7 @@ def archive(path: Path, count: int, same: int = 0) -> Path:
     for image in record["images"]:
         image["file_name"] = f"s{image['id'] % 3}_{image['file_name']}"
         content = 0 if image["id"] <= same else image["id"]
-        made.files[f"images/{image['file_name']}"] = str(content).encode()
+        made.files[f"images/{image['file_name']}"] = picture(content)
     files = made.all_files()
     files["ships/all.json"] = files.pop("ships/train.json")
     return write_zip(path, files)
@@ -83,7 +83,7 @@ def test_a_set_is_split_and_taken_by_init(jobgen: Callable[..., Answer], tmp_pat
         assert "ships/readme.txt" in out.namelist()
         assert "ships/all.json" not in out.namelist()
     other = tmp_path / "again.zip"
-    split(look(source), other, 0.25, 1, None)
+    split(look(source), other, Division(0.25))
     assert other.read_bytes() == target.read_bytes()
     refused = jobgen("dataset", "split", source, target)
     assert refused.code == 4
@@ -98,7 +98,7 @@ def test_what_else_the_items_hold_stays(tmp_path: Path) -> None:
     made = Coco(train=None, val=None)
     made.files = {f"images/{n:04d}.jpg": str(n).encode() for n in range(1, 5)}
     made.files["all.json"] = json.dumps({**record, "licenses": [{"id": 1}]}).encode()
-    split(look(write_zip(tmp_path / "a.zip", made.all_files())), tmp_path / "b.zip", 0.5, 1, None)
+    split(look(write_zip(tmp_path / "a.zip", made.all_files())), tmp_path / "b.zip", Division(0.5))
     halves: list[dict[str, Any]] = []
     with zipfile.ZipFile(tmp_path / "b.zip") as out:
         halves = [json.loads(out.read(f"ships/{name}.json")) for name in ("train", "val")]
@@ -109,7 +109,7 @@ def test_what_else_the_items_hold_stays(tmp_path: Path) -> None:
 
 def test_images_of_the_same_bytes_are_not_parted(tmp_path: Path) -> None:
     source = archive(tmp_path / "all.zip", 40, same=10)
-    halves = split(look(source), tmp_path / "new.zip", 0.25, 3, None)
+    halves = split(look(source), tmp_path / "new.zip", Division(0.25, seed=3))
     assert halves.held_together == 10
     together = set(range(1, 11))
     assert together <= set(halves.train.image_ids) or together <= set(halves.val.image_ids)
@@ -117,7 +117,7 @@ def test_images_of_the_same_bytes_are_not_parted(tmp_path: Path) -> None:
 
 def test_a_pattern_names_what_belongs_together(tmp_path: Path) -> None:
     source = archive(tmp_path / "all.zip", 40)
-    halves = split(look(source), tmp_path / "new.zip", 0.33, 3, "^(s[0-9])_")
+    halves = split(look(source), tmp_path / "new.zip", Division(0.33, seed=3, group="^(s[0-9])_"))
     assert (halves.groups, halves.held_together) == (3, 40)
     scenes = [{name[:2] for name in half.image_names} for half in (halves.train, halves.val)]
     assert scenes[0].isdisjoint(scenes[1])
@@ -130,7 +130,7 @@ def test_a_pattern_names_what_belongs_together(tmp_path: Path) -> None:
 def test_what_can_not_be_split(tmp_path: Path, group: str, message: str) -> None:
     source = archive(tmp_path / "all.zip", 4)
     with pytest.raises(DatasetError, match=message):
-        split(look(source), tmp_path / "new.zip", 0.25, 1, group)
+        split(look(source), tmp_path / "new.zip", Division(0.25, group=group))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["all.zip"]
 
 
@@ -143,7 +143,7 @@ def test_voc_gets_lists_and_yolo_a_data_yaml(tmp_path: Path) -> None:
     for number, files in enumerate((cells.all_files(), {f"s/{n}": d for n, d in flat.items()})):
         source = write_zip(tmp_path / f"{number}.zip", files)
         target = tmp_path / f"{number}-new.zip"
-        halves = split(look(source), target, 0.34, 1, None)
+        halves = split(look(source), target, Division(0.34))
         found = look(target)
         assert found.train is not None
         assert found.eval is not None
@@ -154,4 +154,4 @@ def test_voc_gets_lists_and_yolo_a_data_yaml(tmp_path: Path) -> None:
 
 def test_a_set_that_has_its_splits(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"there are train\.json, val\.json"):
-        split(look(real_data("ssdd.zip")), tmp_path / "new.zip", 0.2, 1, None)
+        split(look(real_data("ssdd.zip")), tmp_path / "new.zip", Division())

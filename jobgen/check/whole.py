@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ def check_whole(
     measured: Path | None = None,
     machine: bool = False,
     progress: Progress = silent,
+    columns: Mapping[str, str] | None = None,
 ) -> Checked:
     """What the rules find in `target` (None: the machine alone) and in the data of a job.
 
@@ -47,7 +48,7 @@ def check_whole(
     of_job = target is not None and is_job(target)
     if not of_job:
         _refuse_options_of_jobs(archives, measured)
-    files = _opened(target) if target is not None and not of_job else None
+    files = _opened(target, columns) if target is not None and not of_job else None
     classes = task_of(target) == CLASSES_TASK if target and of_job else _has_classes(files)
     if target is not None and classes:
         checked = _check_classification(target, chosen, archives, files, deep, progress)
@@ -127,13 +128,13 @@ def task_of(target: Path) -> str:
     return found[1] if found else ""
 
 
-def _opened(target: Path) -> Contents | None:
+def _opened(target: Path, columns: Mapping[str, str] | None) -> Contents | None:
     """The files of a data set; None where they can't be read, which its rules tell."""
     from jobgen.datasets.contents import open_contents
     from jobgen.errors import DatasetError
 
     try:
-        return open_contents(target)
+        return open_contents(target, columns)
     except DatasetError:
         return None
 

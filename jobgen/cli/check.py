@@ -41,12 +41,13 @@ Examples:
 @click.option("--machine", is_flag=True, help="Check too whether this computer can run jobs.")
 @click.option("--rules", "list_rules", is_flag=True, help="List all rules, and check nothing.")
 @options.pick
+@options.columns
 @options.json_output
 @click.pass_obj
 def command(
     console: Console, target: Path | None, archives: tuple[Path, ...], measured: Path | None,
     deep: bool, select: tuple[str, ...], ignore: tuple[str, ...], machine: bool, list_rules: bool,
-    pick: int | None, json_output: bool,
+    pick: int | None, columns: dict[str, str], json_output: bool,
 ) -> None:  # fmt: skip
     """Find the faults of TARGET before they cost a night.
 
@@ -72,7 +73,7 @@ def command(
         return
     if target is None and not machine:
         raise click.UsageError("give a job.yaml or a data set")
-    _check(console, target, archives, chosen, pick, deep, measured, machine)
+    _check(console, target, archives, chosen, pick, deep, measured, machine, columns)
 
 
 def _codes(values: tuple[str, ...]) -> list[str]:
@@ -81,7 +82,7 @@ def _codes(values: tuple[str, ...]) -> list[str]:
 
 def _check(
     console: Console, target: Path | None, archives: tuple[Path, ...], chosen: list[Rule],
-    pick: int | None, deep: bool, measured: Path | None, machine: bool,
+    pick: int | None, deep: bool, measured: Path | None, machine: bool, columns: dict[str, str],
 ) -> None:  # fmt: skip
     from jobgen.check.whole import check_whole, is_job
 
@@ -96,6 +97,7 @@ def _check(
             measured=measured,
             machine=machine,
             progress=console.progress(),
+            columns=columns,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error

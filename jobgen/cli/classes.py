@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from jobgen.datasets.contents import Contents
 
 
-def class_set(path: Path, console: Console, pick: int | None) -> tuple[ClassSet | None, Contents]:
+def class_set(
+    path: Path, console: Console, pick: int | None, columns: dict[str, str] | None = None
+) -> tuple[ClassSet | None, Contents]:
     """The classification set of a path, None where it has boxes, or none of both; and its files."""
     from jobgen.datasets.classes import find_class_set
     from jobgen.datasets.contents import open_contents
     from jobgen.datasets.look import candidates
 
-    files = open_contents(path)
+    files = open_contents(path, columns)
     files.progress = console.progress()
     found = None if candidates(files) else find_class_set(files)
     if found is not None and pick is not None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobgen.cli import options
+from jobgen.cli import new_sets, options
 from jobgen.cli.boundary import Sentences
-from jobgen.cli.classes import class_set, draw_class_sheet, inspect_classes, split_class_set
+from jobgen.cli.classes import class_set, draw_class_sheet, inspect_classes
 from jobgen.cli.console import Console
 
 if TYPE_CHECKING:
@@ -23,16 +23,18 @@ Examples:
   jobgen dataset inspect ships.zip
   jobgen dataset preview ships.zip -o ships.png
   jobgen dataset split all.zip ships.zip
-  jobgen dataset convert voc.zip ships.zip --to coco
+  jobgen dataset convert labels.zip ships.zip
+  jobgen dataset classes ships.zip new.zip --merge boat,vessel=ship
 """
-
-# Those of datasets/formats/ that are written too; a test sees to it that the two agree.
-WRITTEN = ["coco", "voc", "yolo"]
 
 
 @click.group(cls=Sentences, epilog=EXAMPLES)
 def command() -> None:
     """Look at data sets and make new ones; the given set itself is never changed."""
+
+
+for _command in new_sets.COMMANDS:
+    command.add_command(_command)
 
 
 @command.command(
@@ -42,23 +44,23 @@ def command() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(path_type=Path), help="Also write a page with plots.")
 @options.pick
+@options.columns
 @options.json_output
 @click.pass_obj
 def inspect(
-    console: Console, path: Path, html: Path | None, pick: int | None, json_output: bool
-) -> None:
+    console: Console, path: Path, html: Path | None, pick: int | None,
+    columns: dict[str, str], json_output: bool,
+) -> None:  # fmt: skip
     """Show what PATH (an archive or a folder) holds, and what it means for training."""
     from jobgen.cli.table import table
-    from jobgen.datasets.formats import FORMATS
     from jobgen.datasets.look import look
     from jobgen.datasets.sources import check_output
     from jobgen.datasets.statistics import statistics, suggest_model
-    from jobgen.files import shown
 
     console.json_output = json_output
     if html is not None:
         check_output(html, path, (".html", ".htm"))
-    classes, files = class_set(path, console, pick)
+    classes, files = class_set(path, console, pick, columns)
     if classes is not None and html is None:
         inspect_classes(console, classes, path)
         return
@@ -81,15 +83,12 @@ def inspect(
         suggestion={"model": model, "why": why},
     )
     console.data(table(rows))
+    for line in data.losses:
+        console.data(line)
     console.data(f"Suggested model: {model}: {why}.")
-    console.say(f"Next: jobgen check {shown(path)}")
-    if (
-        hasattr(FORMATS[data.layout.format], "TRAINED")
-        and data.train
-        and data.eval
-        and is_archive(path)
-    ):
-        console.say(f"then: jobgen init NAME --archive {shown(path)}")
+    console.say(f"Next: jobgen check {data.contents.given}")
+    if is_archive(path):
+        console.say(f"then: jobgen init NAME --archive {data.contents.given}")
 
 
 @command.command(
@@ -105,11 +104,12 @@ def inspect(
               help="How many images.")  # fmt: skip
 @click.option("--font", type=click.Path(path_type=Path), help="A font file for the labels.")
 @options.pick
+@options.columns
 @options.json_output
 @click.pass_obj
 def preview(
     console: Console, path: Path, output: Path, count: int, font: Path | None,
-    pick: int | None, json_output: bool,
+    pick: int | None, columns: dict[str, str], json_output: bool,
 ) -> None:  # fmt: skip
     """Draw PATH's images with their boxes and labels on one sheet, the faulty ones first.
 
@@ -122,7 +122,7 @@ def preview(
 
     console.json_output = json_output
     check_output(output, path, (".png",))
-    classes, files = class_set(path, console, pick)
+    classes, files = class_set(path, console, pick, columns)
     if classes is not None:
         draw_class_sheet(console, classes, output, count, font)
         return
@@ -136,126 +136,6 @@ def preview(
         console.data(f"  {number} = {name}")
     if sheet.numbered:
         console.say("No font here can write these names, so the sheet has numbers: --font FILE")
-
-
-@command.command(
-    epilog="\b\nExamples:\n  jobgen dataset split all.zip ships.zip --val 0.2\n"
-    "  jobgen dataset split all.zip ships.zip --group '^(scene[0-9]+)_'\n"
-)
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
-@click.option(
-    "--val",
-    type=click.FloatRange(0.01, 0.9),
-    default=0.2,
-    show_default=True,
-    help="Share of each class's boxes (or images) that goes to val.",
-)
-@click.option("--seed", type=int, default=1, show_default=True,
-              help="Another number deals the images otherwise.")  # fmt: skip
-@click.option(
-    "--group",
-    metavar="REGEX",
-    help="Images for which it finds the same text in their "
-    "file name stay in one split, such as those of one scene or patient.",
-)
-@options.pick
-@options.json_output
-@click.pass_obj
-def split(
-    console: Console, source: Path, target: Path, val: float, seed: int, group: str | None,
-    pick: int | None, json_output: bool,
-) -> None:  # fmt: skip
-    """Write TARGET, a zip of the set SOURCE with its images dealt out into train and val.
-
-    For a set without splits, or with one. Images of the same bytes stay
-    together, so that nothing of val is trained on.
-    """
-    from jobgen.datasets.look import look
-    from jobgen.datasets.split import class_counts
-    from jobgen.datasets.split import split as split_set
-    from jobgen.files import shown
-
-    console.json_output = json_output
-    classes, files = class_set(source, console, pick)
-    if classes is not None:
-        split_class_set(console, classes, target, val, seed, group)
-        return
-    progress = console.progress()
-    data = look(source, pick, progress, files)
-    halves = split_set(data, target, val, seed, group, progress)
-    train, other = class_counts(halves.train), class_counts(halves.val)
-    console.result(target=str(target), train=train, val=other, held_together=halves.held_together)
-    console.data(
-        f"train {halves.train.images} images, val {halves.val.images}; "
-        f"{halves.held_together} of them in groups that stay together"
-    )
-    for name, count in train.items():
-        console.data(f"class {name}: {count} + {other[name]} boxes")
-    console.say(f"Next: jobgen init NAME --archive {shown(target)}")
-
-
-@command.command(
-    epilog="\b\nExamples:\n  jobgen dataset convert voc.zip ships.zip --to coco\n"
-    "  jobgen dataset convert ships.zip fixed.zip --fix DS031,DS040\n"
-)
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
-@click.option(
-    "--to",
-    type=click.Choice(WRITTEN),
-    help="The format to write.  [default: its own; coco for a YOLO set]",
-)
-@click.option(
-    "--fix",
-    "codes",
-    multiple=True,
-    metavar="CODE",
-    help="Repair what this rule finds (jobgen check --rules); several with commas, or `all`: "
-    "those that change no pixel.",
-)
-@options.pick
-@options.json_output
-@click.pass_obj
-def convert(
-    console: Console, source: Path, target: Path, to: str | None, codes: tuple[str, ...],
-    pick: int | None, json_output: bool,
-) -> None:  # fmt: skip
-    """Write TARGET, a zip of the set SOURCE in another format, or repaired in its own.
-
-    Nothing is repaired unasked, and every repair is listed.
-    """
-    from jobgen.datasets.convert import convert as convert_set
-    from jobgen.datasets.fix import FIXES
-    from jobgen.datasets.formats import FORMATS
-    from jobgen.datasets.look import look
-    from jobgen.datasets.stretch import STRETCHED
-    from jobgen.files import shown
-
-    console.json_output = json_output
-    progress = console.progress()
-    wanted = [code for value in codes for code in value.upper().split(",")]
-    # Asked for all at once, a repair that would leave much out is not made.
-    cautious = "ALL" in wanted
-    wanted = list(FIXES) if cautious else wanted
-    repaired = [*FIXES, *STRETCHED]
-    unknown = [code for code in wanted if code not in repaired]
-    if unknown:
-        raise click.UsageError(
-            f"--fix {','.join(unknown)}: no safe repair; repaired are {', '.join(repaired)}"
-        )
-    data = look(source, pick, progress)
-    own = data.layout.format
-    chosen = to or (own if hasattr(FORMATS[own], "TRAINED") else "coco")
-    done = convert_set(data, target, chosen, wanted, progress, cautious)
-    console.result(target=str(target), format=chosen, **asdict(done))
-    for line in [*done.repairs, *done.notes]:
-        console.data(line)
-    for name, (images, boxes) in done.before.items():
-        after = done.after[name]
-        console.data(f"{name}: {images} images, {boxes} boxes -> {after[0]}, {after[1]}")
-    console.data(f"{target}: {chosen}")
-    console.say(f"Next: jobgen check {shown(target)}")
 
 
 def is_archive(path: Path) -> bool:

@@ -6,6 +6,20 @@ from pathlib import Path
 
 import click
 
+COLUMNS = ("image", "label", "x1", "y1", "x2", "y2", "x", "y", "cx", "cy", "w", "h", "bbox",
+           "width", "height", "split")  # fmt: skip
+
+
+def _columns(value: str | None) -> dict[str, str]:
+    found = {}
+    for pair in (value or "").split(",") if value else ():
+        what, equals, name = pair.partition("=")
+        if not equals or not name.strip() or what.strip() not in COLUMNS:
+            raise click.BadParameter(f"{pair!r}: give {' '.join(COLUMNS)}, each as WHAT=NAME")
+        found[what.strip()] = name.strip()
+    return found
+
+
 json_output = click.option(
     "--json", "json_output", is_flag=True, help="Answer in JSON, for programs."
 )
@@ -21,6 +35,13 @@ pick = click.option(
     type=click.IntRange(1),
     metavar="N",
     help="Which data set, where PATH holds several.",
+)
+columns = click.option(
+    "--columns",
+    metavar="WHAT=NAME,...",
+    callback=lambda _ctx, _param, value: _columns(value),
+    help="Which column of a CSV is what: image, label, and x1,y1,x2,y2 or x,y,w,h or cx,cy,w,h or "
+    "bbox; width, height and split where it has them.",
 )
 paddle_index = click.option(
     "--paddle-index",

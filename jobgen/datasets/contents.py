@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import struct
 import tarfile
 import threading
 import weakref
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 from jobgen.errors import DatasetError
@@ -59,7 +60,10 @@ class Contents:
         self.faults: list[tuple[str, str]] = []
         self.litter: list[str] = []
         self.odd_names: list[str] = []
+        # Which column of a CSV is what, where the user has said so.
+        self.columns: dict[str, str] = {}
         self.memo: dict[Any, Any] = {}
+        self._held: dict[str, tuple[str, Callable[[bytes], bytes]]] = {}
 
     @property
     def is_archive(self) -> bool:
@@ -73,7 +77,12 @@ class Contents:
                 f"{self.name}: {name} holds {size:.1f} GB; jobgen reads files of up to 2 GB at once"
             )
         try:
+            if name in self._held:
+                source, work = self._held[name]
+                return work(self._read(source))
             return self._read(name)
+        except DatasetError:
+            raise
         except StageError as error:
             raise DatasetError(f"{self.name}: {error.message}", error.remedy) from error
         except Exception as error:  # whatever an archive's reader stumbles over
@@ -82,11 +91,21 @@ class Contents:
 
     def head(self, name: str, size: int) -> bytes:
         """The first `size` bytes of a file, or fewer where it is shorter."""
+        if name in self._held:
+            return self.read(name)[:size]
         try:
             return self._head(name, size)
+        except DatasetError:
+            raise
         except Exception as error:  # whatever an archive's reader stumbles over
             said = damage_text(error)
             raise DatasetError(f"{self.name}: {name} can't be read: {said}") from error
+
+    def hold(self, name: str, size: int, source: str, work: Callable[[bytes], bytes]) -> None:
+        """Have a file `name` of about `size` bytes that `work` makes of another one's bytes."""
+        self.names.append(name)
+        self.sizes[name] = size
+        self._held[name] = (source, work)
 
     def each(self, names: Iterable[str], work: Callable[[str], Any]) -> Iterator[tuple[str, Any]]:
         """(name, work(name)) for each, several at once where the source allows it."""
@@ -110,11 +129,21 @@ class Contents:
         return None
 
 
-def open_contents(path: Path) -> Contents:
-    """A folder, a zip, a tar or a lone annotation file. Raises DatasetError."""
+def open_contents(path: Path, columns: Mapping[str, str] | None = None) -> Contents:
+    """A folder, a zip, a tar or a lone annotation file; `columns` says which column of a CSV is
+    what. Raises DatasetError."""
     files = _open(path)
     files.given = shown(path)
+    name_columns(files, columns or {})
     return files
+
+
+def name_columns(files: Contents, columns: Mapping[str, str]) -> None:
+    """Say which column of a CSV is what; every command that is printed from here on says it too."""
+    files.columns = dict(columns)
+    if columns:
+        pairs = ",".join(f"{what}={name}" for what, name in columns.items())
+        files.given += f" --columns {shlex.quote(pairs)}"
 
 
 def _open(given: Path) -> Contents:
@@ -302,7 +331,7 @@ class Zip(_Archive):
             return found
 
     def crc(self, name: str) -> int | None:
-        found: int = self._members[name].key.CRC
+        found: int | None = None if name in self._held else self._members[name].key.CRC
         return found
 
 
@@ -328,50 +357,6 @@ class Tar(_Archive):
             return self._at(member.key.offset_data, min(size, member.size))
         with self._lock, open_member(self._archive, member) as stream:
             return stream.read(size)
-
-
-class Joined(Contents):
-    """Several sources as they lie side by side below datasets/, each in its `into:`."""
-
-    def __init__(self, parts: Sequence[tuple[Contents, str]]) -> None:
-        super().__init__(" + ".join(part.name for part, _ in parts))
-        self.given = " ".join(part.given for part, _ in parts)
-        self._home: dict[str, tuple[Contents, str]] = {}
-        for part, into in parts:
-            for name in part.names:
-                placed = str(PurePosixPath(into) / name)
-                self.names.append(placed)
-                self.sizes[placed] = part.sizes[name]
-                self._home[placed] = (part, name)
-            self.faults += part.faults
-            self.litter += part.litter
-            self.odd_names += part.odd_names
-        clash = name_clash(self.names)
-        if clash:
-            self.faults.append(("DS005", clash))
-            self.names = list(self._home)
-        self._threads = min(part.threads for part, _ in parts)
-        self._is_archive = any(part.is_archive for part, _ in parts)
-
-    @property
-    def is_archive(self) -> bool:
-        return self._is_archive
-
-    @property
-    def threads(self) -> int:
-        return self._threads
-
-    def _read(self, name: str) -> bytes:
-        part, own = self._home[name]
-        return part._read(own)
-
-    def _head(self, name: str, size: int) -> bytes:
-        part, own = self._home[name]
-        return part._head(own, size)
-
-    def crc(self, name: str) -> int | None:
-        part, own = self._home[name]
-        return part.crc(own)
 
 
 def _batches(names: list[str]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from jobgen.datasets.found import job_word, stem_of
 from jobgen.datasets.headers import is_image
 from jobgen.datasets.look import stops
 from jobgen.datasets.package import Entry, check_target, write_zip
-from jobgen.datasets.record import UNKNOWN, DataSet
+from jobgen.datasets.record import EVAL, TRAIN, UNKNOWN, DataSet, Split
+from jobgen.datasets.split import Division, divided, pooled
 from jobgen.datasets.stretch import stretched
 from jobgen.errors import DatasetError
 from jobgen_runtime.data.coco import coco_text
@@ -34,6 +35,7 @@ class Converted:
     after: dict[str, tuple[int, int]]
     repairs: list[str]
     notes: list[str] = field(default_factory=list)
+    splits: dict[str, Split] = field(default_factory=dict)
 
 
 def convert(
@@ -43,9 +45,10 @@ def convert(
     codes: Iterable[str] = (),
     progress: Progress = silent,
     cautious: bool = False,
+    division: Division | None = None,
 ) -> Converted:
     """Write `target`, a zip of the set in the format `to`, repaired by `codes`; `cautious` as in
-    fix().
+    fix(). With a `division` its images are dealt out anew.
 
     Raises DatasetError where the set can't be written as it is, naming the repairs.
     """
@@ -56,20 +59,21 @@ def convert(
     refuse_broken(data, codes)
     made, lines = stretched(data, codes, progress)
     repairs += lines
-    rewritten = to == data.layout.format == "coco"
+    # What COCO says beyond boxes stays where its own files are written again.
+    rewritten = to == data.layout.format == "coco" and all(split.source for split in data)
     if not rewritten:
         refuse_classes(data)
-    notes = list(_losses(data, to))
+    notes = list(_losses(data, to, rewritten))
+    if division is not None:
+        data, _ = divided(data, division, progress)
+        rewritten = rewritten and all(split.source for split in data)
     root = set_name(data, target)
     placed, copies = FORMATS[to].laid_out(data)
-    texts = dict(_rewritten(data) if rewritten else FORMATS[to].write(placed))
-    try:
-        entries: dict[str, Entry] = {f"{root}/{n}": text.encode() for n, text in texts.items()}
-    except UnicodeEncodeError as error:
-        raise DatasetError(
-            f"{data.contents.name}: a text in its annotations is no valid Unicode: {error.reason}",
-            "Export the annotations again as UTF-8.",
-        ) from error
+    if division is not None and division.folds:
+        texts = _folds(placed)
+    else:
+        texts = _rewritten(data) if rewritten else FORMATS[to].write(placed)
+    entries = _encoded(data, root, texts)
     for name, source in copies.items():
         entries[f"{root}/{name}"] = (source, made[source]) if source in made else source
     write_zip(target, data.contents, entries, progress)
@@ -78,7 +82,19 @@ def convert(
     )
     if renamed:
         notes.append(f"{renamed} images renamed: {to} needs names of their own without spaces")
-    return Converted(before, counts(data), repairs, notes)
+    return Converted(before, counts(data), repairs, notes, data.splits)
+
+
+def _encoded(data: DataSet, root: str, texts: Iterable[tuple[str, str]]) -> dict[str, Entry]:
+    """The text files of a set as entries of its archive. Raises DatasetError for text that is
+    none."""
+    try:
+        return {f"{root}/{name}": text.encode() for name, text in texts}
+    except UnicodeEncodeError as error:
+        raise DatasetError(
+            f"{data.contents.name}: a text in its annotations is no valid Unicode: {error.reason}",
+            "Export the annotations again as UTF-8.",
+        ) from error
 
 
 def counts(data: DataSet) -> dict[str, tuple[int, int]]:
@@ -139,18 +155,31 @@ def _rewritten(data: DataSet) -> Iterator[tuple[str, str]]:
         yield f"{job_word(split.name)}.json", coco_text(coco.rewrite(data.contents, split))
 
 
-def _losses(data: DataSet, to: str) -> Iterator[str]:
+def _folds(data: DataSet) -> Iterator[tuple[str, str]]:
+    """A folder of COCO files for each fold: it is val, the others are train."""
+    parts = {name: part for name, part in data.splits.items() if name != "test"}
+    for name, fold in parts.items():
+        others = pooled([part for other, part in parts.items() if other != name], data.classes)
+        names = {TRAIN: replace(others, name=TRAIN), EVAL: replace(fold, name=EVAL)}
+        if "test" in data.splits:
+            names["test"] = data.splits["test"]
+        for path, text in FORMATS["coco"].write(replace(data, splits=names)):
+            yield f"fold{name}/{path}", text
+
+
+def _losses(data: DataSet, to: str, rewritten: bool) -> Iterator[str]:
     """What the new format has no place for."""
     named = {path for split in data for path in split.paths}
     strangers = sum(is_image(name) and name not in named for name in data.contents.names)
     if strangers:
         yield f"{strangers} images that no annotation names are left out"
-    if data.layout.format == to == "coco":
+    if rewritten:
         return
     crowd = sum(int((split.crowd > 0).sum()) for split in data)
     if crowd:
         yield f"{crowd} crowd annotations become plain boxes"
-    left_out = getattr(FORMATS[data.layout.format], "LEFT_OUT", "")
+    yield from data.losses
+    left_out = getattr(FORMATS.get(data.layout.format), "LEFT_OUT", "")
     if left_out:
         yield left_out
     if to == "voc":

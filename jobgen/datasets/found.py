@@ -28,6 +28,12 @@ def below(root: str, path: str) -> str:
     return posixpath.relpath(path or ".", root or ".")
 
 
+def common_folder(paths: Iterable[str]) -> str:
+    """The folder that all files lie in, itself or below; empty for the top."""
+    folders = {posixpath.dirname(path) for path in paths}
+    return posixpath.commonpath(folders) if folders and all(folders) else ""
+
+
 def stem_of(name: str) -> str:
     return posixpath.splitext(posixpath.basename(name))[0]
 

@@ -11,6 +11,7 @@ from jobgen.datasets.classes import find_class_set
 from jobgen.datasets.contents import Contents, Progress, open_contents, silent
 from jobgen.datasets.formats import FORMATS
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout, Trouble
+from jobgen.datasets.seen import all_formats, seen, way_out
 from jobgen.errors import DatasetError
 from jobgen_runtime.data.faults import FAULTS
 
@@ -41,9 +42,9 @@ def choose(files: Contents, pick: int | None = None) -> Layout:
         )
     if not found:
         raise DatasetError(
-            f"{files.name} holds no data set that jobgen knows",
-            f"It reads {', '.join(module.READS for module in FORMATS.values())}; for "
-            "classification train/CLASS/image and val/CLASS/image (docs/classification.md).",
+            f"{files.name} holds no data set that jobgen knows, but {seen(files)}",
+            f"{way_out(files)}. jobgen reads {all_formats()}; for classification train/CLASS/image "
+            "and val/CLASS/image (docs/classification.md).",
         )
     if pick is not None:
         if not 1 <= pick <= len(found):

@@ -200,6 +200,8 @@ class DataSet:
     troubles: list[Trouble] = field(default_factory=list)
     # Test splits that can't be used, and why: no job needs one.
     set_aside: list[str] = field(default_factory=list)
+    # What the set holds that a box can't say, and what became of it, a line a kind.
+    losses: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Split]:
         return iter(self.splits.values())

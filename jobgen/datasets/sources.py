@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jobgen.datasets.contents import Contents, Joined, open_contents
+from jobgen.datasets.contents import Contents, open_contents
+from jobgen.datasets.joined import Joined
 from jobgen.errors import DatasetError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -70,12 +71,18 @@ def check_output(output: Path, source: Path, endings: tuple[str, ...]) -> None:
     refuse_mount(output)
 
 
+def in_mount(path: Path) -> Path | None:
+    """The mount of the platform that `path` is or lies in, None outside of them."""
+    whole = path.resolve()
+    mounts = (p for p in (whole, *whole.parents) if MOUNT.match(p.name) and p.parent.name == "data")
+    return next(mounts, None)
+
+
 def refuse_mount(path: Path) -> None:
     """Raise DatasetError where `path` would be written into a mount, which is the platform's."""
-    whole = path.resolve()
-    for folder in whole.parents:
-        if MOUNT.match(folder.name) and folder.parent.name == "data":
-            raise DatasetError(
-                f"{path} lies in {folder}, which is mounted: nothing is written there",
-                "Give another place, such as a folder below work/ or your home.",
-            )
+    folder = in_mount(path.parent)
+    if folder is not None:
+        raise DatasetError(
+            f"{path} lies in {folder}, which is mounted: nothing is written there",
+            "Give another place, such as a folder below work/ or your home.",
+        )

@@ -10,14 +10,15 @@ import hashlib
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from jobgen.datasets.contents import Contents, Progress, silent
 from jobgen.datasets.formats import FORMATS
+from jobgen.datasets.found import below, common_folder, job_word, split_word
 from jobgen.datasets.look import need_sound
 from jobgen.datasets.package import Entry, check_target, write_zip
 from jobgen.datasets.record import EVAL, TRAIN, UNKNOWN, DataSet, Mask, Split
@@ -25,20 +26,50 @@ from jobgen.errors import DatasetError
 
 
 @dataclass(frozen=True)
-class Halves:
-    """Both halves of a split, and how many images were in groups that were kept together."""
+class Division:
+    """How a set is dealt out: the shares of val and test, or the number of folds; images in whose
+    names the pattern `group` finds the same text stay together; `keep_test` leaves the test split
+    of the set as it is."""
 
-    train: Split
-    val: Split
+    val: float = 0.2
+    test: float = 0.0
+    folds: int = 0
+    seed: int = 1
+    group: str | None = None
+    keep_test: bool = False
+
+    @property
+    def shares(self) -> dict[str, float]:
+        if self.folds:
+            return {str(fold): 1 / self.folds for fold in range(1, self.folds + 1)}
+        shares = {TRAIN: 1 - self.val - self.test, EVAL: self.val}
+        return {**shares, "test": self.test} if self.test else shares
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """The parts of a split by name, and how many images were in groups that were kept together."""
+
+    parts: dict[str, Split]
     groups: int
     held_together: int
 
+    @property
+    def train(self) -> Split:
+        return self.parts[TRAIN]
 
-def deal(labels: Sequence[Counter[int]], keys: Sequence[str], share: float, seed: int) -> Mask:
-    """Which images go to val, bool (N,), so that each class has about `share` of its boxes there.
+    @property
+    def val(self) -> Split:
+        return self.parts[EVAL]
+
+
+def deal_into(
+    labels: Sequence[Counter[int]], keys: Sequence[str], shares: Mapping[str, float], seed: int
+) -> list[str]:
+    """The part of each image, so that each part has about its share of the boxes of each class.
 
     `labels` counts the boxes of each image by class, `keys` names its group. The groups with
-    the rarest classes are dealt first, each to the half that lacks its boxes most.
+    the rarest classes are dealt first, each to the part that lacks its boxes most.
     """
     grouped: dict[str, Counter[int]] = {key: Counter() for key in keys}
     for key, found in zip(keys, labels, strict=True):
@@ -48,22 +79,28 @@ def deal(labels: Sequence[Counter[int]], keys: Sequence[str], share: float, seed
     order = sorted(grouped)
     random.Random(seed).shuffle(order)
     order.sort(key=lambda key: min((total[c] for c in grouped[key]), default=len(keys)))
-    shares = {TRAIN: 1 - share, EVAL: share}
-    want = {half: {c: total[c] * part for c in total} for half, part in shares.items()}
-    room = {half: len(keys) * part for half, part in shares.items()}
-    halves: dict[str, str] = {}
+    want = {part: {c: total[c] * share for c in total} for part, share in shares.items()}
+    room = {part: len(keys) * share for part, share in shares.items()}
+    parts: dict[str, str] = {}
     for key in order:
         rare = min(grouped[key], key=lambda c: (total[c], c), default=None)
-        need = {h: (want[h][rare] if rare is not None else 0.0, room[h]) for h in want}
-        half = max((TRAIN, EVAL), key=lambda h: (need[h], h == TRAIN))
-        halves[key] = half
-        room[half] -= sizes[key]
+        need = {p: (want[p][rare] if rare is not None else 0.0, room[p]) for p in want}
+        part = max(shares, key=lambda p: need[p])
+        parts[key] = part
+        room[part] -= sizes[key]
         for label, count in grouped[key].items():
-            want[half][label] -= count
-    return np.array([halves[key] == EVAL for key in keys], bool)
+            want[part][label] -= count
+    return [parts[key] for key in keys]
 
 
-def halve(whole: Split, keys: Sequence[str], share: float, seed: int) -> Halves:
+def deal(labels: Sequence[Counter[int]], keys: Sequence[str], share: float, seed: int) -> Mask:
+    """Which images go to val, bool (N,), so that each class has about `share` of its boxes there;
+    as deal_into()."""
+    parts = deal_into(labels, keys, {TRAIN: 1 - share, EVAL: share}, seed)
+    return np.array([part == EVAL for part in parts], bool)
+
+
+def part_split(whole: Split, keys: Sequence[str], shares: Mapping[str, float], seed: int) -> Dealt:
     """Deal the images of a split out; `keys` names the group of each."""
     labels: list[Counter[int]] = [Counter() for _ in range(whole.images)]
     for image, label in zip(whole.image_of.tolist(), whole.class_of.tolist(), strict=True):
@@ -73,50 +110,112 @@ def halve(whole: Split, keys: Sequence[str], share: float, seed: int) -> Halves:
     for image, counted in enumerate(labels):
         if not counted:
             labels[image] = Counter({UNKNOWN: 1})
-    in_val = deal(labels, keys, share, seed)
+    dealt = np.array(deal_into(labels, keys, shares, seed))
+    parts = {p: replace(whole.take_images(dealt == p), name=p) for p in shares}
     sizes = Counter(keys)
-    held = sum(count for count in sizes.values() if count > 1)
-    return Halves(whole.take_images(~in_val), whole.take_images(in_val), len(sizes), held)
+    return Dealt(parts, len(sizes), sum(count for count in sizes.values() if count > 1))
 
 
-def split(
-    data: DataSet,
-    target: Path,
-    share: float,
-    seed: int,
-    group: str | None,
-    progress: Progress = silent,
-) -> Halves:
-    """Write `target`, a zip of all files of the set, with its one split dealt into two.
+def divided(
+    data: DataSet, division: Division, progress: Progress = silent
+) -> tuple[DataSet, Dealt]:
+    """The set with its images dealt out. With folds its splits are the folds.
 
-    Raises DatasetError where the set has its splits, or a half would have no boxes.
+    Raises DatasetError where it has its splits already, or a part would have no boxes.
     """
-    check_target(target)
-    _need_written(data)
-    need_sound(data)
-    whole = _only_split(data)
-    halves = halve(whole, group_keys(data.contents, whole, group, progress), share, seed)
-    for name, half in (("train", halves.train), ("val", halves.val)):
-        if not len(half):
+    kept: dict[str, Split] = {}
+    if division.keep_test or (division.folds and len(data.splits) > 1):
+        test = test_split_of(data) if division.keep_test else "test"
+        rest = [split for name, split in data.splits.items() if name != test]
+        kept = {"test": replace(data.splits[test], name="test")} if test in data.splits else {}
+        whole = pooled(rest, data.classes)
+    else:
+        whole = _only_split(data)
+    keys = group_keys(data.contents, whole, division.group, progress)
+    dealt = part_split(whole, keys, division.shares, division.seed)
+    for name, part in dealt.parts.items():
+        if not len(part):
             raise DatasetError(
-                f"{name} would have no boxes: {halves.groups} group(s) can't be split at {share:g}",
+                f"{job_word(name)} would have no boxes: {dealt.groups} group(s) can't be split "
+                f"at {division.shares[name]:g}",
                 "Give another --val, or a --group pattern that joins fewer images.",
             )
+    return replace(data, splits={**dealt.parts, **kept}), dealt
+
+
+def test_split_of(data: DataSet) -> str:
+    """The split that is the set's test, be it called eval because there is no val. Raises
+    DatasetError for a set without one."""
+    if "test" in data.splits and len(data.splits) > 1:
+        return "test"
+    last = data.eval
+    named = last is not None and split_word(last.source or last.folder)[0] == "test"
+    if named and data.train is not None:
+        return EVAL
+    raise DatasetError(
+        f"{data.contents.name} has no test split to keep", "Leave --keep-test out, or give --test."
+    )
+
+
+def pooled(splits: Iterable[Split], classes: Sequence[str], name: str = "all") -> Split:
+    """Several splits as one, their classes in the order of `classes`, every image by its path."""
+    parts = list(splits)
+    starts = np.cumsum([0, *(part.images for part in parts)])
+    rows = {label: row for row, label in enumerate(classes)}
+    images, labels = [], []
+    for part, start in zip(parts, starts, strict=False):
+        of_class = np.array([rows.get(n, UNKNOWN) for n in part.class_names] + [UNKNOWN], np.int64)
+        images.append(np.where(part.image_of >= 0, part.image_of + start, UNKNOWN))
+        labels.append(of_class[part.class_of])
+    boxes = np.concatenate([part.boxes for part in parts])
+    paths = [path for part in parts for path in part.paths]
+    folder = common_folder(paths)
+    return replace(
+        parts[0],
+        name=name,
+        folder=folder,
+        source="",
+        image_names=[below(folder, path) for path in paths],
+        image_ids=np.arange(1, starts[-1] + 1),
+        widths=np.concatenate([part.widths for part in parts]),
+        heights=np.concatenate([part.heights for part in parts]),
+        class_names=list(classes),
+        class_ids=np.arange(1, len(classes) + 1),
+        box_ids=np.arange(1, len(boxes) + 1),
+        image_of=np.concatenate(images),
+        class_of=np.concatenate(labels),
+        boxes=boxes,
+        area=np.concatenate([part.area for part in parts]),
+        crowd=np.concatenate([part.crowd for part in parts]),
+        ignored=np.concatenate([part.ignored for part in parts]),
+        troubles=[trouble for part in parts for trouble in part.troubles],
+        sources=[s for part in parts for s in part.sources or [""] * part.images],
+        image_items=np.arange(starts[-1]),
+        box_items=np.arange(len(boxes)),
+    )
+
+
+def split(data: DataSet, target: Path, division: Division, progress: Progress = silent) -> Dealt:
+    """Write `target`, a zip of all files of the set, with its one split dealt into several.
+
+    Raises DatasetError as divided() does, and where the set's format has no way to say it.
+    """
+    check_target(target)
+    need_sound(data)
+    whole = _only_split(data)
+    _, dealt = divided(data, division, progress)
     entries: dict[str, Entry] = {name: name for name in data.contents.names}
     entries.pop(whole.source, None)
-    entries.update(FORMATS[data.layout.format].divide(data, whole, halves.train, halves.val))
+    parts = {job_word(name): part for name, part in dealt.parts.items()}
+    entries.update(FORMATS[data.layout.format].divide(data, whole, parts))
     write_zip(target, data.contents, entries, progress)
-    return halves
+    return dealt
 
 
-def _need_written(data: DataSet) -> None:
+def in_its_format(data: DataSet, division: Division) -> bool:
+    """Whether the set's own format can say the division, all its other files as they are."""
     module = FORMATS[data.layout.format]
-    if not hasattr(module, "divide"):
-        given = data.contents.given
-        raise DatasetError(
-            f"{data.contents.name} is a {module.READS.partition(' (')[0]} set, which is only read",
-            f"Make COCO of it, then split that: jobgen dataset convert {given} DST.zip",
-        )
+    return hasattr(module, "divide") and not division.folds and not division.keep_test
 
 
 def _only_split(data: DataSet) -> Split:

@@ -189,9 +189,9 @@ from_reader(
 from_reader(
     "DS080",
     ERROR,
-    "YOLO coordinates in pixels",
+    "coordinates in pixels where fractions are meant",
     why="They are taken as fractions: every box lies far outside its image.",
-    remedy="Divide by the image's width and height, or export YOLO again.",
+    remedy="Divide by the image's width and height, or export the labels again.",
     name="pixels_for_fractions",
 )
 
@@ -199,11 +199,23 @@ from_reader(
 from_reader(
     "DS081",
     ERROR,
-    "YOLO line that is none",
-    why="The box is lost: a line is a class number and four fractions, or a polygon.",
-    remedy="Correct the line, or export YOLO again.",
+    "line that is no annotation",
+    why="Its box is lost: it is not what the set's format has in a line.",
+    remedy="Correct the line, or export the labels again.",
     name="malformed_line",
 )
+
+
+@whole_set(
+    "DS085",
+    NOTE,
+    "shapes that are no upright boxes",
+    why="A detector learns upright boxes: what else a shape says is lost.",
+    remedy="Nothing, where the boxes suit the task.",
+)
+def lost_shapes(facts: DataFacts) -> Iterator[Hit]:
+    for line in facts.data.losses if facts.data else ():
+        yield Hit(1, (), "", line)
 
 
 @whole_set(

@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from jobgen.check.facts import DataFacts, images_hit
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, whole_set
-from jobgen.datasets.contents import Contents
+from jobgen.datasets.formats import FORMATS
 from jobgen.datasets.found import EMPTY
-from jobgen.datasets.headers import is_image
 from jobgen.datasets.job import expected
 from jobgen.datasets.record import EVAL, TRAIN, Split
-from jobgen.errors import DatasetError
+from jobgen.datasets.seen import seen, way_out
 
 
 @each_split(
@@ -121,30 +120,12 @@ def not_trained_on(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     ERROR,
     "no data set that jobgen knows",
     why="The data stage would find no annotations.",
-    remedy="It reads COCO (JSON), Pascal VOC (XML) and YOLO (txt). From CVAT export one of these; "
-    "of LabelMe's JSON PaddleDetection's tools/x2coco.py --dataset_type labelme makes COCO.",
+    remedy="jobgen init and dataset read what docs/datasets.md lists.",
 )
 def no_data_set(facts: DataFacts) -> Iterator[Hit]:
     if facts.data is None and not facts.refused:
-        yield Hit(1, facts.files.names[:5], facts.files.name, seen_instead(facts.files))
-
-
-def seen_instead(files: Contents) -> str:
-    """What lies there in place of a data set, in words: `12 LabelMe JSON, 3 images`."""
-    texts = [name for name in files.names if name.lower().endswith(".json")]
-    labelme = sum(b'"shapes"' in head and (b'"imagePath"' in head or b'"imageData"' in head)
-                  for head in (_start(files, name) for name in texts[:2000]))  # fmt: skip
-    counts = {"LabelMe JSON": labelme, "other JSON": len(texts) - labelme,
-              "XML": sum(name.lower().endswith(".xml") for name in files.names),
-              "images": sum(map(is_image, files.names))}  # fmt: skip
-    return ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
-
-
-def _start(files: Contents, name: str) -> bytes:
-    try:
-        return files.read(name) if files.sizes[name] < 1 << 20 else files.head(name, 1 << 16)
-    except DatasetError:
-        return b""
+        files = facts.files
+        yield Hit(1, files.names[:5], files.name, seen(files), remedy=f"{way_out(files)}.")
 
 
 @whole_set(
@@ -197,14 +178,16 @@ def unused_pages(facts: DataFacts) -> Iterator[Hit]:
     "DS097",
     NOTE,
     "set that needs another format",
-    why="PaddleDetection reads no YOLO files, and VOC only with lists.",
-    remedy="jobgen dataset convert SRC DST.zip --to coco",
+    why="PaddleDetection reads COCO, and VOC with lists.",
+    remedy="jobgen init NAME --archive SRC --yes makes COCO of it, and the job; or: "
+    "jobgen dataset convert SRC DST.zip",
 )
 def other_format(facts: DataFacts) -> Iterator[Hit]:
     kind = facts.data.layout.format if facts.data else ""
     unlisted = any("list" not in split.files for split in facts.splits)
-    if kind == "yolo":
-        yield Hit(1, ("yolo",))
+    module = FORMATS.get(kind)
+    if module is not None and not hasattr(module, "TRAINED"):
+        yield Hit(1, (module.READS,))
     elif kind == "voc" and len(facts.splits) > 1 and unlisted:
         yield Hit(1, ("voc without ImageSets/Main",))
 

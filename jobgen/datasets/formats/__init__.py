@@ -3,8 +3,8 @@
 A module here is a format where it has `READS`, its name for people. It then has `layouts(files)`,
 every data set that the files may be, and `read(files, layout)`, the set at a layout. Where sets are
 written in it too: `laid_out(data)`, the set with the names its images get, and where each is taken
-from; `write(data)`, the texts of its other files; `divide(data, whole, train, val)`, the files that
-say which image of a whole is in which half. `TRAINED` stands where a job takes the set as it is,
+from; `write(data)`, the texts of its other files; `divide(data, whole, parts)`, the files that
+say which image of a whole is in which part. `TRAINED` stands where a job takes the set as it is,
 `LEFT_OUT` says what is lost when it becomes another format.
 """
 

@@ -7,7 +7,7 @@ import json
 import math
 import posixpath
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from jobgen.datasets.contents import Contents, Progress, silent
+from jobgen.datasets.formats.jsonfiles import json_marks
 from jobgen.datasets.formats.loose import Loose, link, loose_columns
 from jobgen.datasets.found import below, filled, group_splits, job_word, split_word
 from jobgen.datasets.headers import is_image
@@ -35,6 +36,9 @@ READS = "COCO (JSON with images and annotations)"
 TRAINED = True
 LEFT_OUT = "segmentation and the like are left out; boxes stay"
 
+# Keys of LabelMe's JSON, which may hold a whole image.
+PAGE_MARKS = frozenset(("shapes", "imageData", "lineColor"))
+FEWEST_PAGES = 4
 USUAL_FOLDERS = ("images", "jpegimages", "image", "imgs", "img")
 UNSET = msgspec.UNSET
 
@@ -71,7 +75,8 @@ class _File(msgspec.Struct, gc=False):
 def layouts(files: Contents) -> list[Layout]:
     """The COCO sets among the files. Raises DatasetError where images can't be placed."""
     found = []
-    names = [name for name in files.names if _is_annotation_file(files, name)]
+    pages = set(one_image_files(files))
+    names = [name for name in annotation_files(files) if name not in pages]
     # Captions have no categories: where others have, they are no candidates.
     boxed = [name for name in names if _may_have_boxes(read_file(files, name))]
     empty = [name for name in boxed if not read_file(files, name).values["image_names"]
@@ -88,6 +93,25 @@ def layouts(files: Contents) -> list[Layout]:
             for split, name in group.items()
         }
         found.append(Layout("coco", root, splits))
+    return found
+
+
+def one_image_files(files: Contents) -> list[str]:
+    """The files of a set that has one for each image: of a folder with several all that have one
+    image at most, where no file has more."""
+    if " one image" not in files.memo:
+        folders: dict[str, list[str]] = {}
+        for name in annotation_files(files):
+            folders.setdefault(posixpath.dirname(name), []).append(name)
+        # A few may be the splits of a tiny set.
+        many = [names for names in folders.values() if len(names) >= FEWEST_PAGES]
+        files.memo[" one image"] = [
+            name
+            for names in many
+            if all(len(read_file(files, n).values["image_names"]) <= 1 for n in names)
+            for name in names
+        ]
+    found: list[str] = files.memo[" one image"]
     return found
 
 
@@ -179,12 +203,24 @@ def _box_values(split: Split, row: int, item: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def annotation_files(files: Contents) -> list[str]:
+    """The COCO files, and those whose names say that they were meant as such."""
+    if " coco files" not in files.memo:
+        names = [name for name in files.names if _is_annotation_file(files, name)]
+        files.memo[" coco files"] = names
+    found: list[str] = files.memo[" coco files"]
+    return found
+
+
 def _is_annotation_file(files: Contents, name: str) -> bool:
     """A COCO file, or one whose name says that it was meant as one."""
     if not name.lower().endswith(".json"):
         return False
     if name in files.memo:
         return True
+    marks = json_marks(files, name)
+    if marks & PAGE_MARKS and not marks & {"images", "annotations"}:
+        return False
     own = posixpath.basename(name)
     meant = bool(split_word(own)[0])
     try:
@@ -335,9 +371,9 @@ def laid_out(data: DataSet) -> tuple[DataSet, dict[str, str]]:
     return data, copies
 
 
-def divide(data: DataSet, whole: Split, train: Split, val: Split) -> dict[str, bytes]:
+def divide(data: DataSet, whole: Split, parts: Mapping[str, Split]) -> dict[str, bytes]:
     top = posixpath.dirname(whole.source)
     return {
-        posixpath.join(top, f"{name}.json"): coco_text(rewrite(data.contents, half)).encode()
-        for name, half in (("train", train), ("val", val))
+        posixpath.join(top, f"{name}.json"): coco_text(rewrite(data.contents, part)).encode()
+        for name, part in parts.items()
     }

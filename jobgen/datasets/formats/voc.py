@@ -32,6 +32,8 @@ WHOLE_SPLITS = re.compile(r"^(train|val|valid|eval|test)(_list)?$", re.IGNORECAS
 CLASS_LISTS = ("labels.txt", "label_list.txt")
 # CVAT's own XML begins with <annotations>.
 PAGE = re.compile(rb"<annotation[\s>]")
+# So many files of a folder tell whether its boxes are turned.
+ROTATED_SAMPLE = 20
 
 
 def layouts(files: Contents) -> list[Layout]:
@@ -105,8 +107,21 @@ def _xml_files(files: Contents) -> list[str]:
             folder for folder, names in folders.items()
             if any(PAGE.search(files.head(name, 2048)) for name in names[:3])
         }  # fmt: skip
-        files.memo[" xml"] = [n for n in files.memo[" xml"] if posixpath.dirname(n) in pages]
+        own = [n for n in files.memo[" xml"] if posixpath.dirname(n) in pages]
+        turned = {
+            folder for folder, names in folders.items()
+            if any(b"<robndbox>" in files.head(name, 4096) for name in names[:ROTATED_SAMPLE])
+        }  # fmt: skip
+        files.memo[" rotated xml"] = [n for n in own if posixpath.dirname(n) in turned]
+        files.memo[" xml"] = [n for n in own if posixpath.dirname(n) not in turned]
     found: list[str] = files.memo[" xml"]
+    return found
+
+
+def rotated_pages(files: Contents) -> list[str]:
+    """The XML of folders in which a box is turned, which PaddleDetection can't read."""
+    _xml_files(files)
+    found: list[str] = files.memo[" rotated xml"]
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from jobgen.datasets.found import job_word, stem_of
@@ -81,12 +81,12 @@ def _free_name(name: str, split: str, path: str, taken: dict[str, str]) -> str:
         tries = [f"{number}_{whole}"]
 
 
-def divide(data: DataSet, _whole: Split, train: Split, val: Split) -> dict[str, bytes]:
+def divide(data: DataSet, _whole: Split, parts: Mapping[str, Split]) -> dict[str, bytes]:
     """The lists alone: images and XML stay where they are."""
     top = posixpath.join(data.layout.root, "ImageSets/Main")
     return {
-        f"{top}/{name}.txt": "".join(f"{stem_of(n)}\n" for n in half.image_names).encode()
-        for name, half in (("train", train), ("val", val))
+        f"{top}/{name}.txt": "".join(f"{stem_of(n)}\n" for n in part.image_names).encode()
+        for name, part in parts.items()
     }
 
 

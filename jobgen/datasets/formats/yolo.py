@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobgen.datasets.contents import Contents, decoded
+from jobgen.datasets.formats.dota import dota_texts
 from jobgen.datasets.formats.yolo_classes import LARGEST_CLASS, class_names_of
 from jobgen.datasets.formats.yolo_writer import divide, laid_out, write
 from jobgen.datasets.formats.yolo_yaml import YAML_SPLITS, number_of, read_yaml_file, yaml_files
@@ -41,8 +42,10 @@ OVERSHOOT = 1.05
 def layouts(files: Contents) -> list[Layout]:
     """The YOLO sets among the files: by data.yaml, else by images that have a txt of labels."""
     found: list[Layout] = []
+    # Four corners and a name a line are DOTA's, whatever data.yaml says.
+    others = [posixpath.dirname(name) for name in dota_texts(files)]
     for layout in (one for name in yaml_files(files) for one in _by_yaml(files, name)):
-        if layout not in found:
+        if layout not in found and not any(o.startswith(layout.root) for o in others):
             found.append(layout)
     return found or _by_lists(files) or _by_folders(files)
 
@@ -156,11 +159,11 @@ def _looks_like_labels(files: Contents, folder: str, texts: set[str]) -> bool:
     for name in files.names:
         if posixpath.dirname(name) == folder and is_image(name):
             place = label_path(name, texts)
-            words = files.head(place, 200).split() if place in texts else []
+            text = files.head(place, 200).lstrip() if place in texts else b""
+            words = text.splitlines()[0].decode("ascii", "replace").split() if text else []
             if words:
-                return (
-                    len(words) >= 5 and number_of(words[0].decode("ascii", "replace")) is not None
-                )
+                # DOTA's eighth number is followed by a name.
+                return len(words) >= 5 and all(number_of(word) is not None for word in words[:9])
     return True
 
 

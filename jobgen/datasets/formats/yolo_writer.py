@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from jobgen.datasets.found import WHOLE, job_word
 from jobgen.datasets.record import TRAIN, DataSet, Split
@@ -40,10 +40,9 @@ def laid_out(data: DataSet) -> tuple[DataSet, dict[str, str]]:
     return data, copies
 
 
-def divide(data: DataSet, _whole: Split, train: Split, val: Split) -> dict[str, bytes]:
-    """data.yaml and two lists of images, which stay where they are."""
+def divide(data: DataSet, _whole: Split, parts: Mapping[str, Split]) -> dict[str, bytes]:
+    """data.yaml and lists of images, which stay where they are."""
     root = data.layout.root
-    parts = {"train": train, "val": val}
     made: dict[str, bytes] = {}
     for name, half in parts.items():
         lines = (f"./{posixpath.relpath(path, root or '.')}\n" for path in half.paths)

@@ -1,0 +1,73 @@
+"""EasyDL and EasyData of Baidu: a JSON an image with `labels`, each a `name` and two corners.
+
+The format: https://ai.baidu.com/ai-doc/EASYDL (images and JSON of the same name).
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+from jobgen.datasets.contents import Contents
+from jobgen.datasets.formats.gather import Gathered, Shapes, data_set, number, pairs
+from jobgen.datasets.formats.jsonfiles import json_files, json_marks, read_json
+from jobgen.datasets.formats.per_image import image_of
+from jobgen.datasets.formats.places import by_folder, files_of, layouts_of
+from jobgen.datasets.record import DataSet, Layout
+from jobgen.errors import DatasetError
+
+READS = "EasyDL (JSON with labels)"
+
+CORNERS = ("x1", "y1", "x2", "y2")
+
+
+def layouts(files: Contents) -> list[Layout]:
+    """The sets among the files, by the folders that are named as splits; a JSON without a label
+    is an image without a box."""
+    marks = {name: json_marks(files, name) for name in json_files(files)}
+    sure = [name for name, keys in marks.items() if {"labels", *CORNERS} <= keys]
+    folders = {posixpath.dirname(name) for name in sure}
+    names = [
+        name for name, keys in marks.items()
+        if "labels" in keys and posixpath.dirname(name) in folders
+    ]  # fmt: skip
+    return layouts_of("easydl", files, by_folder(names))
+
+
+def read(files: Contents, layout: Layout) -> DataSet:
+    """The set at a layout, its classes by name."""
+    shapes, parts = Shapes(), {}
+    for split, names in files_of(files, layout).items():
+        place = posixpath.basename(layout.splits[split]["annotations"]).strip(".") or files.name
+        part = parts[split] = Gathered(files, split, place, shapes)
+        for done, name in enumerate(names, 1):
+            files.progress(f"reading {place}", done, len(names))
+            _page(part, name)
+    return data_set(files, layout, parts, shapes)
+
+
+def _page(part: Gathered, name: str) -> None:
+    try:
+        page = read_json(part.files, name)
+    except DatasetError as error:
+        part.tell("DS010", name, error.message)
+        return
+    row = part.image(image_of(part.files, name), source=name)
+    labels = page.get("labels") if isinstance(page, dict) else None
+    if not isinstance(labels, list):
+        part.tell("DS012", name, "labels is no list")
+        return
+    for label in labels:
+        _box(part, row, label, name)
+
+
+def _box(part: Gathered, row: int, label: Any, name: str) -> None:
+    if not isinstance(label, dict):
+        part.tell("DS011", name, f"a label is {str(label)[:40]}")
+        return
+    left, top, right, bottom = (number(label.get(key)) for key in CORNERS)
+    points = pairs(label.get("points"))
+    if left != left and points:
+        part.around(row, label.get("name"), "polygons", points, name)
+    else:
+        part.box(row, label.get("name"), (left, top, right - left, bottom - top), name)
