@@ -10,6 +10,7 @@ import click
 from jobgen.cli import options
 from jobgen.cli.classes import class_set, split_class_set
 from jobgen.cli.console import Console
+from jobgen.cli.tile import tile
 from jobgen.files import shown
 
 if TYPE_CHECKING:
@@ -278,4 +279,4 @@ def merge(
     tell_converted(console, target, "coco", replace(done, notes=[*lines, *done.notes]))
 
 
-COMMANDS = (split, convert, classes, merge)
+COMMANDS = (split, convert, classes, merge, tile)

@@ -14,9 +14,9 @@ from jobgen.errors import DatasetError
 # The epoch of zip files.
 STAMP = (1980, 1, 1, 0, 0, 0)
 UNIX = 3
-# What an entry holds: its bytes, the file of the source that it is a copy of, or that file and
-# what is made of its bytes.
-Entry = bytes | str | tuple[str, Callable[[bytes], bytes]]
+# What an entry holds: its bytes, the file of the source that it is a copy of, that file and what is
+# made of its bytes, or what gives its bytes.
+Entry = bytes | str | tuple[str, Callable[[bytes], bytes]] | Callable[[], bytes]
 
 
 def write_zip(
@@ -48,6 +48,8 @@ def _bytes(files: Contents, entry: Entry) -> bytes:
     if isinstance(entry, tuple):
         source, made = entry
         return made(files.read(source))
+    if callable(entry):
+        return entry()
     return entry if isinstance(entry, bytes) else files.read(entry)
 
 
