@@ -69,14 +69,18 @@ class Dataset(Part):
     format: Literal["coco", "voc"] = "coco"
     train: Split
     eval: Split
+    # Neither trained on nor chosen by: `jobgen evaluate --split test`.
+    test: Split | None = None
     classes: Annotated[list[Text], Field(min_length=1)]
     expect: Expect | None = None
+    # false: images alone, in which `jobgen infer --images` looks for objects.
+    labelled: bool = True
 
     @model_validator(mode="after")
     def _consistent(self) -> Dataset:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes names one class twice")
-        for split in (self.train, self.eval):
+        for split in (self.train, self.eval, *([self.test] if self.test else [])):
             if (self.format == "voc") != (split.list is not None):
                 word = "needs" if self.format == "voc" else "does not take"
                 raise ValueError(f"format {self.format} {word} `list:` in train and eval")
@@ -100,6 +104,8 @@ class Train(Part):
     repeat: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
     gpus: Annotated[int, Field(ge=1, le=8)] = 1
     amp: bool = False
+    # Repeat the images of rare classes, at most five times.
+    balance: Literal["auto", "none"] = "none"
     on_oom: Literal["stop", "halve"] = "stop"
 
 
@@ -118,10 +124,19 @@ class Augment(Part):
 
 
 class Infer(Part):
-    """Which images are drawn (none named: some of the evaluation's), and from which score on."""
+    """Which images are drawn (none named: some of the evaluation's; `all`: each of them is looked
+    at, and some are drawn), and from which score on."""
 
-    images: list[RelativePath] = Field(default_factory=list)
+    images: list[RelativePath] | Literal["all"] = Field(default_factory=list)
     threshold: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)] = "auto"
+
+
+class Tiles(Part):
+    """The tiles in which images larger than one are read after training: their side in pixels,
+    and the share of it that the next one shows again."""
+
+    size: Annotated[int, Field(ge=64, le=4096)] = 640
+    overlap: Annotated[float, Field(ge=0, le=0.8)] = 0.2
 
 
 class Export(Part):
@@ -144,6 +159,7 @@ class JobSpec(Part):
     stages: list[str] = Field(default_factory=list)
     infer: Infer = Infer()
     export: Export = Export()
+    tiles: Tiles | None = None
     augment: Augment = Augment()
     overrides: dict[str, Any] = Field(default_factory=dict)
     template: Text = "paddledetection"

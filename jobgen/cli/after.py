@@ -67,6 +67,24 @@ def shared(command: Command) -> Command:
     return command
 
 
+def in_tiles(command: Command) -> Command:
+    """The options of those that can read images tile by tile."""
+    size = click.option(
+        "--tiles",
+        type=click.IntRange(64, 4096),
+        metavar="SIZE",
+        help="Read larger images in tiles of this side in pixels.  [default: the job's]",
+    )
+    overlap = click.option(
+        "--overlap",
+        type=click.FloatRange(0, 0.8),
+        default=0.2,
+        show_default=True,
+        help="Share of a tile that the next one shows again.",
+    )
+    return size(overlap(command))
+
+
 def known_best(result: dict[str, Any]) -> dict[str, float]:
     """The best F1 of a result and its threshold; empty where it has none that can be meant."""
     metrics = result.get("metrics")
@@ -81,10 +99,10 @@ def run_stage(
     stage: str,
     given: dict[str, Any],
     change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda spec, _best: spec,
-) -> None:
+) -> Path:
     """Build the job that the weights are of with just this stage after training, and run it here
-    without training. `change` gets the job, and the threshold of the weights' best F1 as far as it
-    is known, to set what the stage takes."""
+    without training; gives the folder of what it made. `change` gets the job, and the threshold of
+    the weights' best F1 as far as it is known, to set what the stage takes."""
     from jobgen.catalog import SUITES
     from jobgen.cli.build import trust
     from jobgen.cli.run import show_run
@@ -98,12 +116,13 @@ def run_stage(
     archives, goal = list(given["archives"]), given["goal"]
     if goal is not None and goal.exists():
         raise RunError(f"{goal} is there already", "Give another folder, or remove it first.")
-    if not archives:
+    if not archives and given.get("images") is None:
         raise click.UsageError("give the data set: --archive FILE")
     with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
         output = open_output(given["output"], Path(spare))
         spec, _ = job_of(output, archives, given["model"], given["environment"])
         values = {**spec.model_dump(mode="json"), "stages": [stage]}
+        values, archives = _with_options(console, values, given, Path(spare))
         built_in = SUITES[spec.task]
         if spec.template != built_in:
             # Its pack may lie elsewhere, and nothing that it adds is wanted here.
@@ -123,6 +142,28 @@ def run_stage(
         if goal is not None:
             made = copied(made, goal)
         console.say(f"{stage}: {made}")
+    return made
+
+
+def _with_options(
+    console: Console, job: dict[str, Any], given: dict[str, Any], spare: Path
+) -> tuple[dict[str, Any], list[Path]]:
+    """A job as the options have it, and the sources of its data."""
+    from jobgen.run.output import with_data
+    from jobgen.run.unlabelled import with_images
+
+    archives = list(given["archives"])
+    if job["task"] != "detection":
+        if given.get("tiles") or given.get("split") or given.get("images"):
+            raise click.UsageError("--tiles, --split and --images are for detection")
+        return job, archives
+    if given.get("images") is not None:
+        job, archives, _ = with_images(job, given["images"], spare, console.progress())
+    else:
+        job = with_data(job, archives, given.get("split") or "eval")
+    if given.get("tiles"):
+        job = {**job, "tiles": {"size": given["tiles"], "overlap": given["overlap"]}}
+    return job, archives
 
 
 def _rendered(job: dict[str, Any], source: str) -> tuple[AnyPlan, Bundle, Pack]:

@@ -55,7 +55,7 @@ def inspect(
     from jobgen.cli.table import table
     from jobgen.datasets.look import look
     from jobgen.datasets.sources import check_output
-    from jobgen.datasets.statistics import statistics, suggest_model
+    from jobgen.datasets.statistics import SIZES, statistics, suggest_model, tiny
 
     console.json_output = json_output
     if html is not None:
@@ -85,6 +85,12 @@ def inspect(
     console.data(table(rows))
     for line in data.losses:
         console.data(line)
+    small = tiny(data.train or next(iter(data)), SIZES[-1])
+    if small is not None:
+        console.data(
+            f"Small objects: {small}: jobgen dataset tile {data.contents.given} DST.zip "
+            f"--size {small.size}"
+        )
     console.data(f"Suggested model: {model}: {why}.")
     console.say(f"Next: jobgen check {data.contents.given}")
     if is_archive(path):

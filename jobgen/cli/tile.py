@@ -21,7 +21,7 @@ from jobgen.files import shown
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--size", type=click.IntRange(64, 4096), default=640, show_default=True,
-              help="Side of a tile in pixels: what the model reads without shrinking it.")  # fmt: skip
+              help="Side of a tile in pixels; best the model's input size.")  # fmt: skip
 @click.option("--overlap", type=click.FloatRange(0, 0.8), default=0.2, show_default=True,
               help="Share of a tile that the next one shows again.")  # fmt: skip
 @click.option("--keep", type=click.FloatRange(0.01, 1), default=0.4, show_default=True,
@@ -31,7 +31,7 @@ from jobgen.files import shown
 @click.option("--seed", type=int, default=1, show_default=True,
               help="Another number keeps other empty tiles.")  # fmt: skip
 @click.option(
-    "--processes", type=click.IntRange(1, 256), help="How many cut.  [default: all cores]"
+    "--processes", type=click.IntRange(1, 256), help="How many work.  [default: all cores]"
 )
 @options.pick
 @options.columns

@@ -98,7 +98,8 @@ def job_text(
         return commented(under, language) if optional else ""
 
     splits = {key: data.splits[key] for key in (TRAIN, EVAL)}
-    files = "".join(f"  {key}: {dump_scalar(split.files)}\n" for key, split in splits.items())
+    named = {**splits, **{key: data.splits[key] for key in ("test",) if key in data.splits}}
+    files = "".join(f"  {key}: {dump_scalar(split.files)}\n" for key, split in named.items())
     expect = "".join(
         f"    {key}: {dump_scalar(expected(data, split))}\n" for key, split in splits.items()
     )

@@ -21,6 +21,11 @@ OPTIONAL_KEYS: dict[str, list[tuple[str, str, str]]] = {
         ("batch_size: auto", "images a step and card", "每步每卡的图片数"),
         ("base_lr: auto", "as published, for this batch size", "公布的学习率，随批大小与卡数缩放"),
         ("repeat: auto", "passes over a small set in one epoch", "一轮中把小数据集过几遍"),
+        (
+            "balance: none",
+            "or auto: images of rare classes up to five times",
+            "或 auto：稀有类别的图片重复至多五次",
+        ),
         ("gpus: 1", "cards", "卡数"),
         ("amp: false", "mixed precision", "混合精度"),
         (
@@ -39,6 +44,11 @@ OPTIONAL_KEYS: dict[str, list[tuple[str, str, str]]] = {
             "infer: {threshold: auto}",
             "images: [a.jpg] chooses what is drawn",
             "images: [a.jpg] 指定画哪些图",
+        ),
+        (
+            "tiles: {size: 640, overlap: 0.2}",
+            "after training larger images are read in tiles",
+            "训练之后把大图切块来读",
         ),
         ("export: {nms: true, onnx: false}", "the exported model", "导出的模型"),
         ("overrides: {log_iter: 20}", "any key of PaddleDetection's config", "配置里的任何键"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ SMALL, MEDIUM = 32**2, 96**2
 # The finest level has a cell every 8 px: a box under two cells is hard to place.
 FINEST_STRIDE = 8
 SIZES = (320, 416, 640)
+# From this share of boxes on that are too small, it is said.
+MANY_TINY = 0.1
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,45 @@ def scaled_sides(split: Split, size: int) -> Floats:
     areas = split.boxes[usable, 2] * split.boxes[usable, 3]
     found: Floats = np.sqrt(areas / pixels[rows]) * size
     return found
+
+
+def sides_in_tiles(split: Split, size: int) -> Floats:
+    """Box sides where images are read in tiles of `size` px, in pixels: those of larger images
+    keep theirs, the others are resized whole."""
+    large = np.maximum(split.widths, split.heights) > size
+    scaled = replace(
+        split,
+        widths=np.where(large, size, split.widths),
+        heights=np.where(large, size, split.heights),
+    )
+    return scaled_sides(scaled, size)
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """The shares of boxes under a cell of the finest level: in whole images of a size, and in
+    tiles of it."""
+
+    size: int
+    whole: float
+    tiled: float
+
+    def __str__(self) -> str:
+        return (
+            f"at {self.size} px {self.whole:.0%} of boxes are under {FINEST_STRIDE} px; "
+            f"in tiles of {self.size} px, {self.tiled:.0%}"
+        )
+
+
+def tiny(split: Split, size: int) -> Tiny | None:
+    """How many boxes are too small at an input size, and whether tiles help; None where few are,
+    or tiles leave as many."""
+    whole, tiled = scaled_sides(split, size), sides_in_tiles(split, size)
+    if not len(whole):
+        return None
+    shares = [float((sides < FINEST_STRIDE).mean()) for sides in (whole, tiled)]
+    found = Tiny(size, *shares)
+    return found if found.whole > MANY_TINY and found.tiled < found.whole / 2 else None
 
 
 def tenth(split: Split, size: int) -> float:

@@ -21,6 +21,8 @@ IMPORT = re.compile(
     rf"^from ({PACKAGE}[\w.]*) import (\([^)]*\)|[^\n(#]*)|^import ({PACKAGE}[\w.]*)",
     re.MULTILINE,
 )
+# A program is started by its path, so that it finds those beside it by their bare names.
+BESIDE = re.compile(r"^ *from (\w+) import ", re.MULTILINE)
 PROGRAM = re.compile(r'program_path\("(\w+)"\)')
 DEFINED = re.compile(
     r"^(?:(?:def|class) (\w+)|(\w+)(?:: [^=\n]+)? = "
@@ -118,8 +120,15 @@ def _visit(wanted: Import, where: str, own: Mapping[str, str], files: dict[str, 
     files[path] = text
     for need in imports(text, f"{PACKAGE}.{OF_PACKS}") if of_pack else needs(text):
         _visit(need, f"{PACKAGE}/{path}", own, files)
-    for name in PROGRAM.findall(text):
+    for name in [*PROGRAM.findall(text), *_beside(path, text)]:
         _visit(Import(f"{PACKAGE}.programs.{name}", "", 1), f"{PACKAGE}/{path}", own, files)
+
+
+def _beside(path: str, text: str) -> list[str]:
+    """What a program imports of those that lie beside it."""
+    if not path.startswith("programs/"):
+        return []
+    return [n for n in BESIDE.findall(text) if (runtime_dir() / "programs" / f"{n}.py").is_file()]
 
 
 def _file(parts: list[str], own: Mapping[str, str]) -> str | None:

@@ -58,6 +58,13 @@ def explain(plan: AnyPlan, document: Document) -> list[Explained]:
         chosen = "default" if name == "preset" else f"preset {plan.augment['preset']}"
         other = "the pack's" if name in plan.augment_of_pack else chosen
         found.append(Explained(f"augment.{name}", value, where if where != "default" else other))
+    balance = "images of rare classes repeated, at most 5 times; the data stage says how often"
+    if plan.spec.train.balance == "auto":
+        where = _line(document, ("train", "balance"))
+        found.append(Explained("train.balance", "auto", f"{where}: {balance}"))
+    if plan.spec.tiles is not None:
+        tiles = f"{plan.spec.tiles.size} px, overlap {plan.spec.tiles.overlap:g}"
+        found.append(Explained("tiles", tiles, _line(document, ("tiles",))))
     for name, value in plan.parameters.items():
         where = _line(document, ("parameters", name))
         found.append(Explained(f"parameters.{name}", value, where))

@@ -120,7 +120,7 @@ def _stages(folder: Path, result: dict[str, Any]) -> Iterator[str]:
 def _pictures(folder: Path) -> Iterator[str]:
     try:
         text = (folder / "predictions" / "predictions.json").read_text(encoding="utf-8")
-        pictures = [row["picture"] for row in json.loads(text)["images"]]
+        pictures = [row["picture"] for row in json.loads(text)["images"] if row["picture"]]
     except (OSError, ValueError, LookupError, TypeError):
         yield "predictions/predictions.json can't be read"
         return

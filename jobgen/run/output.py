@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jobgen.catalog import full_name, models
 from jobgen.catalog import model_named as named_in
-from jobgen.datasets.job import job_text, need_trainable
-from jobgen.datasets.look import choose, read_layout
+from jobgen.datasets.contents import Contents
+from jobgen.datasets.found import job_word
+from jobgen.datasets.job import expected, job_text, need_trainable
+from jobgen.datasets.look import choose, layout_of_job, read_layout
+from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout
 from jobgen.datasets.sources import open_sources, source_of
-from jobgen.errors import RunError, SpecError
+from jobgen.errors import DatasetError, RunError, SpecError
 from jobgen.resultfile import RESULT, read_result
 from jobgen.spec import AnySpec, parse_any, parse_spec
 from jobgen.yamlio import Document, load
@@ -166,6 +169,64 @@ def job_of(
     where = environment or "paddle2.6_py3.10"
     text = job_text(name[:40], where, sources, data, chosen, {"epochs": 100}, "zh")
     return parse_spec(load(text, str(output.weights)))
+
+
+def with_data(job: dict[str, Any], archives: Sequence[Path], split: str = EVAL) -> dict[str, Any]:
+    """A detection's job with the set of these archives in place of its own, where that is another
+    one, and with another split of it to evaluate. Raises DatasetError and RunError."""
+    files = open_sources(list(archives))
+    dataset = job["dataset"]
+    layout = layout_of_job(dataset)
+    own = _is_the_same(dataset, files, layout)
+    if own and split == EVAL:
+        return job
+    if own and dataset.get(split):
+        paths = {key: value for key, value in dataset[split].items() if value is not None}
+        layout = replace(layout, splits={**layout.splits, split: paths})
+    else:
+        layout = choose(files)
+    data = read_layout(files, layout)
+    need_trainable(data, archives[0])
+    if split not in data.splits:
+        there = ", ".join(job_word(name) for name in data.splits)
+        raise RunError(
+            f"{files.name} has no split {split} with images and boxes; there is {there}",
+            "Name it in job.yaml: dataset.test: {images: ..., annotations: ...}",
+        )
+    if sorted(data.classes) != sorted(dataset["classes"]):
+        raise RunError(
+            f"{files.name} has the classes {', '.join(data.classes)}; the weights were trained on "
+            f"{', '.join(dataset['classes'])}",
+            "Make them the same: jobgen dataset classes SRC DST.zip --rename OLD=NEW",
+        )
+    chosen = {TRAIN: data.splits[TRAIN], EVAL: data.splits[split]}
+    given = [source_of(path, None) for path in archives]
+    return {
+        **job,
+        "dataset": {
+            "sources": given,
+            "root": layout.root,
+            "format": layout.format,
+            **{name: found.files for name, found in chosen.items()},
+            "classes": dataset["classes"],
+            "expect": {name: expected(_as_job(data, job), s) for name, s in chosen.items()},
+        },
+    }
+
+
+def _as_job(data: DataSet, job: dict[str, Any]) -> DataSet:
+    return replace(data, classes=list(job["dataset"]["classes"]))
+
+
+def _is_the_same(dataset: dict[str, Any], files: Contents, layout: Layout) -> bool:
+    """Whether these files are the set that a job was made from."""
+    wanted = (dataset.get("expect") or {}).get(EVAL)
+    try:
+        data = read_layout(files, layout)
+        found = expected(replace(data, classes=list(dataset["classes"])), data.splits[EVAL])
+    except (DatasetError, ValueError, KeyError):
+        return False
+    return not wanted or all(found[key] == wanted[key] for key in ("images", "boxes"))
 
 
 def model_named(names: Sequence[str]) -> str:

@@ -1,10 +1,18 @@
 """The `evaluate` stage: tools/eval.py on the best weights, and what its boxes say."""
 
+import json
 import os
 import shutil
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Tuple
 
-from jobgen_runtime.after.trained import find_boxes, judge, trained_weights
+from jobgen_runtime.after.trained import (
+    as_coco,
+    category_ids,
+    find_boxes,
+    image_path,
+    judge,
+    trained_weights,
+)
 from jobgen_runtime.children.guard import job_guard
 from jobgen_runtime.children.processes import (
     child_environment,
@@ -54,8 +62,10 @@ def evaluate(
     classes: List[str],
     device: str,
     patience: float = 1800.0,
+    tiles: Optional[Dict[str, Any]] = None,
 ) -> None:
-    """Measure the best weights on the evaluation's images.
+    """Measure the best weights on the evaluation's images; with `tiles` (size, overlap, iou) in
+    tiles too, and it is those figures that are kept, beside what the whole images gave.
 
     `metrics` gets COCO's twelve figures (`evaluation`), AP of each class (`per_class`),
     `precision_recall`, the threshold of the best F1 and the `confusion` at it. Raises StageError
@@ -76,7 +86,13 @@ def evaluate(
     if "claimed_mAP50" in run.data["metrics"]:
         trained["mAP50"] = run.data["metrics"]["claimed_mAP50"]
     compare_figures(watch.figures, found["figures"], trained)
-    _keep_figures(found, classes, os.path.basename(weights.path))
+    how: Dict[str, Any] = {}
+    if tiles:
+        whole = found["figures"]
+        how = {"tiles": tiles, "whole": {name: whole[name] for name in ("mAP", "mAP50")}}
+        ask = (clone_dir, run_config, weights.path)
+        found = _in_tiles(ask, folder, place, device, tiles)
+    _keep_figures(found, classes, os.path.basename(weights.path), how)
     if any(box["id"] == 0 for box in read_coco(annotation_path(place, "eval"))["annotations"]):
         note(
             "an annotation has the id 0: COCO's own evaluation, in training too, counts its box as "
@@ -84,16 +100,38 @@ def evaluate(
         )
     if not found["boxes"]:
         note("the model finds nothing at all in %d images" % found["images"])
+    tiled = ""
+    if tiles:
+        tiled = " in tiles of %d px (whole images: %.3f)" % (tiles["size"], how["whole"]["mAP50"])
     summary(
-        "mAP@0.5 %.3f, mAP %.3f on %d images; best F1 %.3f at a score of %.2f"
+        "mAP@0.5 %.3f%s, mAP %.3f on %d images; best F1 %.3f at a score of %.2f"
         % (
             found["figures"]["mAP50"],
+            tiled,
             found["figures"]["mAP"],
             found["images"],
             found["best_f1"]["f1"],
             found["best_f1"]["threshold"],
         )
     )
+
+
+def _in_tiles(
+    ask: Tuple[str, str, str],
+    folder: str,
+    place: Dict[str, Any],
+    device: str,
+    tiles: Dict[str, Any],
+) -> Dict[str, Any]:
+    """COCO's figures of the boxes that are found tile by tile; `ask` is where the model is."""
+    record = read_coco(annotation_path(place, "eval"))
+    paths = [image_path(place, "eval", image["file_name"]) for image in record["images"]]
+    boxes = find_boxes(*ask, paths, device, "evaluate", tiles=tiles)
+    path = os.path.join(folder, "bbox_tiles.json")
+    ids = [image["id"] for image in record["images"]]
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(as_coco(boxes, ids, category_ids(place)), stream)
+    return judge(annotation_path(place, "eval"), path, None, "evaluate", "judge-tiles")
 
 
 def _boxes_file(folder: str, watch: EvalWatch) -> str:
@@ -112,14 +150,13 @@ def _boxes_file(folder: str, watch: EvalWatch) -> str:
     return boxes
 
 
-def _keep_figures(found: Dict[str, Any], classes: List[str], weights: str) -> None:
-    """Write what judge() found into the record's metrics."""
+def _keep_figures(
+    found: Dict[str, Any], classes: List[str], weights: str, how: Dict[str, Any]
+) -> None:
+    """Write what judge() found into the record's metrics, and how it was found."""
     metrics = outcome().data["metrics"]
     metrics["evaluation"] = dict(
-        found["figures"],
-        images=found["images"],
-        boxes=found["boxes"],
-        weights=weights,
+        found["figures"], images=found["images"], boxes=found["boxes"], weights=weights, **how
     )
     metrics["best_f1"] = found["best_f1"]
     rows = list(zip(classes, found["classes"]))

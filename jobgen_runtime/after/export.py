@@ -37,6 +37,11 @@ PARITY_IMAGES = 48
 MODEL_FORMS = ("model.pdmodel", "model.json")
 
 
+def handed_out() -> Dict[str, str]:
+    """The programs that go with a model, and where they lie here."""
+    return {"detect.py": program_path("detect"), "tiles.py": program_path("tiles")}
+
+
 def export(
     clone_dir: str,
     run_config: str,
@@ -60,7 +65,8 @@ def export(
     shutil.rmtree(folder, ignore_errors=True)
     form = _export_model(clone_dir, run_config, folder, wanted["format"])
     _check_labels(folder, classes)
-    shutil.copyfile(program_path("detect"), os.path.join(folder, "detect.py"))
+    for name, path in handed_out().items():
+        shutil.copyfile(path, os.path.join(folder, name))
     few = 4 if run.data.get("smoke") else PARITY_IMAGES
     sample = eval_sample(place, few)
 
@@ -73,7 +79,7 @@ def export(
         forms["onnx"] = to_onnx(folder, form)
     _prove(forms, sample, trained_boxes, place, nms)
     parity = run.data["metrics"]["parity"]
-    files = [name for name in os.listdir(folder) if name != "detect.py"]
+    files = [name for name in os.listdir(folder) if name not in handed_out()]
     total = sum(os.path.getsize(os.path.join(folder, name)) for name in files)
     worst = max(measured["largest_px"] for measured in parity.values())
     if not parity["paddle"]["boxes"]:

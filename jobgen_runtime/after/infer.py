@@ -1,12 +1,15 @@
 """The `infer` stage: what the trained model finds in chosen images, as pictures and as JSON."""
 
+import csv
 import json
 import os
 import shutil
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 from jobgen_runtime.after.trained import (
+    as_coco,
     ask_child,
+    category_ids,
     exchange_files,
     find_boxes,
     image_path,
@@ -20,6 +23,9 @@ from jobgen_runtime.record.outcome import finds_little, note, outcome, summary
 from jobgen_runtime.record.text import write_text_atomically
 
 INFER_IMAGES = 12
+# Of images that are all looked at, so many are drawn.
+DRAWN_IMAGES = 100
+ALL = "all"
 # Without an evaluation there is nothing to choose a threshold from.
 USUAL_THRESHOLD = 0.5
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png")
@@ -32,19 +38,35 @@ class Chosen(NamedTuple):
     name: str
     path: str
     truth: Optional[List[List[float]]]
+    # Its id in the evaluation's file, None for one that is not in it.
+    number: Optional[int] = None
 
 
-def choose_images(place: Dict[str, Any], names: List[str]) -> List[Chosen]:
-    """The named images, wherever in the set they are, or some of the evaluation's. Raises
-    StageError for a name that is not there, or is there twice."""
+class Wanted(NamedTuple):
+    """What is looked for: images by name (none: some of the evaluation's; `all`), the lowest score
+    that is drawn (None: the evaluation's of the best F1), in what tiles larger images are read, and
+    whether somebody has drawn boxes at all."""
+
+    names: Union[str, List[str]]
+    threshold: Optional[float] = None
+    tiles: Optional[Dict[str, Any]] = None
+    labelled: bool = True
+
+
+def choose_images(place: Dict[str, Any], names: Union[str, List[str]]) -> List[Chosen]:
+    """The named images, wherever in the set they are, or some of the evaluation's, or `all` of
+    these. Raises StageError for a name that is not there, or is there twice."""
     records = {split: read_coco(annotation_path(place, split)) for split in ("eval", "train")}
     known = {
         split: {image["file_name"]: image for image in record["images"]}
         for split, record in records.items()
     }
-    if not names:
-        found = spread(sorted(known["eval"]), INFER_IMAGES)
-        return [_chosen(place, "eval", records["eval"], known["eval"][name]) for name in found]
+    if not names or names == ALL:
+        found = sorted(known["eval"])
+        found = found if names == ALL else spread(found, INFER_IMAGES)
+        boxes = _boxes_by_image(records["eval"])
+        return [_chosen(place, "eval", boxes, known["eval"][name]) for name in found]
+    by_image = {split: _boxes_by_image(record) for split, record in records.items()}
     chosen: List[Chosen] = []
     for name in dict.fromkeys(names):
         for split in ("eval", "train"):
@@ -59,7 +81,7 @@ def choose_images(place: Dict[str, Any], names: List[str]) -> List[Chosen]:
                 )
             if fitting:
                 image = known[split][fitting[0]]
-                chosen.append(_chosen(place, split, records[split], image))
+                chosen.append(_chosen(place, split, by_image[split], image))
                 break
         else:
             path = image_path(place, "eval", name)
@@ -74,17 +96,23 @@ def choose_images(place: Dict[str, Any], names: List[str]) -> List[Chosen]:
     return list({image.path: image for image in chosen}.values())
 
 
-def _chosen(
-    place: Dict[str, Any], split: str, record: Dict[str, Any], image: Dict[str, Any]
-) -> Chosen:
+def _boxes_by_image(record: Dict[str, Any]) -> Dict[int, List[List[float]]]:
+    """Of each image id its boxes, as rows of class number and corners."""
     numbers = {category["id"]: number for number, category in enumerate(record["categories"])}
-    truth = []
+    found: Dict[int, List[List[float]]] = {}
     for box in record["annotations"]:
-        if box["image_id"] == image["id"] and not box.get("iscrowd"):
+        if not box.get("iscrowd"):
             x, y, width, height = box["bbox"]
-            truth.append([numbers[box["category_id"]], x, y, x + width, y + height])
-    name = image["file_name"]
-    return Chosen(name, image_path(place, split, name), truth)
+            row = [numbers[box["category_id"]], x, y, x + width, y + height]
+            found.setdefault(box["image_id"], []).append(row)
+    return found
+
+
+def _chosen(
+    place: Dict[str, Any], split: str, boxes: Dict[int, List[List[float]]], image: Dict[str, Any]
+) -> Chosen:
+    name, number = image["file_name"], image["id"]
+    return Chosen(name, image_path(place, split, name), boxes.get(number, []), number)
 
 
 def infer(
@@ -94,31 +122,39 @@ def infer(
     place: Dict[str, Any],
     classes: List[str],
     device: str,
-    names: List[str],
-    threshold: Optional[float],
+    wanted: Wanted,
 ) -> None:
     """Draw ground truth beside prediction into predictions/, which keeps the set's folders, and
-    write predictions.json. `threshold` None: the evaluation's of the best F1."""
+    write predictions.json; and all boxes, whatever their score, as COCO's results (boxes.json) and
+    as a table (boxes.csv)."""
     run = outcome()
     weights = trained_weights(save_dir)
-    chosen = choose_images(place, names)
+    chosen, threshold = choose_images(place, wanted.names), wanted.threshold
     if threshold is None:
         best = run.data["metrics"].get("best_f1") or {}
         threshold = best["threshold"] if best.get("f1") else USUAL_THRESHOLD
     paths = [image.path for image in chosen]
-    boxes = find_boxes(clone_dir, run_config, weights.path, paths, device, "infer")
-    boxes = [[row for row in rows if row[1] >= threshold] for rows in boxes]
+    if not wanted.labelled:
+        chosen = [image._replace(truth=None) for image in chosen]
+    ask = (clone_dir, run_config, weights.path, paths, device, "infer")
+    boxes = find_boxes(*ask, tiles=wanted.tiles)
     folder = run.path("predictions")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
+    _write_all_boxes(folder, chosen, boxes, classes, category_ids(place))
+    boxes = [[row for row in rows if row[1] >= threshold] for rows in boxes]
+    drawn_names = {image.name for image in spread(chosen, DRAWN_IMAGES)}
     pictures, record = [], []
     for image, rows in zip(chosen, boxes):
         name = image.name
         if not name.lower().endswith(PICTURE_ENDINGS):
             name += ".jpg"
         goal = os.path.join(folder, *name.split("/"))
-        pictures.append({"image": image.path, "goal": goal, "truth": image.truth, "boxes": rows})
-        record.append(_recorded(image, name, rows, classes))
+        if image.name in drawn_names:
+            asked = {"image": image.path, "goal": goal, "truth": image.truth, "boxes": rows}
+            pictures.append(asked)
+        picture = name if image.name in drawn_names else None
+        record.append(_recorded(image, picture, rows, classes))
     request_path, _ = exchange_files("draw", {"classes": classes, "pictures": pictures})
     argv = python_command(program_path("draw_boxes"), request_path)
     drawn = ask_child(argv, "infer", "drawing the boxes", clone_dir)
@@ -138,7 +174,31 @@ def infer(
     summary("%d images, %d boxes with a score of %.2f or more" % (len(chosen), count, threshold))
 
 
-def _recorded(image: Any, picture: str, rows: List[Any], classes: List[str]) -> Dict[str, Any]:
+def _write_all_boxes(
+    folder: str,
+    chosen: List[Chosen],
+    boxes: List[List[List[float]]],
+    classes: List[str],
+    categories: List[int],
+) -> None:
+    """boxes.json in COCO's form of results, and boxes.csv, a row a box."""
+    known = [(image, rows) for image, rows in zip(chosen, boxes) if image.number is not None]
+    found = as_coco([rows for _, rows in known], [i.number or 0 for i, _ in known], categories)
+    with open(os.path.join(folder, "boxes.json"), "w", encoding="utf-8") as stream:
+        json.dump(found, stream)
+    # With a mark, by which Excel knows it for UTF-8.
+    with open(os.path.join(folder, "boxes.csv"), "w", encoding="utf-8-sig", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["image", "class", "score", "xmin", "ymin", "xmax", "ymax"])
+        for image, rows in zip(chosen, boxes):
+            for row in rows:
+                corners = ["%.2f" % value for value in row[2:]]
+                writer.writerow([image.name, classes[int(row[0])], "%.4f" % row[1]] + corners)
+
+
+def _recorded(
+    image: Any, picture: Optional[str], rows: List[Any], classes: List[str]
+) -> Dict[str, Any]:
     """What predictions.json says of one image."""
     truth = image.truth
     return {

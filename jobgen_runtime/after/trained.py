@@ -115,15 +115,17 @@ def find_boxes(
     device: str,
     log: str,
     suppressed: bool = True,
+    tiles: Optional[Dict[str, Any]] = None,
 ) -> List[List[List[float]]]:
     """What the trained model finds in each image: rows of class number, score, x1, y1, x2, y2.
 
     With no images it is only seen whether the weights fit; not `suppressed`, all boxes come that
-    suppression would choose from, but for those with a low score. Raises StageError where they are
+    suppression would choose from, but for those with a low score; with `tiles` (size, overlap, iou)
+    larger images are read tile by tile. Raises StageError where they are
     another model's: PaddleDetection would go on with random numbers in their place.
     """
     request: Dict[str, Any] = {"weights": weights, "images": images, "device": device}
-    request["suppressed"] = suppressed
+    request.update(suppressed=suppressed, tiles=tiles)
     request_path, answer_path = exchange_files("trained", request)
     script = program_path("trained_model")
     argv = python_command(program_path("run_tool"), script, run_config, request_path)

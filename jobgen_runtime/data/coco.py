@@ -42,8 +42,11 @@ def read_coco(path: str) -> Dict[str, Any]:
     return record
 
 
-def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[str, int]:
-    """Refuse what PaddleDetection would stumble over hours later; give the counts.
+def check_coco(
+    path: str, record: Dict[str, Any], classes: List[str], labelled: bool = True
+) -> Dict[str, int]:
+    """Refuse what PaddleDetection would stumble over hours later; give the counts. A set that is
+    not `labelled` needs no boxes.
 
     Checked: that items are objects with whole-number ids, each once; the categories and
     their order; ids that lead nowhere; file names, each once; missing `area` and `iscrowd`; boxes
@@ -65,9 +68,9 @@ def check_coco(path: str, record: Dict[str, Any], classes: List[str]) -> Dict[st
         if fault:
             raise data_fault(place, fault[0], ("annotation %s %s" % (box["id"], fault[1])).strip())
     boxes = record["annotations"]
-    if not boxes:
+    if labelled and not boxes:
         raise data_fault(place, "DS091", "it has no boxes")
-    if not any(_is_trained_on(box) for box in boxes):
+    if labelled and not any(_is_trained_on(box) for box in boxes):
         raise data_fault(place, "DS091", "PaddleDetection leaves out all %d" % len(boxes))
     return {"images": len(record["images"]), "boxes": len(record["annotations"])}
 

@@ -16,7 +16,9 @@ from jobgen_runtime.data.archives import (
     unpack,
     unpacked_names,
 )
+from jobgen_runtime.data.balance import balanced
 from jobgen_runtime.data.coco import (
+    annotation_path,
     boxes_without_area,
     check_coco,
     check_images,
@@ -222,7 +224,11 @@ def root_folder(folder: str, name: str) -> str:
 
 
 def prepare_data(
-    home: str, dataset: Dict[str, Any], name: str, smoke_images: int = 0
+    home: str,
+    dataset: Dict[str, Any],
+    name: str,
+    smoke_images: int = 0,
+    balance: bool = False,
 ) -> Dict[str, Any]:
     """The whole stage. Gives the data's place on this machine:
 
@@ -230,7 +236,8 @@ def prepare_data(
     "train_images": n, "most_boxes": of one training image, "sha256": {"train", "eval"}}`, the
     splits' paths as PaddleDetection wants them: relative to `dataset_dir`, or absolute for a file
     that was made here.
-    With `smoke_images` the annotation files are small ones made from the real ones.
+    With `smoke_images` the annotation files are small ones made from the real ones; with `balance`
+    that of training repeats the images of rare classes.
     """
     folder = place_sources(home, dataset["sources"])
     root = root_folder(folder, dataset["root"])
@@ -239,6 +246,8 @@ def prepare_data(
     counts = {}
     for split in ("train", "eval"):
         counts[split] = _place_split(place, root, folder, dataset, name, split, smoke_images)
+    if balance and not smoke_images:
+        _balance(place, folder, name)
     outcome().data["dataset"] = dict(place, counts=counts)
     summary(
         "%d + %d images, %d + %d boxes%s"
@@ -266,7 +275,7 @@ def _place_split(
     files = dataset[split]
     path, record = _annotations(root, folder, dataset, name, split)
     used_path = path
-    counts = check_coco(path, record, dataset["classes"])
+    counts = check_coco(path, record, dataset["classes"], dataset.get("labelled", True))
     _note_flat(split, boxes_without_area(record), "dropped by PaddleDetection")
     check_images(os.path.join(root, *files["images"].split("/")), path, record)
     used = counts["images"]
@@ -282,13 +291,29 @@ def _place_split(
     if split == "train":
         place["train_images"] = used
         owners = Counter(box["image_id"] for box in record["annotations"])
-        place["most_boxes"] = max(owners.values())
+        place["most_boxes"] = max(owners.values()) if owners else 0
     place[split] = {
         "image_dir": files["images"],
         # Absolute where it was made here: `..` from a linked root leads elsewhere.
         "anno_path": used_path if made or used_path != path else files["annotations"],
     }
     return counts
+
+
+def _balance(place: Dict[str, Any], folder: str, name: str) -> None:
+    """Have training read a file in which images of rare classes are repeated."""
+    record = read_coco(annotation_path(place, "train"))
+    more = balanced(record)
+    before, after = len(record["images"]), len(more["images"])
+    if after == before:
+        note("train.balance: the classes have images enough, none is repeated")
+        return
+    path = os.path.join(made_folder(folder, name), "balanced", "train.json")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    write_text_atomically(path, coco_text(more))
+    place["train"]["anno_path"] = path
+    place["train_images"] = after
+    adjust("train images", before, after, "train.balance: those of rare classes are repeated")
 
 
 def renamed_root(root: str, made: str) -> str:

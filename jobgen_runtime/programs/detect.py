@@ -5,8 +5,9 @@ MODEL is a folder with infer_cfg.yml and model.pdmodel or model.json (Paddle Inf
 infer_cfg.yml. Needs numpy, OpenCV, PyYAML, and the runtime of the form; nothing of PaddleDetection.
 
 Prints a line of JSON for each image: its path, and a list of boxes with class, score, and
-x1, y1, x2, y2 in its pixels. --images FILE names the images in a JSON file; --answer FILE takes
-all that was found, as lists of [class number, score, x1, y1, x2, y2].
+x1, y1, x2, y2 in its pixels. --tiles 640 reads larger images in tiles of that side, for small
+objects; tiles.py has to lie beside. --images FILE names the images in a JSON file; --answer FILE
+takes all that was found, as lists of [class number, score, x1, y1, x2, y2].
 """
 
 import argparse
@@ -140,11 +141,36 @@ def boxes_of(outputs, scale, nms):
     return [row for row in outputs[0][:count].tolist() if row[0] >= 0]
 
 
+def find(model, image, settings, nms):
+    """Rows of class, score and box that a model finds in an image."""
+    ready, scale = prepare(image, settings["Preprocess"])
+    size = np.array([ready.shape[2:]], dtype=np.float32)
+    outputs = model.run({"image": ready, "scale_factor": scale, "im_shape": size})
+    return boxes_of(outputs, scale, nms)
+
+
+def find_in_tiles(model, image, settings, nms, size, overlap):
+    """The same, tile by tile, and in the whole image what no tile can hold."""
+    from tiles import merged, tiles_of  # type: ignore[import-not-found]
+
+    height, width = image.shape[:2]
+    corners = tiles_of(width, height, size, overlap)
+    if len(corners) > 1:
+        corners.append((0, 0, width, height))
+    found = [
+        (place, find(model, image[place[1] : place[3], place[0] : place[2]], settings, nms))
+        for place in corners
+    ]
+    return merged(found, width, height, nms["nms_threshold"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("image", nargs="*")
     parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--tiles", type=int)
+    parser.add_argument("--overlap", type=float, default=0.2)
     parser.add_argument("--images")
     parser.add_argument("--answer")
     parser.add_argument("--nms", help="JSON with score_threshold, nms_threshold, ...")
@@ -161,10 +187,11 @@ def main():
     model = OnnxForm(given.model) if onnx else PaddleForm(folder)
     found = []
     for path in images:
-        image, scale = prepare(read_image(path), settings["Preprocess"])
-        size = np.array([image.shape[2:]], dtype=np.float32)
-        outputs = model.run({"image": image, "scale_factor": scale, "im_shape": size})
-        found.append(boxes_of(outputs, scale, nms))
+        image = read_image(path)
+        if given.tiles:
+            found.append(find_in_tiles(model, image, settings, nms, given.tiles, given.overlap))
+        else:
+            found.append(find(model, image, settings, nms))
         names = settings["label_list"]
         shown = [
             {"class": names[int(row[0])], "score": round(row[1], 4), "box": row[2:]}

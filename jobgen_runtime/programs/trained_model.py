@@ -2,7 +2,8 @@
 
 REQUEST is a JSON file: `weights` (path), `device` (gpu or cpu), `images` (paths; none: only see
 that the weights fit), `suppressed` (false: every box before non-maximum suppression, but for low
-scores). ANSWER gets, for each image in its order, a list of
+scores), `tiles` (null, or their `size` and `overlap`, in which larger images are read, and the
+`iou` over which two of their boxes are one). ANSWER gets, for each image in its order, a list of
 `[class, score, x1, y1, x2, y2]`, boxes in pixels of the image as it lies on disk.
 """
 
@@ -10,12 +11,12 @@ import json
 import sys
 from typing import Any, List
 
-try:
-    import cv2  # noqa: F401
-except ImportError:
-    pass
+# OpenCV before Paddle, as run_tool.py has it.
+import cv2
+import numpy as np
 import paddle
 from ppdet.core.workspace import create, load_config
+from tiles import merged, tiles_of  # type: ignore[import-not-found]
 
 SHOWN = 3
 # Without suppression: what has a lower score can't take another's place over parity's 0.3.
@@ -49,6 +50,76 @@ def keep_all(model):
                     nms.nms_top_k = nms.keep_top_k = -1
 
 
+class Parts:
+    """What the reader is given: the images, or the tiles of each, and the whole of it last. An
+    image is decoded once for all of its tiles, and no more than one is held."""
+
+    def __init__(self, paths, tiles):
+        self.paths, self.held = paths, None
+        self.rows = []
+        for number, path in enumerate(paths):
+            self.rows += [(number, corners) for corners in self.corners(path, tiles)]
+
+    def corners(self, path, tiles):
+        if not tiles:
+            return [None]
+        height, width = self.pixels(path).shape[:2]
+        found = tiles_of(width, height, tiles["size"], tiles["overlap"])
+        return found + [(0, 0, width, height)] if len(found) > 1 else [None]
+
+    def pixels(self, path):
+        if self.held is None or self.held[0] != path:
+            with open(path, "rb") as stream:
+                image = cv2.imdecode(np.frombuffer(stream.read(), dtype="uint8"), 1)
+            if image is None:
+                sys.exit("Error: %s is no image that OpenCV can read" % path)
+            self.held = (path, image)
+        return self.held[1]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, place):
+        number, corners = self.rows[place]
+        row = {"im_id": np.array([place]), "im_file": self.paths[number]}
+        if corners is not None:
+            left, top, right, bottom = corners
+            part = self.pixels(self.paths[number])[top:bottom, left:right]
+            # A file in memory, as the reader's first step expects one; BMP loses nothing.
+            row["image"] = cv2.imencode(".bmp", np.ascontiguousarray(part))[1].tobytes()
+        return row
+
+
+def boxes_in(model, parts):
+    """The rows of each part that the reader is given. Ends where one has no answer."""
+    dataset = create("TestDataset")()
+    # Its own list of images leaves out endings that training reads, and has no fixed order.
+    dataset.roidbs = parts
+    found: List[Any] = [None for _ in parts.rows]
+    for data in create("TestReader")(dataset, 0):
+        outs = model(data)
+        rows = outs["bbox"].numpy().tolist() if int(outs["bbox_num"].numpy()[0]) else []
+        found[int(data["im_id"].numpy().ravel()[0])] = [row for row in rows if row[0] >= 0]
+    silent = sum(rows is None for rows in found)
+    if silent:
+        sys.exit("Error: %d of %d images had no answer" % (silent, len(found)))
+    return found
+
+
+def by_image(parts, found, tiles):
+    """The rows of each image, those of its tiles merged."""
+    images: List[Any] = [[] for _ in parts.paths]
+    for (number, corners), rows in zip(parts.rows, found):
+        images[number].append((corners, rows))
+    for number, of_parts in enumerate(images):
+        if of_parts[0][0] is None:
+            images[number] = of_parts[0][1]
+        else:
+            _, _, width, height = of_parts[-1][0]
+            images[number] = merged(of_parts, width, height, tiles["iou"])
+    return images
+
+
 def main():
     with open(sys.argv[2], encoding="utf-8") as stream:
         request = json.load(stream)
@@ -60,24 +131,10 @@ def main():
     model.eval()
     if not request["suppressed"]:
         keep_all(model)
-    found: List[Any] = [[] for _ in request["images"]]
-    if found:
-        dataset = create("TestDataset")()
-        import numpy as np
-
-        # Its own list of images leaves out endings that training reads, and has no fixed order.
-        rows = [(np.array([n]), path) for n, path in enumerate(request["images"])]
-        dataset.roidbs = [{"im_id": number, "im_file": path} for number, path in rows]
-        answered = set()
-        for data in create("TestReader")(dataset, 0):
-            outs = model(data)
-            number = int(data["im_id"].numpy().ravel()[0])
-            answered.add(number)
-            rows = outs["bbox"].numpy().tolist() if int(outs["bbox_num"].numpy()[0]) else []
-            found[number] = [row for row in rows if row[0] >= 0]
-        silent = len(found) - len(answered)
-        if silent:
-            sys.exit("Error: %d of %d images had no answer" % (silent, len(found)))
+    found: List[Any] = []
+    if request["images"]:
+        parts = Parts(request["images"], request["tiles"])
+        found = by_image(parts, boxes_in(model, parts), request["tiles"])
     with open(sys.argv[3], "w", encoding="utf-8") as stream:
         json.dump(found, stream)
     print(json.dumps({"images": len(found), "boxes": sum(map(len, found))}))

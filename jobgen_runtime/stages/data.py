@@ -8,4 +8,5 @@ from jobgen_runtime.train.schedule import smoke_images
 def place_data(run: Run) -> None:
     """Find and unpack the data, and see that it is the job's. Sets `run.place`."""
     few = smoke_images(run.batch_size, run.cards, run.device) if run.smoke else 0
-    run.place = prepare_data(run.home, run.dataset, run.name, few)
+    balance = run.job["train"].get("balance") == "auto"
+    run.place = prepare_data(run.home, run.dataset, run.name, few, balance)

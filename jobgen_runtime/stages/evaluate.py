@@ -7,4 +7,4 @@ from jobgen_runtime.stages.run import Run
 def measure_weights(run: Run) -> None:
     """Measure the best weights on the evaluation's images."""
     where = (run.clone, run.config, run.save_dir, run.place)
-    evaluate(*where, run.classes, run.device, run.patience)
+    evaluate(*where, run.classes, run.device, run.patience, run.tiles)

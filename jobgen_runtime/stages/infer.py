@@ -1,6 +1,6 @@
 """The `infer` stage."""
 
-from jobgen_runtime.after.infer import infer
+from jobgen_runtime.after.infer import Wanted, infer
 from jobgen_runtime.record.show import show_pictures
 from jobgen_runtime.stages.run import Run
 
@@ -10,5 +10,7 @@ def draw_predictions(run: Run) -> None:
     wanted = run.job["infer"]
     threshold = None if wanted["threshold"] == "auto" else wanted["threshold"]
     where = (run.clone, run.config, run.save_dir, run.place)
-    infer(*where, run.classes, run.device, wanted["images"], threshold)
+    labelled = run.dataset.get("labelled", True)
+    chosen = Wanted(wanted["images"], threshold, run.tiles, labelled)
+    infer(*where, run.classes, run.device, chosen)
     show_pictures()

@@ -86,6 +86,13 @@ class Run:
         return self.settings["%s_%s" % (self.suite["title"].upper(), name)]
 
     @property
+    def tiles(self) -> Optional[Dict[str, Any]]:
+        """In what tiles larger images are read after training: size, overlap, and over which
+        overlap two boxes are one; None: whole."""
+        wanted = self.job.get("tiles")
+        return dict(wanted, iou=self.nms["nms_threshold"]) if wanted else None
+
+    @property
     def cards(self) -> int:
         """Cards on all machines."""
         return self.gpus * int(self.nodes.count)

@@ -16,9 +16,7 @@ from jobgen.datasets.geometry import (
     without_area,
 )
 from jobgen.datasets.record import Split
-from jobgen.datasets.statistics import FINEST_STRIDE, SIZES, scaled_sides
-
-MANY_SMALL = 0.1
+from jobgen.datasets.statistics import FINEST_STRIDE, MANY_TINY, SIZES, scaled_sides, tiny
 
 
 @each_split(
@@ -119,12 +117,16 @@ def repeated(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     NOTE,
     "boxes too small for the input size",
     why="A box under one cell of the finest level (8 px after resizing) is hardly found.",
-    remedy="Take a larger model.input_size, or cut large images into tiles.",
+    remedy="Take a larger model.input_size, or cut large images into tiles: "
+    "jobgen dataset tile SRC DST.zip",
 )
 def too_small(facts: DataFacts, split: Split) -> Iterator[Hit]:
     size = facts.plan.input_size if facts.plan else max(SIZES)
     sides = scaled_sides(split, size)
     small = int((sides < FINEST_STRIDE).sum())
-    if small > MANY_SMALL * len(sides):
+    if small > MANY_TINY * len(sides):
         share = small / len(sides)
-        yield Hit(1, (), split.place, f"{share:.0%} of them are under 8 px at {size} px")
+        tiles = tiny(split, size)
+        detail = str(tiles) if tiles else f"{share:.0%} of them are under 8 px at {size} px"
+        cut = f"jobgen dataset tile SRC DST.zip --size {size}" if tiles else ""
+        yield Hit(1, (), split.place, detail, remedy=cut)

@@ -227,7 +227,8 @@ def no_such_picture(facts: DataFacts) -> Iterator[Hit]:
     plan = facts.plan
     if plan is None or "infer" not in plan.stages or not {TRAIN, EVAL} <= set(_names(facts)):
         return
-    for name in plan.spec.infer.images:
+    named = plan.spec.infer.images
+    for name in named if isinstance(named, list) else ():
         # As the stage looks: the evaluation's images, then the training's, then the folder.
         for names in (_names(facts)[EVAL], _names(facts)[TRAIN]):
             fitting = [n for n in names if n == name] or [

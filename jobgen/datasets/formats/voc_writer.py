@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from jobgen.datasets.found import job_word, stem_of
@@ -25,27 +25,34 @@ def write(data: DataSet) -> Iterator[tuple[str, str]]:
 
 
 def _pages(split: Split) -> Iterator[tuple[str, str]]:
+    order = split.image_of.argsort(kind="stable")
+    boxes: list[list[int]] = [[] for _ in split.image_names]
+    for row in order[split.image_of[order] >= 0].tolist():
+        boxes[split.image_of[row]].append(row)
+    for row, name in enumerate(split.image_names):
+        yield f"Annotations/{stem_of(name)}.xml", page(split, row, boxes[row])
+
+
+def page(split: Split, row: int, boxes: Sequence[int], path: str = "") -> str:
+    """The XML of an image: its boxes by their rows; with `path`, where a tool finds it."""
     from xml.sax.saxutils import escape
 
-    order = split.image_of.argsort(kind="stable")
-    boxes: list[list[str]] = [[] for _ in split.image_names]
-    for row in order[split.image_of[order] >= 0]:
-        x, y, width, height = split.boxes[row]
+    objects = []
+    for box in boxes:
+        x, y, width, height = split.boxes[box]
         corners = zip(CORNERS, (x, y, x + width, y + height), strict=True)
         inner = "".join(f"<{key}>{plain(value)}</{key}>" for key, value in corners)
-        boxes[split.image_of[row]].append(
-            f"  <object>\n    <name>{escape(split.label(row))}</name>\n"
+        objects.append(
+            f"  <object>\n    <name>{escape(split.label(box))}</name>\n"
             f"    <bndbox>{inner}</bndbox>\n  </object>\n"
         )
-    for row, name in enumerate(split.image_names):
-        size = f"<width>{split.widths[row]}</width><height>{split.heights[row]}</height>"
-        yield (
-            f"Annotations/{stem_of(name)}.xml",
-            (
-                f"<annotation>\n  <filename>{escape(posixpath.basename(name))}</filename>\n"
-                f"  <size>{size}<depth>3</depth></size>\n{''.join(boxes[row])}</annotation>\n"
-            ),
-        )
+    size = f"<width>{split.widths[row]}</width><height>{split.heights[row]}</height>"
+    where = f"  <path>{escape(path)}</path>\n" if path else ""
+    own = escape(posixpath.basename(split.image_names[row]))
+    return (
+        f"<annotation>\n  <filename>{own}</filename>\n"
+        f"{where}  <size>{size}<depth>3</depth></size>\n{''.join(objects)}</annotation>\n"
+    )
 
 
 def laid_out(data: DataSet) -> tuple[DataSet, dict[str, str]]:
