@@ -54,7 +54,7 @@ class Expected(Part):
     """What one split of the mounted data must hold."""
 
     images: Count
-    boxes: Count
+    boxes: Annotated[int, Field(ge=0)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
@@ -80,6 +80,12 @@ class Dataset(Part):
     def _consistent(self) -> Dataset:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes names one class twice")
+        if (
+            self.expect
+            and self.labelled
+            and not (self.expect.train.boxes and self.expect.eval.boxes)
+        ):
+            raise ValueError("expect: a split without boxes teaches nothing and measures nothing")
         for split in (self.train, self.eval, *([self.test] if self.test else [])):
             if (self.format == "voc") != (split.list is not None):
                 word = "needs" if self.format == "voc" else "does not take"

@@ -161,7 +161,8 @@ def test_what_was_cut_before_a_kill_is_not_cut_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_zip(tmp_path / "a.zip", scenes())
-    real, cut = cutting._cut, []
+    real = cutting._cut
+    cut: list[str] = []
 
     def stops(files: Any, job: Any, place: Path) -> str:
         if len(cut) == 2:
@@ -248,7 +249,7 @@ def found_in(truth: Sequence[tuple[float, ...]], size: int, overlap: float) -> l
 )  # fmt: skip
 def test_one_box_comes_back_for_each_object(boxes: list[tuple[int, int, int, int, int]]) -> None:
     """Small or larger than a tile, at an edge or not: each once, whole, and nothing else."""
-    truth = []
+    truth: list[tuple[int, ...]] = []
     for label, x, y, w, h in boxes:
         box = (label, x, y, min(x + w, WIDTH * 4), min(y + h, HEIGHT * 4))
         apart = all(
