@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobgen.catalog import environments
+from jobgen.datasets.look import look
 from jobgen.machine.environment import managed_python
 from jobgen.settings import load_settings
 from jobgen_runtime.train.trainwatch import read_metrics
@@ -130,10 +132,14 @@ def test_downloaded_weights_are_measured_drawn_and_exported(folder: Path, tmp_pa
     (output,) = folder.glob("runs/*/home/output")
     zipped = shutil.make_archive(str(tmp_path / "download"), "zip", output.parent, "output")
     archive = folder / "ships.zip"
-    code, answer, said = call("evaluate", zipped, "--archive", archive, cwd=tmp_path)
+    tiles = ("--tiles", 160)
+    code, answer, said = call("evaluate", zipped, "--archive", archive, *tiles, cwd=tmp_path)
     assert code == 0, said
     metrics = answer["result"]["metrics"]
-    assert metrics["evaluation"]["mAP50"] == pytest.approx(metrics["claimed_mAP50"], abs=0.001)
+    whole = metrics["evaluation"]["whole"]["mAP50"]
+    assert whole == pytest.approx(metrics["claimed_mAP50"], abs=0.001)
+    # The tiles show the ships larger than training did.
+    assert metrics["evaluation"]["mAP50"] > 0.2
     arguments = (zipped, "--archive", archive, "--no-nms", "--no-onnx")
     code, answer, said = call("export", *arguments, cwd=tmp_path)
     assert code == 0, said
@@ -144,6 +150,21 @@ def test_downloaded_weights_are_measured_drawn_and_exported(folder: Path, tmp_pa
     code, answer, said = call("infer", lone, "--archive", archive, "--threshold", 0.2, cwd=tmp_path)
     assert code == 0, said
     assert answer["result"]["metrics"]["inference"]["threshold"] == 0.2
+    photos = tmp_path / "照片"
+    photos.mkdir()
+    with zipfile.ZipFile(archive) as ships:
+        names = [name for name in ships.namelist() if name.endswith(".jpg")][:2]
+        for number, name in enumerate(names):
+            (photos / f"{number}.jpg").write_bytes(ships.read(name))
+    found = tmp_path / "found"
+    asked = ("--images", photos, "--as", "labelme", "-o", found)
+    code, answer, said = call("infer", zipped, *asked, cwd=tmp_path)
+    assert code == 0, said
+    boxes = json.loads((found / "boxes.json").read_text(encoding="utf-8"))
+    assert {box["image_id"] for box in boxes} == {1, 2}
+    labelled = look(found / "labels")
+    assert labelled.layout.format == "labelme"
+    assert len(labelled.splits["all"]) == answer["result"]["metrics"]["inference"]["boxes"]
     wrong = ("--model", "picodet_s_320_coco_lcnet")
     code, answer, _ = call("evaluate", lone, "--archive", archive, *wrong, cwd=tmp_path)
     assert code == 7

@@ -157,6 +157,11 @@ def job_of(
         if environment:
             job = {**job, "environment": environment}
         return parse_any(load(json.dumps(job, ensure_ascii=False), f"{output.folder / RESULT}"))
+    if not archives:
+        raise RunError(
+            f"{output.weights} came without the result.json of its run, so its classes are unknown",
+            "Give the run's output folder or its zip, or the data set: --archive FILE",
+        )
     files = open_sources(list(archives))
     data = read_layout(files, choose(files))
     need_trainable(data, archives[0])
@@ -225,6 +230,8 @@ def _is_the_same(dataset: dict[str, Any], files: Contents, layout: Layout) -> bo
         data = read_layout(files, layout)
         found = expected(replace(data, classes=list(dataset["classes"])), data.splits[EVAL])
     except (DatasetError, ValueError, KeyError):
+        return False
+    if sorted(data.classes) != sorted(dataset["classes"]):
         return False
     return not wanted or all(found[key] == wanted[key] for key in ("images", "boxes"))
 
