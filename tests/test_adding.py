@@ -103,26 +103,26 @@ def test_a_stage_is_its_cell_its_words_and_its_code(copy: Path, tmp_path: Path) 
     assert "FILES['stages/greet.py'] = r'''" in cells["tools"]
 
 
-FORMAT = '''"""A format that was added: boxes.csv, a row a box: image, class, x, y, width, height."""
+FORMAT = '''"""A format that was added: boxes.rows, a row a box: image, class, x, y, width, height."""
 
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.headers import read_headers
 from jobgen.datasets.record import DataSet, Layout, Split, box_columns, integers
 
-READS = "Rows (boxes.csv)"
+READS = "Rows (boxes.rows)"
 
 
 def layouts(files: Contents) -> list[Layout]:
-    splits = {"all": {"annotations": "boxes.csv"}}
-    return [Layout("rows", "", splits)] if "boxes.csv" in files.sizes else []
+    splits = {"all": {"annotations": "boxes.rows"}}
+    return [Layout("rows", "", splits)] if "boxes.rows" in files.sizes else []
 
 
 def read(files: Contents, layout: Layout) -> DataSet:
-    rows = [line.split(",") for line in files.read("boxes.csv").decode().splitlines()]
+    rows = [line.split(",") for line in files.read("boxes.rows").decode().splitlines()]
     names, classes = (sorted({row[part] for row in rows}) for part in (0, 1))
     headers = read_headers(files, names)
     split = Split(
-        name="all", place="boxes.csv", files=layout.splits["all"], folder="", image_names=names,
+        name="all", place="boxes.rows", files=layout.splits["all"], folder="", image_names=names,
         image_ids=integers(range(1, len(names) + 1)),
         widths=integers([headers[name].width for name in names]),
         heights=integers([headers[name].height for name in names]),
@@ -141,7 +141,7 @@ def test_a_format_is_a_file(copy: Path, tmp_path: Path) -> None:
     write(copy / "jobgen" / "datasets" / "formats" / "rows.py", FORMAT)
     images = {name: data for name, data in Coco().all_files().items() if name.endswith(".jpg")}
     lines = [f"{name},ship,{n},{n},20,10" for n, name in enumerate(images)]
-    path = write_zip(tmp_path / "r.zip", {**images, "boxes.csv": "\n".join(lines).encode()})
+    path = write_zip(tmp_path / "r.zip", {**images, "boxes.rows": "\n".join(lines).encode()})
     assert "rows" in jobgen(copy, "dataset", "inspect", path)
     assert "DS096  set without a train and a val split" in jobgen(copy, "check", path, code=1)
     jobgen(copy, "dataset", "split", path, tmp_path / "s.zip", code=4)
