@@ -14,7 +14,7 @@ import pytest
 
 from jobgen.datasets.contents import open_contents
 from jobgen.datasets.formats import FORMATS
-from jobgen.datasets.formats.gather import times_larger, turned
+from jobgen.datasets.formats.gather import around, larger_turned, times_larger
 from jobgen.datasets.look import candidates, look
 from jobgen.datasets.record import DataSet
 from tests.conftest import Answer
@@ -118,8 +118,12 @@ def test_losses_are_told_by_every_command(jobgen: Callable[..., Answer], tmp_pat
 
 
 def test_a_turned_box_says_how_much_larger_the_upright_one_is() -> None:
-    corners = turned((0, 0, 40, 10), math.radians(45))
-    assert times_larger(corners) == pytest.approx(50**2 / 2 / 400)
+    angle = math.radians(45)
+    side = 50 / math.sqrt(2)
+    assert around((0, 0, 40, 10), angle) == pytest.approx((20 - side / 2, 5 - side / 2, side, side))
+    assert larger_turned(40, 10, angle) == pytest.approx(side**2 / 400)
+    assert math.isnan(larger_turned(0, 10, angle))
+    assert times_larger([(0, 0), (4, 0), (0, 4)]) == pytest.approx(2)
     assert math.isnan(times_larger([(1, 1), (2, 2)]))
 
 

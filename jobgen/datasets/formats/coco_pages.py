@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import posixpath
 
+import numpy as np
+
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.formats.coco import annotation_files, one_image_files, read_file
 from jobgen.datasets.formats.gather import Gathered, Shapes, data_set
@@ -35,15 +37,14 @@ def read(files: Contents, layout: Layout) -> DataSet:
 
 def _page(part: Gathered, name: str) -> None:
     columns = read_file(part.files, name)
-    own = posixpath.basename(name)
-    part.troubles += [Trouble(t.code, own, t.detail, t.lost) for t in columns.troubles]
+    place = posixpath.basename(name)
+    part.troubles += [Trouble(t.code, place, t.detail, t.lost) for t in columns.troubles]
     page = columns.split(part.name, name, {}, posixpath.dirname(name))
     for row, stated in enumerate(page.image_names):
         image = images_of(part.files).named(stated, name)
         if part.has(image):
             part.tell("DS074", name, stated, lost=False)
-        part.image(image, *page.size(row), name)
-        for box in range(len(page)):
-            if page.image_of[box] == row and page.class_of[box] != UNKNOWN:
-                x, y, width, height = page.boxes[box].tolist()
-                part.box(part.image(image), page.label(box), (x, y, width, height), name)
+        number = part.image(image, *page.size(row), name)
+        own = np.flatnonzero((page.image_of == row) & (page.class_of != UNKNOWN))
+        labels = [page.class_names[label] for label in page.class_of[own].tolist()]
+        part.boxes(number, labels, page.boxes[own])

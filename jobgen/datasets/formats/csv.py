@@ -192,30 +192,54 @@ def _file(part: Gathered, name: str, table: _Table, wanted: str) -> None:
     if "label" not in table.columns:
         part.shapes.note(f"no column has the classes: every box is of the class {NO_CLASS}")
     try:
-        for line, row in _rows(part.files, name, table):
-            cells = {role: row[at] for role, at in table.columns.items() if at < len(row)}
-            if not wanted or _split_of(cells.get("split", "")) == wanted:
-                _row(part, name, line, cells, table)
+        _Rows(part, name, table).read(wanted)
     except (csv.Error, DatasetError) as error:
         part.tell("DS010", name, str(getattr(error, "message", error)))
 
 
-def _row(part: Gathered, name: str, line: int, cells: Mapping[str, str], table: _Table) -> None:
-    stated = cells.get("image", "").strip()
-    if not stated:
-        part.tell("DS012", name, f"line {line} names no image")
-        return
-    size = number(cells.get("width") or 0), number(cells.get("height") or 0)
-    row = part.image(_image(part.files, stated, name), *size)
-    values = [cells.get(role, "").strip() for role in table.form]
-    if not any(values):
-        return  # an image without a box
-    box = _box(values, table.form)
-    if box is None:
-        part.tell("DS011", name, f"line {line}: {' '.join(values)[:60]}")
-    else:
-        label = cells.get("label") if "label" in table.columns else NO_CLASS
-        part.box(row, label, box, f"{name}:{line}")
+class _Rows:
+    """Reads the rows of one file."""
+
+    def __init__(self, part: Gathered, name: str, table: _Table) -> None:
+        self.part, self.name, self.table = part, name, table
+        self.image_at = table.columns["image"]
+        self.label_at = table.columns.get("label")
+        self.size_at = [table.columns.get(side) for side in ("width", "height")]
+        self.form_at = [table.columns[role] for role in table.form]
+        # The row of each image, by what the file calls it.
+        self.row_of: dict[str, int] = {}
+
+    def read(self, wanted: str) -> None:
+        """Take all rows, or those of one split."""
+        split_at = self.table.columns.get("split") if wanted else None
+        for line, cells in _rows(self.part.files, self.name, self.table):
+            if split_at is None or (split_at < len(cells) and _split_of(cells[split_at]) == wanted):
+                self.take(line, cells)
+
+    def take(self, line: int, cells: list[str]) -> None:
+        stated = self.cell(cells, self.image_at)
+        if not stated:
+            self.part.tell("DS012", self.name, f"line {line} names no image")
+            return
+        row = self.row_of.get(stated)
+        if row is None:
+            width, height = (number(self.cell(cells, at) or 0) for at in self.size_at)
+            path = _image(self.part.files, stated, self.name)
+            row = self.part.image(path, width, height)
+            self.row_of[stated] = row
+        values = [self.cell(cells, at) for at in self.form_at]
+        if not any(values):
+            return  # an image without a box
+        box = _box(values, self.table.form)
+        if box is None:
+            self.part.tell("DS011", self.name, f"line {line}: {' '.join(values)[:60]}")
+            return
+        label = NO_CLASS if self.label_at is None else self.cell(cells, self.label_at)
+        self.part.box(row, label, box, f"{self.name}:{line}")
+
+    @staticmethod
+    def cell(cells: list[str], at: int | None) -> str:
+        return cells[at].strip() if at is not None and at < len(cells) else ""
 
 
 def _image(files: Contents, stated: str, name: str) -> str:
@@ -230,8 +254,11 @@ def _box(values: Sequence[str], form: tuple[str, ...]) -> Box | None:
     if form == ("bbox",):
         values = re.split(r"[\s,;]+", values[0].strip("[]() "))
         form = ("x", "y", "w", "h")
-    numbers = [number(value) for value in values]
-    if len(numbers) != len(form) or any(map(math.isnan, numbers)):
+    try:
+        numbers = list(map(float, values))
+    except ValueError:
+        return None
+    if len(numbers) != len(form) or len(numbers) != 4:
         return None
     a, b, c, d = numbers
     if form == FORMS[0]:

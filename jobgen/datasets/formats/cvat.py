@@ -13,7 +13,14 @@ import re
 from xml.parsers import expat
 
 from jobgen.datasets.contents import Contents
-from jobgen.datasets.formats.gather import Gathered, Shapes, data_set, number, turned
+from jobgen.datasets.formats.gather import (
+    Gathered,
+    Shapes,
+    around,
+    data_set,
+    larger_turned,
+    number,
+)
 from jobgen.datasets.formats.places import (
     by_name,
     files_of,
@@ -150,13 +157,24 @@ class _Task:
 
     def _take(self, tag: str, label: str, values: dict[str, str]) -> None:
         part, row = self.part, self._row
+        if tag == "box" and "rotation" not in values:
+            try:
+                left, top = float(values["xtl"]), float(values["ytl"])
+                sides = (float(values["xbr"]) - left, float(values["ybr"]) - top)
+            except (KeyError, ValueError):
+                sides = (math.nan, math.nan)
+                left = top = math.nan
+            part.box(row, label, (left, top, *sides), self.name)
+            return
         x, y, right, bottom = (number(values.get(key)) for key in ("xtl", "ytl", "xbr", "ybr"))
         stated = number(values.get("rotation", "0"))
         angle = math.radians(stated) if math.isfinite(stated) else math.nan
         if tag == "box" and not angle:
             part.box(row, label, (x, y, right - x, bottom - y), self.name)
         elif tag == "box":
-            self._turned(label, "rotated boxes", turned((x, y, right - x, bottom - y), angle))
+            sides = (right - x, bottom - y)
+            part.box(row, label, around((x, y, *sides), angle), self.name)
+            part.shapes.became_box("rotated boxes", larger_turned(*sides, angle))
         elif tag == "ellipse":
             a, b = number(values.get("rx")), number(values.get("ry"))
             wide = math.hypot(a * math.cos(angle), b * math.sin(angle))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.formats.gather import Gathered, Shapes, box_around, number, times_larger
 from jobgen.datasets.formats.per_image import read_per_image
@@ -52,6 +54,31 @@ def read(files: Contents, layout: Layout) -> DataSet:
 
 
 def _take(part: Gathered, row: int, name: str, text: str) -> None:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(HEADERS)]
+    if not lines:
+        return
+    cells = " ".join(lines).split()
+    width = len(lines[0].split())
+    if width not in (9, 10) or len(cells) != width * len(lines):
+        _take_lines(part, row, name, text)
+        return
+    try:
+        corners = np.array([list(map(float, cells[at::width])) for at in range(8)])
+    except ValueError:
+        _take_lines(part, row, name, text)
+        return
+    xs, ys = corners[0::2], corners[1::2]
+    low = np.array([xs.min(axis=0), ys.min(axis=0)])
+    sides = np.array([xs.max(axis=0), ys.max(axis=0)]) - low
+    part.boxes(row, cells[8::width], np.concatenate([low, sides]).T)
+    with np.errstate(all="ignore"):
+        twice = np.abs((xs * np.roll(ys, -1, 0) - np.roll(xs, -1, 0) * ys).sum(axis=0))
+        times = 2 * sides[0] * sides[1] / twice
+        part.shapes.became_boxes("rotated boxes", times[~(times <= UPRIGHT)])
+
+
+def _take_lines(part: Gathered, row: int, name: str, text: str) -> None:
+    """A file with a line that is not as it should be, line by line."""
     for at, line in enumerate(text.splitlines(), 1):
         if line.startswith(HEADERS) or not line.strip():
             continue

@@ -16,7 +16,16 @@ import numpy as np
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.found import common_folder
 from jobgen.datasets.headers import Header, known_headers
-from jobgen.datasets.record import UNKNOWN, DataSet, Ints, Layout, Split, Trouble, integers
+from jobgen.datasets.record import (
+    UNKNOWN,
+    DataSet,
+    Floats,
+    Ints,
+    Layout,
+    Split,
+    Trouble,
+    integers,
+)
 from jobgen_runtime.data.voc import LARGEST_SIDE
 
 Points = Sequence[Sequence[float]]
@@ -40,6 +49,11 @@ class Shapes:
         """A shape of a kind, such as `polygons`, whose box has so many times its area."""
         self._larger.setdefault(kind, array("d")).append(times)
 
+    def became_boxes(self, kind: str, times: Floats) -> None:
+        """The same for several shapes of a kind, (N,)."""
+        if len(times):
+            self._larger.setdefault(kind, array("d")).extend(times.tolist())
+
     def lines(self) -> list[str]:
         """What is to be said of it, a line a kind."""
         said = []
@@ -61,6 +75,8 @@ class Gathered:
         self.fractions = False
         self.troubles: list[Trouble] = []
         self.labels: dict[str, int] = {}
+        # The same, by the labels as they are written.
+        self._number_of: dict[str, int] = {}
         self._row_of: dict[str, int] = {}
         self._sizes = array("q")
         self._sources: list[str] = []
@@ -84,22 +100,37 @@ class Gathered:
     @property
     def largest(self) -> float:
         """The largest number in a box, 0 without one."""
-        return max(self._boxes, default=0.0)
+        values = np.array(self._boxes, np.float64)
+        return float(np.nanmax(values, initial=0.0)) if len(values) else 0.0
 
     def has(self, path: str) -> bool:
         return path in self._row_of
 
     def box(self, row: int, label: Any, box: Box, where: str) -> None:
-        """Take a box; one that is not finite or has no class is told, at `where` in the set."""
-        if not math.isfinite(sum(box)):
-            self.tell("DS045", where, " ".join(f"{value:g}" for value in box))
-        elif label is None or not str(label).strip():
-            self.tell("DS012", where, f"the box at {box[0]:g} {box[1]:g} has no class")
-        else:
-            name = label.strip() if isinstance(label, str) else str(label).strip()
-            self._image_of.append(row)
-            self._label_of.append(self.labels.setdefault(name, len(self.labels)))
-            self._boxes.extend(box)
+        """Take a box; one without a class is told at once, at `where` in the set, and one that is
+        not finite with all others of that kind."""
+        number_ = self._number_of.get(label) if label.__class__ is str else None
+        if number_ is None:
+            name = "" if label is None else str(label).strip()
+            if not name:
+                self.tell("DS012", where, f"the box at {box[0]:g} {box[1]:g} has no class")
+                return
+            number_ = self.labels.setdefault(name, len(self.labels))
+            if isinstance(label, str):
+                self._number_of[label] = number_
+        self._image_of.append(row)
+        self._label_of.append(number_)
+        self._boxes.extend(box)
+
+    def boxes(self, row: int, labels: Sequence[str], boxes: Floats) -> None:
+        """Take the boxes of an image at once, (M, 4), where every label is one."""
+        known = self._number_of
+        for label in labels:
+            if label not in known:
+                known[label] = self.labels.setdefault(label.strip(), len(self.labels))
+        self._image_of.extend([row] * len(labels))
+        self._label_of.extend([known[label] for label in labels])
+        self._boxes.frombytes(np.ascontiguousarray(boxes, np.float64).tobytes())
 
     def around(self, row: int, label: Any, kind: str, points: Points, where: str) -> None:
         """Take the box around a shape, its corners as (x, y) in pixels."""
@@ -112,7 +143,7 @@ class Gathered:
         sizes = np.array(self._sizes, np.int64).reshape(len(paths), 2)
         self._take_missing_sizes(paths, sizes)
         folder = common_folder(paths)
-        images, boxes = _column(self._image_of), np.array(self._boxes, np.float64).reshape(-1, 4)
+        images, label_of, boxes = self._finite(paths)
         if self.fractions:
             # The fractions have a few digits: what lies below a thousandth of a pixel is rounding.
             boxes = np.round(boxes * np.tile(sizes, 2)[images], 3)
@@ -134,11 +165,22 @@ class Gathered:
             sources=self._sources,
             box_ids=np.arange(1, len(boxes) + 1, dtype=np.int64),
             image_of=images,
-            class_of=of_label[_column(self._label_of)],
+            class_of=of_label[label_of],
             boxes=boxes,
             area=boxes[:, 2] * boxes[:, 3],
             crowd=np.zeros(len(boxes), np.int8),
         )
+
+    def _finite(self, paths: list[str]) -> tuple[Ints, Ints, Floats]:
+        """Image, label and sides of the boxes that are finite; the others are told."""
+        images, labels = np.array(self._image_of, np.int64), np.array(self._label_of, np.int64)
+        boxes = np.array(self._boxes, np.float64).reshape(-1, 4)
+        finite = np.isfinite(boxes).all(axis=1)
+        for row in np.flatnonzero(~finite).tolist():
+            image = int(images[row])
+            where = self._sources[image] or paths[image]
+            self.tell("DS045", where, " ".join(f"{value:g}" for value in boxes[row]))
+        return images[finite], labels[finite], boxes[finite]
 
     def _take_missing_sizes(self, paths: list[str], sizes: Ints) -> None:
         missing = np.flatnonzero(sizes.min(axis=1, initial=LARGEST_SIDE) <= 0).tolist()
@@ -183,19 +225,18 @@ def times_larger(points: Points) -> float:
     return 2 * width * height / abs(twice) if twice else math.nan
 
 
-def turned(box: Box, radians: float) -> list[tuple[float, float]]:
-    """The corners of a box that is turned around its middle."""
+def around(box: Box, radians: float) -> Box:
+    """The upright box around a box that is turned around its middle."""
     x, y, width, height = box
-    middle = x + width / 2, y + height / 2
-    sine, cosine = math.sin(radians), math.cos(radians)
-    corners = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
-    return [
-        (
-            middle[0] + a * width * cosine - b * height * sine,
-            middle[1] + a * width * sine + b * height * cosine,
-        )
-        for a, b in corners
-    ]
+    sine, cosine = abs(math.sin(radians)), abs(math.cos(radians))
+    wide, high = width * cosine + height * sine, width * sine + height * cosine
+    return x + (width - wide) / 2, y + (height - high) / 2, wide, high
+
+
+def larger_turned(width: float, height: float, radians: float) -> float:
+    """The area of the upright box around a turned one, in areas of that; NaN where it has none."""
+    _, _, wide, high = around((0, 0, width, height), radians)
+    return abs(wide * high / (width * height)) if width * height else math.nan
 
 
 def number(value: Any) -> float:
@@ -210,6 +251,12 @@ def pairs(values: Any) -> list[tuple[float, float]]:
     """Points as they stand in JSON, [[x, y], ...]; none where something in them is no number."""
     if not isinstance(values, list) or not values:
         return []
+    try:
+        plain = [(float(x), float(y)) for x, y in values]
+    except (TypeError, ValueError, OverflowError):
+        plain = []
+    if plain and math.isfinite(sum(map(sum, plain))):
+        return plain
     points = [(number(p[0]), number(p[1])) for p in values if isinstance(p, list) and len(p) >= 2]
     whole = len(points) == len(values) and all(math.isfinite(x + y) for x, y in points)
     return points if whole else []
@@ -218,7 +265,3 @@ def pairs(values: Any) -> list[tuple[float, float]]:
 def _side(value: Any) -> int:
     length = number(value)
     return int(length) if 1 <= length <= LARGEST_SIDE else 0
-
-
-def _column(values: array[int]) -> Ints:
-    return np.array(values, np.int64)

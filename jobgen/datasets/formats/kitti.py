@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.formats.gather import Gathered, Shapes, number
 from jobgen.datasets.formats.per_image import read_per_image
@@ -20,6 +22,7 @@ READS = "KITTI (txt with 15 values a line)"
 # A line of a result has a score after them.
 VALUES = (15, 16)
 NO_CLASS = "DontCare"
+NO_REGION = "regions that nobody annotated (DontCare)"
 
 
 def layouts(files: Contents) -> list[Layout]:
@@ -43,6 +46,28 @@ def read(files: Contents, layout: Layout) -> DataSet:
 
 
 def _take(part: Gathered, row: int, name: str, text: str) -> None:
+    cells = text.split()
+    lines = [line for line in text.splitlines() if line.strip()]
+    width = len(lines[0].split()) if lines else 0
+    try:
+        whole = width in VALUES and len(cells) == width * len(lines)
+        sides = [list(map(float, cells[at::width])) for at in range(4, 8)] if whole else []
+    except ValueError:
+        sides = []
+    if not sides:
+        _take_lines(part, row, name, text)
+        return
+    labels = cells[0::width]
+    left, top, right, bottom = np.array(sides)
+    boxes = np.array([left, top, right - left, bottom - top]).T
+    known = [at for at, label in enumerate(labels) if label != NO_CLASS]
+    if len(known) < len(labels):
+        part.shapes.left_out[NO_REGION] += len(labels) - len(known)
+    part.boxes(row, [labels[at] for at in known], boxes[known])
+
+
+def _take_lines(part: Gathered, row: int, name: str, text: str) -> None:
+    """A file with a line that is not as it should be, line by line."""
     for at, line in enumerate(text.splitlines(), 1):
         cells = line.split()
         if not cells:
@@ -51,6 +76,6 @@ def _take(part: Gathered, row: int, name: str, text: str) -> None:
         if len(cells) not in VALUES or math.isnan(left + top + right + bottom):
             part.tell("DS081", name, f"line {at}: {line.strip()[:60]}")
         elif cells[0] == NO_CLASS:
-            part.shapes.left_out["regions that nobody annotated (DontCare)"] += 1
+            part.shapes.left_out[NO_REGION] += 1
         else:
             part.box(row, cells[0], (left, top, right - left, bottom - top), name)

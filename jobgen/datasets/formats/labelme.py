@@ -129,9 +129,14 @@ def _shape(part: Gathered, row: int, shape: Any, name: str) -> None:
     if not isinstance(shape, dict):
         part.tell("DS011", name, f"a shape is {str(shape)[:40]}")
         return
+    kind, label = shape.get("shape_type") or "polygon", shape.get("label")
     points = pairs(shape.get("points"))
-    kind = str(shape.get("shape_type") or "polygon")
-    label = shape.get("label")
+    if kind == "rectangle" and len(points) == 2 and label.__class__ is str and label[:1] != "_":
+        (x, y), (right, bottom) = points
+        box = (min(x, right), min(y, bottom), abs(right - x), abs(bottom - y))
+        part.box(row, label, box, name)
+        return
+    kind = str(kind)
     if isinstance(label, (dict, list)):
         part.tell("DS011", name, f"a label is {str(label)[:40]}")
     elif str(label).startswith(NO_CLASSES):

@@ -5,11 +5,12 @@ The format: https://github.com/cgvict/roLabelImg. A turned box becomes the uprig
 
 from __future__ import annotations
 
+import math
 import re
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, ParseError, fromstring
 
 from jobgen.datasets.contents import Contents
-from jobgen.datasets.formats.gather import Box, Gathered, Shapes, number, turned
+from jobgen.datasets.formats.gather import Box, Gathered, Shapes, around, larger_turned, number
 from jobgen.datasets.formats.per_image import read_per_image
 from jobgen.datasets.formats.places import by_folder, layouts_of
 from jobgen.datasets.formats.voc import rotated_pages
@@ -34,10 +35,12 @@ def read(files: Contents, layout: Layout) -> DataSet:
 
 
 def _take(part: Gathered, row: int, name: str, text: str) -> None:
+    # The text is decoded: what the file says of its encoding holds no longer.
+    plain = DECLARATION.sub("", text)
     try:
-        # The text is decoded: what the file says of its encoding holds no longer.
-        root = parse_xml(DECLARATION.sub("", text).encode())
-    except (ValueError, LookupError) as error:
+        # Without <! there is neither document type nor entity, and the quick parser may read it.
+        root = parse_xml(plain.encode()) if "<!" in plain else fromstring(plain)
+    except (ValueError, LookupError, ParseError) as error:
         part.tell("DS010", name, str(error).partition(": ")[2] or str(error))
         return
     for item in root.iter("object"):
@@ -45,9 +48,11 @@ def _take(part: Gathered, row: int, name: str, text: str) -> None:
         upright, rotated = item.find("bndbox"), item.find("robndbox")
         if rotated is not None:
             x, y, width, height, angle = _values(rotated, TURNED)
-            box: Box = (x - width / 2, y - height / 2, width, height)
-            if abs(angle) < float("inf") and sum(box) < float("inf"):
-                part.around(row, label, "rotated boxes", turned(box, angle), name)
+            if math.isfinite(x + y + width + height + angle):
+                box: Box = (x - width / 2, y - height / 2, width, height)
+                part.box(row, label, around(box, angle), name)
+                times = larger_turned(width, height, angle)
+                part.shapes.became_box("rotated boxes", times)
             else:
                 part.tell(
                     "DS045", name, f"the robndbox of {label[:30]} is not finite, or no number"
@@ -60,4 +65,6 @@ def _take(part: Gathered, row: int, name: str, text: str) -> None:
 
 
 def _values(element: Element, tags: tuple[str, ...]) -> list[float]:
-    return [number(element.findtext(tag)) for tag in tags]
+    """Numbers of an element, NaN for what is none."""
+    found = {child.tag: child.text for child in element}
+    return [number(found.get(tag)) for tag in tags]
