@@ -48,6 +48,9 @@ ZH = {
     "Best F1 %.3f at a score of %.2f: precision %.3f, recall %.3f": (
         "最佳 F1 %.3f，得分阈值 %.2f：精确率 %.3f，召回率 %.3f"
     ),
+    "Images larger than %d px were read in tiles; whole: mAP@0.5 %.3f": (
+        "大于 %d 像素的图片切块读取；整图读取时 mAP@0.5 为 %.3f"
+    ),
     "Precision over recall, IoU 0.5": "精确率-召回率曲线（IoU 0.5）",
     "recall": "召回率",
     "boxes": "框数",
