@@ -100,8 +100,8 @@ class Measured(PageParts):
         text = self.section("Evaluation", ["", "", "", ""], rows)
         if figures.get("tiles"):
             said = self.say("Images larger than %d px were read in tiles; whole: mAP@0.5 %.3f")
-            values = (figures["tiles"]["size"], figures["whole"]["mAP50"])
-            text += "<p>%s</p>" % escaped(said % values)
+            tiled = (figures["tiles"]["size"], figures["whole"]["mAP50"])
+            text += "<p>%s</p>" % escaped(said % tiled)
         best = metrics.get("best_f1") or {}
         if best:
             said = self.say("Best F1 %.3f at a score of %.2f: precision %.3f, recall %.3f")
