@@ -6,14 +6,12 @@ import io
 import os
 import warnings
 import zipfile
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from jobgen.datasets.contents import Contents, Progress
+from jobgen.datasets.contents import Contents
 from jobgen.datasets.headers import open_raster
 from jobgen.datasets.sources import open_sources
 from jobgen.errors import DatasetError
@@ -45,65 +43,63 @@ class CutJob(NamedTuple):
     tiles: tuple[Tile, ...]
 
 
-@dataclass
-class Part:
-    """The tiles of one picture in a file of their own, which goes once all are read."""
+class Cutting:
+    """Cuts pictures, each into a file of its tiles in `folder`, while those before are read: of
+    what is cut only so much waits as keeps all processes busy. Files that are there already are
+    taken. Use it with `with`."""
 
-    place: Path
-    left: int
+    def __init__(
+        self, jobs: Sequence[CutJob], paths: Sequence[Path], folder: Path, processes: int
+    ) -> None:
+        self._jobs, self._paths, self._processes = jobs, paths, processes
+        self._places = [folder / f"{number:07d}.zip" for number in range(len(jobs))]
+        self._next = 0
+        self._waiting: dict[int, Future[str]] = {}
+        self._pool: ProcessPoolExecutor | None = None
+        self._files: Contents | None = None
 
-    def reader(self, name: str) -> Callable[[], bytes]:
-        """What reads one of the tiles, once."""
+    def __enter__(self) -> Cutting:
+        if self._processes > 1:
+            self._pool = ProcessPoolExecutor(
+                self._processes, initializer=_open, initargs=(self._paths,)
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def reader(self, number: int, name: str) -> Callable[[], bytes]:
+        """What reads one tile of a picture. Raises DatasetError for a picture that can't be
+        read."""
 
         def read() -> bytes:
-            with zipfile.ZipFile(self.place) as tiles:
-                data = tiles.read(name)
-            self.left -= 1
-            if not self.left:
-                self.place.unlink()
-            return data
+            self._cut_up_to(number)
+            with zipfile.ZipFile(self._places[number]) as tiles:
+                return tiles.read(name)
 
         return read
 
+    def _cut_up_to(self, number: int) -> None:
+        """Have a picture cut, and those after it on their way."""
+        if self._pool is None:
+            place = self._places[number]
+            if not place.exists():
+                self._files = self._files or open_sources(self._paths)
+                self._told(_cut(self._files, self._jobs[number], place))
+            return
+        last = min(len(self._jobs), number + 1 + WAITING * self._processes)
+        for ahead in range(self._next, last):
+            if not self._places[ahead].exists():
+                job = (self._jobs[ahead], self._places[ahead])
+                self._waiting[ahead] = self._pool.submit(_cut_opened, *job)
+        self._next = max(self._next, last)
+        if number in self._waiting:
+            self._told(self._waiting.pop(number).result())
 
-def cut_all(
-    jobs: Sequence[CutJob], paths: Sequence[Path], folder: Path, processes: int, progress: Progress
-) -> Iterator[Part]:
-    """The tiles of each picture, in order, as files in `folder`; those that are there already are
-    taken. Raises DatasetError for a picture that can't be read."""
-    places = [folder / f"{number:07d}.zip" for number in range(len(jobs))]
-    missing = [number for number, place in enumerate(places) if not place.exists()]
-    done = len(jobs) - len(missing)
-    work = [(jobs[number], places[number]) for number in missing]
-    for fault in _faults(work, paths, processes):
+    def _told(self, fault: str) -> None:
         if fault:
             raise DatasetError(fault, "What is cut already is kept: the same command resumes.")
-        done += 1
-        progress("cutting pictures", done, len(jobs))
-    for place, job in zip(places, jobs, strict=True):
-        yield Part(place, len(job.tiles))
-
-
-def _faults(
-    work: Sequence[tuple[CutJob, Path]], paths: Sequence[Path], processes: int
-) -> Iterator[str]:
-    """Do all the work; for each picture why it failed, or nothing."""
-    if processes == 1 or len(work) < 2:
-        files = open_sources(paths)
-        yield from (_cut(files, job, place) for job, place in work)
-        return
-    with ProcessPoolExecutor(processes, initializer=_open, initargs=(paths,)) as pool:
-        waiting: deque[Future[str]] = deque()
-        try:
-            for job, place in work:
-                waiting.append(pool.submit(_cut_opened, job, place))
-                # A bounded queue: neither pictures nor answers pile up.
-                if len(waiting) >= WAITING * processes:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 _opened: list[Contents] = []
@@ -177,7 +173,7 @@ def _upright(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The picture as OpenCV shows it, unless its boxes are meant on it as it is stored."""
     from PIL import ImageOps
 
-    turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
-    if turned and image.size == size:
-        return image
-    return ImageOps.exif_transpose(image)
+    orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    as_stored = orientation >= 5 and image.size == size
+    # Without a turn it would be a copy of the whole picture.
+    return image if orientation == 1 or as_stored else ImageOps.exif_transpose(image)

@@ -22,7 +22,7 @@ import numpy as np
 
 from jobgen.datasets.contents import Progress, silent
 from jobgen.datasets.convert import refuse_broken, refuse_classes, set_name
-from jobgen.datasets.cutting import CutJob, Tile, cut_all
+from jobgen.datasets.cutting import CutJob, Cutting, Tile
 from jobgen.datasets.fix import true_sizes
 from jobgen.datasets.formats.coco import record_of
 from jobgen.datasets.found import job_word
@@ -94,19 +94,22 @@ def tile(
         record = record_of(found.split, data.classes)
         entries[f"{root}/{job_word(name)}.json"] = coco_text(record).encode()
     parts = target.with_name(f".{target.name}.parts")
-    jobs = [
-        CutJob(data.splits[name].path(row), found.sizes[row], tuple(tiles))
+    pairs = [
+        (f"{root}/images/{job_word(name)}", CutJob(path, found.sizes[row], tuple(tiles)))
         for name, found in plans.items()
         for row, tiles in found.pictures
+        for path in (data.splits[name].path(row),)
     ]
-    folders = [name for name, found in plans.items() for _ in found.pictures]
+    # In the order in which the archive is written.
+    pairs.sort(key=lambda pair: f"{pair[0]}/{pair[1].tiles[0].name}")
+    jobs = [job for _, job in pairs]
     facts = [asdict(tiling), sorted(data.contents.sizes.items()), jobs]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    cut = cut_all(jobs, paths, _parts_folder(parts, key), processes, progress)
-    for part, job, split in zip(cut, jobs, folders, strict=True):
-        for tile_ in job.tiles:
-            entries[f"{root}/images/{job_word(split)}/{tile_.name}"] = part.reader(tile_.name)
-    write_zip(target, data.contents, entries, progress)
+    with Cutting(jobs, paths, _parts_folder(parts, key), processes) as cutting:
+        for number, (place, job) in enumerate(pairs):
+            for part in job.tiles:
+                entries[f"{place}/{part.name}"] = cutting.reader(number, part.name)
+        write_zip(target, data.contents, entries, progress)
     shutil.rmtree(parts, ignore_errors=True)
     return {name: found.figures for name, found in plans.items()}
 
