@@ -7,21 +7,22 @@ import json
 import os
 import random
 import statistics
-import subprocess
-import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from jobgen.datasets.look import look
+from jobgen.datasets.tile import Tiling, tile
 from tests.sets import picture, write_zip
 
 Row = tuple[str, str, str, float, float]
 Files = dict[str, bytes]
 IMAGES, BOXES = 300, 40
-SCENES = 40
+SCENES = 60
 
 
 def boxes(n: int) -> list[tuple[str, int, int, int, int]]:
@@ -37,7 +38,8 @@ def with_images(files: Files) -> Files:
 
 
 def coco() -> Files:
-    images, found = [], []
+    images: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for n in range(1, IMAGES + 1):
         images.append({"id": n, "file_name": f"{n}.jpg", "width": 64, "height": 48})
         for label, x, y, w, h in boxes(n):
@@ -53,12 +55,12 @@ def coco() -> Files:
 def labelme() -> Files:
     files: Files = {}
     for n in range(1, IMAGES + 1):
-        shapes = [
+        shapes: list[dict[str, Any]] = [
             {"label": label, "points": [[x, y], [x + w, y + h]], "group_id": None,
              "shape_type": "rectangle", "flags": {}}
             for label, x, y, w, h in boxes(n)
         ]  # fmt: skip
-        page = {"version": "5", "flags": {}, "shapes": shapes, "imagePath": f"{n}.jpg",
+        page: dict[str, Any] = {"version": "5", "flags": {}, "shapes": shapes, "imagePath": f"{n}.jpg",
                 "imageData": None, "imageHeight": 48, "imageWidth": 64}  # fmt: skip
         files[f"s/{n}.json"] = json.dumps(page).encode()
     return with_images(files)
@@ -165,17 +167,7 @@ def tiles_row(folder: Path) -> Row:
     text = json.dumps({**record, "images": images, "annotations": boxes_}).encode()
     files = {f"s/images/{name}": buffer.getvalue() for name in names}
     write_zip(path, {**files, "s/all.json": text})
-    code = (
-        "import io, sys, zipfile\nfrom PIL import Image\n"
-        "with zipfile.ZipFile(sys.argv[1]) as z:\n"
-        "    for n in z.namelist():\n"
-        "        if n.endswith('.jpg'): Image.open(io.BytesIO(z.read(n))).load()\n"
-    )
-    pairs = []
-    for number in range(3):
-        target = folder / f"tiles{number}.zip"
-        ours = [sys.executable, "-m", "jobgen", "dataset", "tile", str(path), str(target)]
-        pairs.append((seconds(ours), seconds([sys.executable, "-c", code, str(path)])))
+    pairs = [(cutting(path, folder / f"t{n}.zip"), decoding(path)) for n in range(3)]
     cores = os.cpu_count() or 1
     a, b = (statistics.median(pair[side] for pair in pairs) / SCENES for side in (0, 1))
     ratio = statistics.median(one * cores / other for one, other in pairs)
@@ -183,7 +175,19 @@ def tiles_row(folder: Path) -> Row:
     return what, f"{a * cores * 1e3:.0f} ms", f"{b * 1e3:.0f} ms", ratio, 1.25
 
 
-def seconds(argv: list[str]) -> float:
+def cutting(path: Path, target: Path) -> float:
+    """Seconds of all cores."""
     started = time.perf_counter()
-    subprocess.run(argv, check=True, capture_output=True)
+    tile(look(path), [path], target, Tiling(), os.cpu_count() or 1)
+    return time.perf_counter() - started
+
+
+def decoding(path: Path) -> float:
+    """Seconds of one process that decodes every picture."""
+    started = time.perf_counter()
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".jpg"):
+                with Image.open(io.BytesIO(archive.read(name))) as image:
+                    image.load()
     return time.perf_counter() - started
