@@ -16,7 +16,7 @@ from jobgen.datasets.record import DataSet
 from jobgen.datasets.ships import make_ships
 from jobgen_runtime.data.coco import coco_text
 from tests.conftest import Answer, real_data
-from tests.sets import Coco, write_folder, write_zip, yolo
+from tests.sets import Coco, picture, write_folder, write_zip, yolo
 from tests.sets import voc as cells
 
 
@@ -300,3 +300,67 @@ def test_a_model_by_its_short_name(jobgen: Callable[..., Answer], tmp_path: Path
         == 0
     )
     assert "picodet_s_320_coco_lcnet" in (tmp_path / "job.yaml").read_text("utf-8")
+
+
+def rows(*lines: str) -> dict[str, bytes]:
+    text = "image,label,x1,y1,x2,y2\n" + "".join(f"{line}\n" for line in lines)
+    files = {f"s/{n}.jpg": picture(n) for n in range(1, 9)}
+    return {**files, "s/b.csv": text.encode()}
+
+
+def test_a_box_that_could_not_be_read_is_left_out_where_it_is_said(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    good = [f"{n}.jpg,ship,4,5,20,25" for n in range(1, 9)]
+    path = write_zip(tmp_path / "s.zip", rows(*good, "8.jpg,,1,1,9,9", "8.jpg,ship,1,1,9,?"))
+    answer = init(jobgen, path)
+    assert "repair DS012  b.csv: 1 boxes that could not be read left out" in answer.err
+    assert "repair DS011  b.csv: 1 boxes that could not be read left out" in answer.err
+    options = ("--folder", tmp_path / "job", "--yes")
+    assert jobgen("init", "x", "--archive", path, *options).code == 0
+    assert jobgen("check", tmp_path / "job" / "job.yaml", "--archive", tmp_path / "x.zip").code == 0
+
+
+def test_nothing_is_promised_that_leaves_too_much_out(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    """And what is printed in its place works."""
+    lost = [f"{n}.jpg,,4,5,20,25" for n in range(3, 9)]
+    path = write_zip(tmp_path / "s.zip", rows("1.jpg,a,4,5,20,25", "2.jpg,a,4,5,20,25", *lost))
+    answer = init(jobgen, path)
+    assert answer.code == 4
+    assert "it would leave out 6 boxes" in answer.err
+    assert "--yes" not in answer.err
+    command = answer.err.partition("all the same: jobgen ")[2].partition(", then")[0]
+    words = [w if w != "REPAIRED.zip" else str(tmp_path / "r.zip") for w in shlex.split(command)]
+    assert jobgen(*words).code == 0
+    assert jobgen("init", "x", "--archive", tmp_path / "r.zip", "--folder", tmp_path / "job",
+                  "--yes").code == 0  # fmt: skip
+
+
+def test_what_stays_wrong_is_said_beforehand(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    page = {"shapes": [{"label": "a", "points": [[1, 1], [9, 9]], "shape_type": "rectangle"}],
+            "imageWidth": 32, "imageHeight": 24, "imageData": None}  # fmt: skip
+    files = {f"s/{n}.json": json.dumps({**page, "imagePath": f"{n}.jpg"}).encode()
+             for n in range(1, 5)}  # fmt: skip
+    files |= {f"s/{n}.jpg": picture(n) for n in range(1, 5)}
+    answer = init(jobgen, write_zip(tmp_path / "s.zip", files))
+    assert "DS057 stays: s.zip: stated size that is not the image's: 4" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "message"),
+    [("Bad.Name", "j", "the name Bad.Name"), ("x", "s.zip/j", "can't be written")],
+)
+def test_nothing_is_made_for_a_job_that_cannot_be(
+    name: str, folder: str, message: str, jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    path = write_zip(tmp_path / "s.zip", yolo().all_files())
+    answer = jobgen("init", name, "--archive", path, "--folder", tmp_path / folder, "--yes")
+    assert (answer.code, message in answer.err) == (3, True)
+    assert [p.name for p in tmp_path.iterdir()] == ["s.zip"]
+
+
+def test_one_image_is_no_set(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    answer = init(jobgen, write_zip(tmp_path / "s.zip", rows("1.jpg,ship,4,5,20,25")))
+    assert "has 1 image(s) with boxes; train and val need one each" in answer.err

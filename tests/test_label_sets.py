@@ -193,7 +193,9 @@ def test_a_column_that_is_not_there_is_an_error(
     path = write_zip(tmp_path / "s.zip", {"s/b.csv": b"a,b,c\n1,2,3\n", "s/1.jpg": picture(1)})
     answer = jobgen("dataset", "inspect", path, "--columns", "image=a,label=z,bbox=c")
     assert answer.code == 4
-    assert "b.csv: a,b,c" in answer.err
+    assert "b.csv has no column z; it begins with: a,b,c" in answer.err
+    half = jobgen("dataset", "inspect", path, "--columns", "image=a,label=b,x1=c")
+    assert "image, label, x1 do not suffice for a box" in half.err
     assert jobgen("dataset", "inspect", path, "--columns", "image").code == 2
 
 
@@ -261,3 +263,110 @@ def test_an_image_is_named_as_it_is_there(tmp_path: Path) -> None:
     split = look(write_zip(tmp_path / "s.zip", files)).splits["all"]
     assert split.image_names[0] == "1.png"
     assert split.size(0) == (WIDTH, HEIGHT)
+
+
+def test_a_folder_for_each_class_is_one_set(tmp_path: Path) -> None:
+    """Files of one name in two folders are of two images, each beside its own."""
+    files = {}
+    for label in ("cat", "dog"):
+        for name, data in labelme().items():
+            files[name.replace("s/", f"s/{label}/")] = data
+    split = look(write_zip(tmp_path / "s.zip", files)).splits["all"]
+    assert (split.images, len(split)) == (12, 24)
+
+
+def test_a_page_that_names_itself_has_the_image_of_its_stem(tmp_path: Path) -> None:
+    files = labelme()
+    page = json.loads(files["s/1.json"])
+    files["s/1.json"] = json.dumps({**page, "imagePath": "1.json"}).encode()
+    assert look(write_zip(tmp_path / "s.zip", files)).splits["all"].image_names[0] == "1.jpg"
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{}", "x".encode("utf-16")])
+def test_a_damaged_page_is_told(damage: bytes, tmp_path: Path) -> None:
+    files = labelme()
+    files["s/2.json"] = damage
+    data = look(write_zip(tmp_path / "s.zip", files))
+    assert {trouble.code for trouble in data.all_troubles} <= {"DS010", "DS012"}
+    assert [trouble.place for trouble in data.all_troubles] == ["2.json"]
+
+
+def test_the_class_of_a_region_is_said_and_can_be_chosen(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    regions = [{"shape_attributes": {"name": "rect", "x": 1, "y": 2, "width": 9, "height": 9},
+                "region_attributes": {"occluded": "no", "species": species}}
+               for species in ("cat", "dog")]  # fmt: skip
+    pages = {"1": {"filename": "1.jpg", "size": 1, "regions": regions, "file_attributes": {}}}
+    files = {"s/v.json": json.dumps(pages).encode(), "s/1.jpg": picture(1)}
+    path = write_zip(tmp_path / "s.zip", files)
+    answer = jobgen("dataset", "inspect", path)
+    assert "its attribute species, not occluded" in answer.out
+    assert "class dog" in answer.out
+    assert "class no" in jobgen("dataset", "inspect", path, "--columns", "label=occluded").out
+
+
+def test_frames_between_key_frames_get_their_boxes(tmp_path: Path) -> None:
+    rows = "".join(
+        f'<box frame="{n}" outside="{out}" keyframe="1" xtl="{x}" ytl="4" xbr="{x + 8}" ybr="12"/>'
+        for n, x, out in ((0, 0, 0), (4, 8, 0), (5, 8, 1), (7, 30, 0))
+    )
+    size = f"<original_size><width>{WIDTH}</width><height>{HEIGHT}</height></original_size>"
+    text = f'<annotations><meta>{size}</meta><track label="car">{rows}</track></annotations>'
+    files = {f"s/images/frame_{n:06d}.png": picture(n + 1, kind="PNG") for n in range(8)}
+    data = look(write_zip(tmp_path / "s.zip", {**files, "s/a.xml": text.encode()}))
+    found = boxes_of(data)
+    assert [found[str(n)][0][1] for n in range(5)] == [0, 2, 4, 6, 8]
+    assert found["5"] == found["6"] == []
+    assert data.losses == ["boxes between two key frames of a track: 3, in a straight line"]
+
+
+def test_rows_of_no_known_split_are_told(tmp_path: Path) -> None:
+    def losses(*words: str) -> list[str]:
+        text = "image,label,x1,y1,x2,y2,split\n" + "".join(
+            f"{n}.jpg,ship,20,25,4,5,{word}\n" for n, word in enumerate(words, 1)
+        )
+        files = {"s/b.csv": text.encode(), **{f"s/{n}.jpg": picture(n) for n in range(1, 5)}}
+        data = look(write_zip(tmp_path / f"{len(words)}{words[0]}.zip", files))
+        # Corners in any order are two corners.
+        assert next(iter(data)).boxes[0].tolist() == [4, 5, 16, 20]
+        return data.losses
+
+    assert losses("train", "val", "", "holdout") == ["b.csv: 2 rows of no known split are left out"]
+    assert losses("0", "1", "0") == ["b.csv: its column of splits names no two that are known"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"sep=;\nimage;label;x1;y1;x2;y2\n1.jpg;ship;4;5;20;25\n",
+        "image\tlabel\tx1\ty1\tx2\ty2\n1.jpg\tship\t4\t5\t20\t25\n".encode("utf-16"),
+        "图片名;类别名称;左上角x;左上角y;右下角x;右下角y\n1.jpg;ship;4,0;5,0;20,0;25,0\n".encode(
+            "gbk"
+        ),
+        b"image,label,class_name,x1,y1,x2,y2\n1.jpg,0,ship,4,5,20,25\n",
+    ],
+)
+def test_csv_as_excel_and_others_write_it(text: bytes, tmp_path: Path) -> None:
+    files = {"s/b.csv": text, "s/1.jpg": picture(1)}
+    split = look(write_zip(tmp_path / "s.zip", files)).splits["all"]
+    assert (split.label(0), split.boxes[0].tolist()) == ("ship", [4, 5, 16, 20])
+
+
+def test_corners_in_place_of_sides_are_found_before_anything_is_written(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    rows = "".join(f'{n}.jpg,ship,"[{30 + n}, 20, 60, 44]"\n' for n in range(1, 7))
+    files = {"s/b.csv": b"image,label,bbox\n" + rows.encode()}
+    files |= {f"s/{n}.jpg": picture(n) for n in range(1, 7)}
+    path = write_zip(tmp_path / "s.zip", files)
+    answer = jobgen("init", "x", "--archive", path, "--folder", tmp_path / "j", "--yes")
+    assert answer.code == 0, answer.err
+    assert "repair DS047" in answer.err
+    boxes = [row for s in look(tmp_path / "x.zip") for row in s.boxes.tolist()]
+    assert sorted(boxes)[0] == [31, 20, 29, 24]
+
+
+def test_a_class_of_dota_may_have_blanks(tmp_path: Path) -> None:
+    files = {n: d.replace(b" ship 0", b" large ship 0") for n, d in dota().items()}
+    assert look(write_zip(tmp_path / "s.zip", files)).classes == ["boat", "large ship"]

@@ -116,7 +116,7 @@ def test_init_merges(
     options = ("init", "all", "--archive", "a.zip", "--archive", "b.zip", "--merge")
     listed = jobgen(*options)
     assert listed.code == 4
-    assert "join a.zip, b.zip as COCO" in listed.err
+    assert "join a.zip (coco), b.zip (cvat) as COCO" in listed.err
     assert jobgen(*options, "--yes").code == 0
     assert jobgen("check", "bundles/all/job.yaml", "--archive", "all.zip").code == 0
     assert jobgen("init", "x", "--archive", "a.zip", "--merge", "--yes").code == 4
@@ -195,3 +195,37 @@ def test_merging_needs_two(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetError, match="two data sets or more"):
         merged([look(write_zip(tmp_path / "a.zip", Coco().all_files()))], Division())
+
+
+def test_all_sets_of_one_source_are_merged(
+    jobgen: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {**Coco(root="a").all_files(), **voc().all_files()}
+    write_zip(tmp_path / "two.zip", files)
+    answer = jobgen("init", "all", "--archive", "two.zip", "--merge", "--yes")
+    assert answer.code == 0, answer.err
+    assert "left out" not in answer.err
+    data = look(tmp_path / "all.zip")
+    assert {split.name: split.images for split in data} == {"train": 8, "eval": 4}
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_a_small_set_is_split_too(
+    count: int, jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    path = write_zip(tmp_path / "a.zip", whole(count))
+    assert jobgen("dataset", "split", path, tmp_path / "b.zip").code == 0
+    assert all(split.images and len(split) for split in look(tmp_path / "b.zip"))
+
+
+def test_a_set_with_splits_is_dealt_anew(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", Coco().all_files())
+    refused = jobgen("dataset", "split", path, tmp_path / "b.zip", "--test", "0.2")
+    assert "there are train, val" in refused.err
+    assert "--anew" in refused.err
+    assert jobgen("dataset", "split", path, tmp_path / "b.zip", "--anew", "--val", "0.5").code == 0
+    images = {split.name: split.images for split in look(tmp_path / "b.zip")}
+    assert images == {"train": 3, "eval": 3}
+    both = jobgen("dataset", "split", path, tmp_path / "c.zip", "--keep-test", "--test", "0.2")
+    assert both.code == 2

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from jobgen.check.rules import SHOWN, Hit, each_split, names_hit
 from jobgen.datasets.contents import Contents, LoneFile, Progress, silent
-from jobgen.datasets.fix import FIXES, LEFT_OUT, corners_meant, true_sizes
+from jobgen.datasets.fix import AS_CORNERS, FIXES, LEFT_OUT, corners_meant, true_sizes
 from jobgen.datasets.headers import Header, is_image, known_headers, open_raster
 from jobgen.datasets.record import DataSet, Split
 from jobgen.errors import DatasetError
@@ -88,9 +88,9 @@ class DataFacts:
         return self._true[split.name]
 
     def corners(self, split: Split) -> bool:
-        """Whether a COCO split's boxes are two corners each."""
-        coco = self.data is not None and self.data.layout.format == "coco"
-        return coco and corners_meant(self.true_sizes(split))
+        """Whether a split's boxes are two corners each where they should be corner and sides."""
+        fits = self.data is not None and self.data.layout.format in AS_CORNERS
+        return fits and corners_meant(self.true_sizes(split))
 
     @cached_property
     def _true(self) -> dict[str, Split]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,13 +90,21 @@ def command(console: Console, /, name: str, archives: tuple[Path, ...], **given:
     from jobgen.files import shown, write_atomically
     from jobgen.job.tasks import plan_any
     from jobgen.spec import parse_any
+    from jobgen.spec_types import job_name
     from jobgen.yamlio import load
 
     console.json_output = given.pop("json_output")
     path = (given["folder"] or Path("bundles") / name) / "job.yaml"
+    try:
+        job_name(name)
+    except ValueError as error:
+        raise SpecError(f"the name {name}: {error}", "Give another NAME.") from error
     if path.exists():
         raise SpecError(f"{path} is there already", "Give another NAME, or remove it first.")
     refuse_mount(path)
+    top = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (top.is_dir() and os.access(top, os.W_OK)):
+        raise SpecError(f"{path} can't be written: {top} is no folder, or not yours to write in")
     paths = list(archives) or [the_mounted_source(Path.cwd())]
     wanted = Wanted(name=name, paths=paths, **given)
     if len(wanted.dataset_ids) not in (0, 1 if wanted.merge else len(paths)):
@@ -241,16 +250,13 @@ def _detection(console: Console, files: Contents, wanted: Wanted) -> Found:
 
 def _merged(console: Console, wanted: Wanted) -> Found:
     from jobgen.check.ready import Needs
-    from jobgen.datasets.contents import open_contents
-    from jobgen.datasets.look import look
+    from jobgen.datasets.look import all_sets
     from jobgen.datasets.merge import merged
 
     progress = console.progress()
-    sets = [
-        look(path, None, progress, open_contents(path, wanted.columns)) for path in wanted.paths
-    ]
+    sets = [data for path in wanted.paths for data in all_sets(path, wanted.columns, progress)]
     data, lines = merged(sets, wanted.division)
-    names = ", ".join(part.contents.name for part in sets)
+    names = ", ".join(f"{part.contents.name} ({part.layout.format})" for part in sets)
     needs = Needs("coco", [], None, [f"join {names} as COCO", *(f"  {line}" for line in lines)])
     return _made(console, data, needs, wanted)
 
@@ -279,7 +285,7 @@ def _made(console: Console, data: DataSet, needs: Needs, wanted: Wanted) -> Foun
         if not click.confirm(f"Write {shown(target)}?", default=True, err=True):
             raise click.Abort
     else:
-        console.say(f"{shown(target)} is made of {data.contents.name}:\n{listed}")
+        console.say(f"Writing {shown(target)}, made of {data.contents.name}:\n{listed}")
     done = convert(
         data, target, needs.to, needs.codes, data.contents.progress, cautious=True,
         division=needs.division,

@@ -37,9 +37,11 @@ WRITTEN = ["coco", "voc", "yolo"]
 @click.option("--test", type=click.FloatRange(0, 0.9), default=0.0, metavar="SHARE",
               help="Share that goes to a test split, which no job trains on.")  # fmt: skip
 @click.option("--keep-test", is_flag=True,
-              help="Leave the set's test split as it is, and deal out all else.")  # fmt: skip
+              help="Leave the set's test split alone, and deal out all else.")  # fmt: skip
+@click.option("--anew", is_flag=True,
+              help="Deal out a set that has its splits already, all of them together.")  # fmt: skip
 @click.option("--folds", type=click.IntRange(2, 20), metavar="K",
-              help="K folds in place of one val; `init --pick N` takes the Nth.")  # fmt: skip
+              help="K folds in place of one val; init --pick N takes one.")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True,
               help="Another number deals the images otherwise.")  # fmt: skip
 @click.option(
@@ -54,8 +56,8 @@ WRITTEN = ["coco", "voc", "yolo"]
 @click.pass_obj
 def split(
     console: Console, source: Path, target: Path, val: float, test: float, keep_test: bool,
-    folds: int | None, seed: int, group: str | None, pick: int | None, columns: dict[str, str],
-    json_output: bool,
+    anew: bool, folds: int | None, seed: int, group: str | None, pick: int | None,
+    columns: dict[str, str], json_output: bool,
 ) -> None:  # fmt: skip
     """Write TARGET, a zip of the set SOURCE with its images dealt out into train and val.
 
@@ -70,18 +72,22 @@ def split(
 
     console.json_output = json_output
     if folds and (test or keep_test):
-        raise click.UsageError("--folds leaves a test split as it is; give --test or it, not both")
+        raise click.UsageError(
+            "--folds leaves a test split alone: leave out --test and --keep-test"
+        )
+    if test and keep_test:
+        raise click.UsageError("--keep-test keeps the set's test split: leave out --test")
     if val + test >= 1:
         raise click.UsageError(f"--val {val:g} --test {test:g}: nothing is left for train")
     classes, files = class_set(source, console, pick, columns)
     if classes is not None:
-        if test or keep_test or folds:
-            raise click.UsageError("a set of classes is dealt into train and val only")
+        if test or keep_test or folds or anew:
+            raise click.UsageError("a set of classes is always dealt into train and val, anew")
         split_class_set(console, classes, target, val, seed, group)
         return
     progress = console.progress()
     data = look(source, pick, progress, files)
-    division = Division(val, test, folds or 0, seed, group, keep_test)
+    division = Division(val, test, folds or 0, seed, group, keep_test, anew)
     if in_its_format(data, division):
         dealt = split_set(data, target, division, progress)
         _tell_parts(console, target, dict(dealt.parts), dealt.held_together)
@@ -254,13 +260,14 @@ def _renaming(value: str) -> list[tuple[str, str]]:
               help="Share of val, for a set without one.")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True,
               help="Another number deals the images otherwise.")  # fmt: skip
+@options.columns
 @options.json_output
 @click.pass_obj
 def merge(
     console: Console, sources: tuple[Path, ...], target: Path, val: float, seed: int,
-    json_output: bool,
+    columns: dict[str, str], json_output: bool,
 ) -> None:  # fmt: skip
-    """Write TARGET, a zip of all the sets SOURCES as one in COCO.
+    """Write TARGET, a zip of all the sets in SOURCES as one in COCO.
 
     Train is joined with train and val with val; a set without val is split first. Classes whose
     names differ in case, blanks or dashes only are one.
@@ -268,13 +275,14 @@ def merge(
     from dataclasses import replace
 
     from jobgen.datasets.convert import convert as convert_set
-    from jobgen.datasets.look import look
+    from jobgen.datasets.look import all_sets
     from jobgen.datasets.merge import merged
     from jobgen.datasets.split import Division
 
     console.json_output = json_output
     progress = console.progress()
-    data, lines = merged([look(path, None, progress) for path in sources], Division(val, seed=seed))
+    sets = [data for path in sources for data in all_sets(path, columns, progress)]
+    data, lines = merged(sets, Division(val, seed=seed))
     done = convert_set(data, target, "coco", (), progress)
     tell_converted(console, target, "coco", replace(done, notes=[*lines, *done.notes]))
 

@@ -166,7 +166,10 @@ def _open(given: Path) -> Contents:
 
 
 def decoded(data: bytes) -> str:
-    """Text as its maker meant it: UTF-8, else GBK, as editors on Chinese Windows write."""
+    """Text as its maker meant it: UTF-8, UTF-16 where a mark says so, else GBK, as editors on
+    Chinese Windows write."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

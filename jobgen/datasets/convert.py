@@ -18,6 +18,7 @@ from jobgen.datasets.headers import is_image
 from jobgen.datasets.look import stops
 from jobgen.datasets.package import Entry, check_target, write_zip
 from jobgen.datasets.record import EVAL, TRAIN, UNKNOWN, DataSet, Split
+from jobgen.datasets.seen import way_out
 from jobgen.datasets.split import Division, divided, pooled
 from jobgen.datasets.stretch import stretched
 from jobgen.errors import DatasetError
@@ -124,15 +125,23 @@ def refuse_broken(data: DataSet, repaired: Collection[str] = ()) -> None:
         hint = f"See them: jobgen check {data.contents.given}"
         repairs = [code for code in codes if code in FIXES and code not in repaired]
         if repairs:
-            hint += f"; to leave them out or repair them: --fix {','.join(repairs)}"
+            given = data.contents.given
+            hint += (
+                "\nRepair them, or leave them out: "
+                f"jobgen dataset convert {given} REPAIRED.zip --fix {','.join(repairs)}"
+            )
         raise DatasetError(
             f"{data.contents.name} can't be written as it is: {'; '.join(titles)}", hint
         )
     for split in data:
         if not split.images:
+            there = any(map(is_image, data.contents.names))
+            none = "" if there else f": {data.contents.name} holds no images"
             raise DatasetError(
-                f"nothing would be left of {split.place}",
-                f"See what is wrong with it: jobgen check {data.contents.given}",
+                f"nothing would be left of {split.place}{none}",
+                f"See what is wrong with it: jobgen check {data.contents.given}"
+                if there
+                else f"{way_out(data.contents)}.",
             )
 
 

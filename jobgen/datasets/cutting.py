@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import threading
+import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,7 +64,7 @@ class Cutting:
     def __enter__(self) -> Cutting:
         if self._processes > 1:
             self._pool = ProcessPoolExecutor(
-                self._processes, initializer=_open, initargs=(self._paths,)
+                self._processes, initializer=_open, initargs=(self._paths, os.getpid())
             )
         return self
 
@@ -95,18 +98,37 @@ class Cutting:
                 self._waiting[ahead] = self._pool.submit(_cut_opened, *job)
         self._next = max(self._next, last)
         if number in self._waiting:
-            self._told(self._waiting.pop(number).result())
+            try:
+                self._told(self._waiting.pop(number).result())
+            except BrokenProcessPool as error:
+                raise DatasetError(
+                    "a process that cuts pictures was killed, most likely for want of memory",
+                    "What is cut already is kept: the same command resumes, with --processes 1 in "
+                    "less memory.",
+                ) from error
 
     def _told(self, fault: str) -> None:
         if fault:
-            raise DatasetError(fault, "What is cut already is kept: the same command resumes.")
+            raise DatasetError(
+                fault,
+                "Save it again, or take it out of the set (jobgen check --deep names all such "
+                "images). What is cut already is kept: the same command resumes.",
+            )
 
 
 _opened: list[Contents] = []
 
 
-def _open(paths: Sequence[Path]) -> None:
+def _open(paths: Sequence[Path], parent: int) -> None:
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _opened[:] = [open_sources(paths)]
+
+
+def _end_with(parent: int) -> None:
+    """End this process once its parent is gone: killed, it can't say so."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _cut_opened(job: CutJob, place: Path) -> str:

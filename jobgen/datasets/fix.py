@@ -25,6 +25,8 @@ from jobgen.datasets.headers import Header, known_headers
 from jobgen.datasets.image_names import elsewhere, meant_path
 from jobgen.datasets.record import UNKNOWN, DataSet, Ints, Mask, Split, Trouble
 
+# Formats whose boxes are a corner and sides, and people write two corners there.
+AS_CORNERS = ("coco", "csv", "coco_pages")
 # When boxes are taken for two corners: of so many boxes, nearly all fit as corners, and a fifth
 # or more reach out of their image as corner and size.
 FEWEST_CORNERS = 4
@@ -59,7 +61,8 @@ def fix(data: DataSet, codes: Iterable[str], cautious: bool = False) -> tuple[Da
                     continue
                 if count:
                     done.append(f"{code}  {split.place}: {count} {what}")
-                left = _remaining(fixed[name].troubles, code)
+                left, line = _without_lost(data, split, code, cautious)
+                done += [line] if line else []
                 fixed[name] = replace(fixed[name], troubles=left)
             first = next(iter(fixed.values()))
             data = replace(data, splits=fixed, classes=list(first.class_names))
@@ -73,8 +76,28 @@ def _share_lost(before: Split, after: Split) -> float:
     return max(shares, default=0.0)
 
 
-def _remaining(troubles: list[Trouble], code: str) -> list[Trouble]:
-    return [t for t in troubles if t.code != code or (t.lost and code not in LEFT_OUT)]
+def _without_lost(
+    data: DataSet, split: Split, code: str, cautious: bool
+) -> tuple[list[Trouble], str]:
+    """The troubles that are left once a code's repair is made, and what there is to say of boxes
+    that a labelling tool's file could not give."""
+    lost = [t for t in split.troubles if t.code == code and t.lost]
+    others = [t for t in split.troubles if t.code != code]
+    if code in LEFT_OUT or not lost:
+        return others, ""
+    if code not in LOST_BOXES or data.layout.format in WITH_IMAGES:
+        return [*others, *lost], ""
+    if cautious and len(lost) > max(FEW_THINGS, FEW * (len(split) + len(lost))):
+        return [*others, *lost], (
+            f"{code}  {split.place}: left alone, it would leave out {len(lost)} boxes; look at "
+            f"what is wrong first, or ask for it by name: --fix {code}"
+        )
+    return others, f"{code}  {split.place}: {len(lost)} boxes that could not be read left out"
+
+
+def nothing_else(_data: DataSet, split: Split) -> Repair:
+    """A fault whose box was left out already."""
+    return split, 0, ""
 
 
 def plain_types(_data: DataSet, split: Split) -> Repair:
@@ -283,7 +306,7 @@ def corners_meant(split: Split) -> bool:
 
 def corners_to_sizes(data: DataSet, split: Split) -> Repair:
     """Boxes written as two corners, as corner and size."""
-    if data.layout.format != "coco" or not corners_meant(split):
+    if data.layout.format not in AS_CORNERS or not corners_meant(split):
         return split, 0, ""
     boxes = split.boxes.copy()
     boxes[:, 2:] -= boxes[:, :2]
@@ -340,6 +363,7 @@ def written_anew(code: str, what: str) -> Callable[[DataSet, Split], Repair]:
 FIXES: dict[str, Callable[[DataSet, Split], Repair]] = {
     "DS011": plain_types,
     "DS012": stated_sizes,
+    "DS081": nothing_else,
     "DS013": with_info,
     "DS054": nearest_names,
     "DS062": where_they_are,
@@ -368,3 +392,7 @@ FIXES: dict[str, Callable[[DataSet, Split], Repair]] = {
 }
 # Faults whose item a reader left out: writing what is left is the repair.
 LEFT_OUT = frozenset(("DS045", "DS074", "DS077"))
+# What the reader of a labelling tool's files tells of a single box, which may be left out; in COCO
+# and VOC it may be an image.
+LOST_BOXES = frozenset(("DS011", "DS012", "DS081"))
+WITH_IMAGES = frozenset(("coco", "voc"))

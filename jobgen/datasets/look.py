@@ -16,7 +16,7 @@ from jobgen.errors import DatasetError
 from jobgen_runtime.data.faults import FAULTS
 
 LAYOUTS = " layouts"
-SHOWN = 8
+SHOWN = 20
 
 
 def candidates(files: Contents) -> list[Layout]:
@@ -60,9 +60,19 @@ def choose(files: Contents, pick: int | None = None) -> Layout:
     if len(found) > 1:
         raise DatasetError(
             f"{files.name} holds {len(found)} data sets:\n{listed}",
-            "Choose one by its number: --pick 1",
+            "Choose one by its number: --pick 1; init and dataset merge can join them: --merge",
         )
     return found[0]
+
+
+def all_sets(
+    path: Path, columns: Mapping[str, str] | None = None, progress: Progress = silent
+) -> list[DataSet]:
+    """Every data set that `path` holds. Raises DatasetError where there is none."""
+    files = open_contents(path, columns)
+    files.progress = progress
+    found = candidates(files)
+    return [read_layout(files, layout) for layout in found] or [read_layout(files, choose(files))]
 
 
 def _listed(files: Contents, found: list[Layout]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jobgen.datasets.contents import Contents
+from jobgen.datasets.convert import refuse_broken
 from jobgen.datasets.joined import Joined
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout
 from jobgen.datasets.relabel import relabelled
@@ -22,7 +23,9 @@ def merged(parts: Sequence[DataSet], division: Division) -> tuple[DataSet, list[
     than two sets are given.
     """
     if len(parts) < 2:
-        raise DatasetError("merging needs two data sets or more", "Give --archive for each.")
+        raise DatasetError("merging needs two data sets or more", "Name every one of them.")
+    for data in parts:
+        refuse_broken(data)
     lines = []
     spelling: dict[str, str] = {}
     sets = []
@@ -48,8 +51,11 @@ def merged(parts: Sequence[DataSet], division: Division) -> tuple[DataSet, list[
 
 
 def _joined(sets: Sequence[DataSet], classes: Sequence[str]) -> DataSet:
-    folders = _folders([data.contents for data in sets])
-    files = Joined(list(zip([data.contents for data in sets], folders, strict=True)))
+    # Two sets may lie in one source.
+    sources = list({id(data.contents): data.contents for data in sets}.values())
+    names = _folders(sources)
+    files = Joined(list(zip(sources, names, strict=True)))
+    folders = [names[sources.index(data.contents)] for data in sets]
     splits = {}
     for name in (TRAIN, EVAL, "test"):
         found = [

@@ -29,7 +29,7 @@ from jobgen.errors import DatasetError
 class Division:
     """How a set is dealt out: the shares of val and test, or the number of folds; images in whose
     names the pattern `group` finds the same text stay together; `keep_test` leaves the test split
-    of the set as it is."""
+    of the set as it is, and deals out all others; `anew` deals out all of them."""
 
     val: float = 0.2
     test: float = 0.0
@@ -37,6 +37,7 @@ class Division:
     seed: int = 1
     group: str | None = None
     keep_test: bool = False
+    anew: bool = False
 
     @property
     def shares(self) -> dict[str, float]:
@@ -90,7 +91,22 @@ def deal_into(
         room[part] -= sizes[key]
         for label, count in grouped[key].items():
             want[part][label] -= count
+    _fill(parts, grouped, list(shares))
     return [parts[key] for key in keys]
+
+
+def _fill(parts: dict[str, str], grouped: Mapping[str, Counter[int]], names: Sequence[str]) -> None:
+    """Give a part of a small set that got no box a group of the part that has most."""
+    for name in names:
+        full = {n: [k for k, part in parts.items() if part == n and _boxes(grouped[k])]
+                for n in names}  # fmt: skip
+        most = max(names, key=lambda n: len(full[n]))
+        if not full[name] and len(full[most]) > 1:
+            parts[full[most][-1]] = name
+
+
+def _boxes(found: Counter[int]) -> int:
+    return sum(count for label, count in found.items() if label != UNKNOWN)
 
 
 def deal(labels: Sequence[Counter[int]], keys: Sequence[str], share: float, seed: int) -> Mask:
@@ -124,21 +140,27 @@ def divided(
     Raises DatasetError where it has its splits already, or a part would have no boxes.
     """
     kept: dict[str, Split] = {}
-    if division.keep_test or (division.folds and len(data.splits) > 1):
-        test = test_split_of(data) if division.keep_test else "test"
+    if len(data.splits) > 1 and (division.keep_test or division.folds or division.anew):
+        test = "" if division.anew else "test"
+        test = test_split_of(data) if division.keep_test else test
         rest = [split for name, split in data.splits.items() if name != test]
         kept = {"test": replace(data.splits[test], name="test")} if test in data.splits else {}
         whole = pooled(rest, data.classes)
+    elif division.keep_test:
+        test_split_of(data)
+        whole = _only_split(data)
     else:
         whole = _only_split(data)
     keys = group_keys(data.contents, whole, division.group, progress)
     dealt = part_split(whole, keys, division.shares, division.seed)
     for name, part in dealt.parts.items():
         if not len(part):
+            what = f"fold {name}" if division.folds else job_word(name)
+            joined = ", or a --group pattern that joins fewer images" if division.group else ""
             raise DatasetError(
-                f"{job_word(name)} would have no boxes: {dealt.groups} group(s) can't be split "
-                f"at {division.shares[name]:g}",
-                "Give another --val, or a --group pattern that joins fewer images.",
+                f"{what} of {data.contents.name} would have no boxes: there are {dealt.groups} "
+                f"group(s) of images for {len(dealt.parts)} parts",
+                f"Label more images{joined}.",
             )
     return replace(data, splits={**dealt.parts, **kept}), dealt
 
@@ -153,7 +175,8 @@ def test_split_of(data: DataSet) -> str:
     if named and data.train is not None:
         return EVAL
     raise DatasetError(
-        f"{data.contents.name} has no test split to keep", "Leave --keep-test out, or give --test."
+        f"{data.contents.name} has no test split to keep",
+        "To deal out all splits: --anew; a test split too: --test 0.1",
     )
 
 
@@ -215,15 +238,17 @@ def split(data: DataSet, target: Path, division: Division, progress: Progress = 
 def in_its_format(data: DataSet, division: Division) -> bool:
     """Whether the set's own format can say the division, all its other files as they are."""
     module = FORMATS[data.layout.format]
-    return hasattr(module, "divide") and not division.folds and not division.keep_test
+    others = division.folds or division.keep_test or division.anew
+    return hasattr(module, "divide") and not others
 
 
 def _only_split(data: DataSet) -> Split:
     if len(data.splits) != 1:
-        names = ", ".join(split.place for split in data)
+        names = ", ".join(job_word(name) for name in data.splits)
         raise DatasetError(
             f"splitting needs a set with one split or none; there are {names}",
-            "A set that has its splits needs no splitting: jobgen init takes it as it is.",
+            "jobgen init takes a set with train and val as it is. To deal it out again: --anew, or "
+            "--keep-test, which leaves test alone.",
         )
     return next(iter(data))
 

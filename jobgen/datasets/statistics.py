@@ -149,7 +149,9 @@ def suggest_model(data: DataSet, purpose: str = PURPOSES[0]) -> tuple[str, str]:
     wanted = 2 * FINEST_STRIDE
     size = next((s for s in SIZES if tenth(split, s) >= wanted), max(SIZES))
     side = tenth(split, size)
-    why = f"at {size} px nine boxes of ten are {side:.0f} px or more"
+    if not len(split):
+        return suggested(size, purpose), "there are no boxes to go by"
+    why = f"at {size} px nine boxes of ten are {side:.{int(round(side) == wanted)}f} px or more"
     if side < wanted:
         why += f"; {wanted} px would be better, so expect to miss the smallest"
     return suggested(size, purpose), why

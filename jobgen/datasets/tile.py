@@ -200,6 +200,6 @@ def _parts_folder(parts: Path, key: str) -> Path:
     """The folder of what is cut already, of this very tiling; what another left is removed."""
     folder = parts / key[:16]
     if parts.is_dir() and not folder.is_dir():
-        shutil.rmtree(parts)
+        shutil.rmtree(parts, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -20,7 +20,7 @@ def layouts(files: Contents) -> list[Layout]:
     pages = one_image_files(files)
     # Where there are others too, one for all images says the same.
     others = set(annotation_files(files)) - set(pages)
-    return [] if others else layouts_of("coco_pages", files, by_folder(pages))
+    return [] if others else layouts_of("coco_pages", files, by_folder(files, pages))
 
 
 def read(files: Contents, layout: Layout) -> DataSet:

@@ -11,6 +11,7 @@ import io
 import math
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,18 +39,23 @@ NAMES: dict[str, tuple[str, ...]] = {
     "image": ("image", "imagename", "imagepath", "imagefile", "imageid", "filename", "file",
               "filepath", "path", "img", "imgname", "imgpath", "imgid", "图片", "图像", "图片名",
               "文件名", "图片名称", "图片路径"),
-    "label": ("class", "label", "category", "classname", "labelname", "categoryname", "name",
-              "type", "object", "target", "类别", "标签", "类"),
-    "x1": ("xmin", "x1", "left", "xtl", "bboxxmin", "xleft", "x0", "bboxx1", "bboxleft"),
-    "y1": ("ymin", "y1", "top", "ytl", "bboxymin", "ytop", "y0", "bboxy1", "bboxtop"),
-    "x2": ("xmax", "x2", "right", "xbr", "bboxxmax", "xright", "bboxx2", "bboxright"),
-    "y2": ("ymax", "y2", "bottom", "ybr", "bboxymax", "ybottom", "bboxy2", "bboxbottom"),
+    # A name tells more than a number.
+    "label": ("classname", "labelname", "categoryname", "class", "label", "category", "name",
+              "type", "object", "target", "类别名称", "类别", "类别名", "标签", "标签名", "类"),
+    "x1": ("xmin", "x1", "left", "xtl", "bboxxmin", "xleft", "x0", "bboxx1", "bboxleft", "左",
+           "左上角x", "左上x"),
+    "y1": ("ymin", "y1", "top", "ytl", "bboxymin", "ytop", "y0", "bboxy1", "bboxtop", "上",
+           "左上角y", "左上y"),
+    "x2": ("xmax", "x2", "right", "xbr", "bboxxmax", "xright", "bboxx2", "bboxright", "右",
+           "右下角x", "右下x"),
+    "y2": ("ymax", "y2", "bottom", "ybr", "bboxymax", "ybottom", "bboxy2", "bboxbottom", "下",
+           "右下角y", "右下y"),
     "x": ("x", "bboxx", "boxx"),
     "y": ("y", "bboxy", "boxy"),
-    "cx": ("cx", "xcenter", "centerx", "xc", "bboxcx"),
-    "cy": ("cy", "ycenter", "centery", "yc", "bboxcy"),
-    "w": ("w", "bw", "boxwidth", "bboxwidth", "bboxw"),
-    "h": ("h", "bh", "boxheight", "bboxheight", "bboxh"),
+    "cx": ("cx", "xcenter", "centerx", "xc", "bboxcx", "中心x"),
+    "cy": ("cy", "ycenter", "centery", "yc", "bboxcy", "中心y"),
+    "w": ("w", "bw", "boxwidth", "bboxwidth", "bboxw", "宽", "宽度"),
+    "h": ("h", "bh", "boxheight", "bboxheight", "bboxh", "高", "高度"),
     "bbox": ("bbox", "box", "boundingbox"),
     "width": ("width", "imagewidth", "imgwidth", "imgw"),
     "height": ("height", "imageheight", "imgheight", "imgh"),
@@ -63,6 +69,8 @@ AUTOML = ("split", "image", "label", "x1", "y1", "", "", "x2", "y2", "", "")
 DELIMITERS = ",;\t|"
 # A fraction may be off by a rounding; pixels are far beyond.
 OVERSHOOT = 1.05
+# What Excel reads the delimiter from.
+SEPARATOR_LINE = re.compile(r"^\ufeff?sep=.$")
 NO_CLASS = "object"
 
 
@@ -80,17 +88,13 @@ def layouts(files: Contents) -> list[Layout]:
     """The sets among the files: by a column of splits, else by the names of the files."""
     names = texts_like(files, "csv", (".csv", ".tsv"), lambda head: bool(head.strip()))
     tables = [name for name in names if _table(files, name) is not None]
-    if files.columns and not tables:
-        firsts = (f"{n}: {head_of(files, n).partition(chr(10))[0][:120]}" for n in names[:3])
-        raise DatasetError(
-            f"no CSV of {files.name} has the columns {', '.join(files.columns.values())}",
-            f"They are called as in the first line. {'; '.join(firsts) or 'There is no CSV'}",
-        )
+    if files.columns and names and not tables:
+        raise _not_understood(files, names)
     found = []
     plain = []
     for name in tables:
         table = _table(files, name)
-        splits = _split_column(files, name, table) if table else set()
+        splits = {word for word in _split_words(files, name, table) if word} if table else set()
         if len(splits) > 1:
             order = (TRAIN, EVAL, "test")
             found += layouts_of("csv", files, [{s: [name] for s in order if s in splits}])
@@ -99,13 +103,28 @@ def layouts(files: Contents) -> list[Layout]:
     return [*found, *layouts_of("csv", files, by_name(plain))]
 
 
+def _not_understood(files: Contents, names: Sequence[str]) -> DatasetError:
+    """Why no CSV could be read with the columns that were said."""
+    first = next(iter(head_of(files, names[0]).splitlines()), "")[:200]
+    own = posixpath.basename(names[0])
+    unknown = [name for name in files.columns.values() if name not in first]
+    if unknown:
+        message = f"{own} has no column {', '.join(unknown)}; it begins with: {first}"
+    else:
+        forms = "; ".join(", ".join(form) for form in FORMS)
+        message = f"{own}: {', '.join(files.columns)} do not suffice for a box"
+        return DatasetError(message, f"Say image, and one of: {forms}. It begins with: {first}")
+    return DatasetError(message, "Give the columns as they are called there.")
+
+
 def _table(files: Contents, name: str) -> _Table | None:
     """How to read a file, None where its columns are not those of boxes. Raises DatasetError for
     a column that was asked for and is not there."""
     head = head_of(files, name)
     if is_via_csv(head) or is_open_images(head):
         return None
-    first = next(iter(head.splitlines()), "")
+    lines = [line for line in head.splitlines() if not SEPARATOR_LINE.match(line)]
+    first = next(iter(lines), "")
     delimiter = max(DELIMITERS, key=first.count)
     try:
         cells = next(csv.reader([first], delimiter=delimiter), [])
@@ -155,19 +174,21 @@ def _named_columns(cells: Sequence[str], asked: Mapping[str, str]) -> dict[str, 
 def _rows(files: Contents, name: str, table: _Table) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of each row below the names."""
     reader = csv.reader(io.StringIO(decoded(files.read(name))), delimiter=table.delimiter)
+    named = not table.has_names
     for row in reader:
-        if any(row) and (reader.line_num > 1 or not table.has_names):
+        if any(row) and named:
             yield reader.line_num, row
+        named = named or not SEPARATOR_LINE.match(table.delimiter.join(row))
 
 
-def _split_column(files: Contents, name: str, table: _Table) -> set[str]:
+def _split_words(files: Contents, name: str, table: _Table) -> Counter[str]:
+    """How many rows are of each split, "" for those whose split is none that is known."""
     at = table.columns.get("split")
     try:
         rows = _rows(files, name, table) if at is not None else ()
-        words = {_split_of(row[at]) for _, row in rows if at is not None and len(row) > at}
+        return Counter(_split_of(row[at]) for _, row in rows if at is not None and len(row) > at)
     except (csv.Error, DatasetError):
-        return set()
-    return {word for word in words if word}
+        return Counter()
 
 
 def _split_of(text: str) -> str:
@@ -182,8 +203,14 @@ def read(files: Contents, layout: Layout) -> DataSet:
         for name in names:
             table = _table(files, name)
             if table is not None:
-                wanted = split if len(_split_column(files, name, table)) > 1 else ""
-                _file(part, name, table, wanted)
+                words = _split_words(files, name, table)
+                known = {word for word in words if word}
+                own = posixpath.basename(name)
+                if len(known) > 1 and words[""]:
+                    shapes.note(f"{own}: {words['']:,} rows of no known split are left out")
+                elif words and len(known) < 2:
+                    shapes.note(f"{own}: its column of splits names no two that are known")
+                _file(part, name, table, split if len(known) > 1 else "")
         part.fractions = part.largest <= OVERSHOOT
     return data_set(files, layout, parts, shapes)
 
@@ -255,12 +282,14 @@ def _box(values: Sequence[str], form: tuple[str, ...]) -> Box | None:
         values = re.split(r"[\s,;]+", values[0].strip("[]() "))
         form = ("x", "y", "w", "h")
     try:
-        numbers = list(map(float, values))
+        # A comma in a cell is a decimal one.
+        numbers = [float(value.replace(",", ".")) for value in values]
     except ValueError:
         return None
     if len(numbers) != len(form) or len(numbers) != 4:
         return None
     a, b, c, d = numbers
     if form == FORMS[0]:
-        return a, b, c - a, d - b
+        # Two corners, in whatever order they were drawn.
+        return min(a, c), min(b, d), abs(c - a), abs(d - b)
     return (a - c / 2, b - d / 2, c, d) if form[0] == "cx" else (a, b, c, d)

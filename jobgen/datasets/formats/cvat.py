@@ -14,6 +14,7 @@ from xml.parsers import expat
 
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.formats.gather import (
+    Box,
     Gathered,
     Shapes,
     around,
@@ -37,6 +38,9 @@ from jobgen.errors import DatasetError
 READS = "CVAT (XML of a task)"
 
 ROOT = re.compile(r"<annotations[\s>]")
+# Frames between two key frames of a track, and how many there may be.
+BETWEEN = "boxes between two key frames of a track"
+LONGEST_GAP = 10_000
 SUBSET = re.compile(rb'<image [^>]*\bsubset="([^"]*)"')
 FRAME = re.compile(r"(\d+)$")
 CUBOID_X = re.compile(r"x[tb][lr][12]")
@@ -92,8 +96,9 @@ class _Task:
         self._label = ""
         self._outside = False
         self._size = {"width": "0", "height": "0"}
-        # Of a video: the images by the number of their frame.
+        # Of a video: the images by the number of their frame, and the last box of the track.
         self._frames: dict[int, str] | None = None
+        self._before: tuple[int, Box] | None = None
         self._skeleton: list[tuple[float, float]] | None = None
 
     def read(self) -> None:
@@ -144,6 +149,8 @@ class _Task:
             self._skeleton = []
         if self._path[-2] == "track" or "frame" in values:
             self._outside = values.get("outside") == "1"
+            if self._outside:
+                self._before = None
             self._row = self._frame(values.get("frame", ""))
         label = values.get("label") or self._label
         if self._path[-2] == "skeleton":
@@ -164,7 +171,10 @@ class _Task:
             except (KeyError, ValueError):
                 sides = (math.nan, math.nan)
                 left = top = math.nan
-            part.box(row, label, (left, top, *sides), self.name)
+            box = (left, top, *sides)
+            part.box(row, label, box, self.name)
+            if "frame" in values:
+                self._between(label, values["frame"], box)
             return
         x, y, right, bottom = (number(values.get(key)) for key in ("xtl", "ytl", "xbr", "ybr"))
         stated = number(values.get("rotation", "0"))
@@ -200,6 +210,22 @@ class _Task:
             else:
                 self._turned(label, POLYGONS[tag], points)
 
+    def _between(self, label: str, text: str, box: Box) -> None:
+        """Take the boxes of a track in frames between two that it states, in a straight line, as
+        CVAT itself shows them."""
+        frame = int(text) if text.isdigit() else -1
+        before, self._before = self._before, (frame, box)
+        if before is None or self._frames is None:
+            return
+        first, start = before
+        for between in range(first + 1, frame) if frame - first < LONGEST_GAP else ():
+            if between in self._frames:
+                share = (between - first) / (frame - first)
+                x, y, width, height = (a + share * (b - a) for a, b in zip(start, box, strict=True))
+                row = self._frame(str(between))
+                self.part.box(row, label, (x, y, width, height), self.name)
+                self.part.shapes.became_box(BETWEEN)
+
     def _turned(self, label: str, kind: str, points: list[tuple[float, float]]) -> None:
         """Take the box around some points."""
         if points and all(math.isfinite(x + y) for x, y in points):
@@ -220,7 +246,7 @@ class _Task:
             self._skeleton = None
         elif tag in ("image", "track"):
             self._skipped = False
-            self._label, self._outside = "", False
+            self._label, self._outside, self._before = "", False, None
         self._path.pop()
         self._text = ""
 

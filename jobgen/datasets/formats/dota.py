@@ -24,7 +24,7 @@ UPRIGHT = 1.001
 
 def layouts(files: Contents) -> list[Layout]:
     """The sets among the files whose texts have such lines, or the two of the source alone."""
-    return layouts_of("dota", files, by_folder(dota_texts(files)))
+    return layouts_of("dota", files, by_folder(files, dota_texts(files)))
 
 
 def dota_texts(files: Contents) -> list[str]:
@@ -38,7 +38,7 @@ def _fits(head: str) -> bool:
     if not boxes:
         return bool(lines)
     cells = boxes[0]
-    return len(cells) in (9, 10) and _corners(cells) is not None and math.isnan(number(cells[8]))
+    return len(cells) >= 9 and _corners(cells) is not None and math.isnan(number(cells[8]))
 
 
 def _corners(cells: list[str]) -> list[tuple[float, float]] | None:
@@ -87,7 +87,9 @@ def _take_lines(part: Gathered, row: int, name: str, text: str) -> None:
         if corners is None or len(cells) < 9:
             part.tell("DS081", name, f"line {at}: {line.strip()[:60]}")
             continue
-        part.box(row, cells[8], box_around(corners), name)
+        # The last is the difficulty, and a class may have blanks.
+        words = cells[8:-1] if len(cells) > 9 and not math.isnan(number(cells[-1])) else cells[8:]
+        part.box(row, " ".join(words), box_around(corners), name)
         times = times_larger(corners)
         if not times <= UPRIGHT:
             part.shapes.became_box("rotated boxes", times)

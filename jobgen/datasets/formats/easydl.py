@@ -31,7 +31,7 @@ def layouts(files: Contents) -> list[Layout]:
         name for name, keys in marks.items()
         if "labels" in keys and posixpath.dirname(name) in folders
     ]  # fmt: skip
-    return layouts_of("easydl", files, by_folder(names))
+    return layouts_of("easydl", files, by_folder(files, names))
 
 
 def read(files: Contents, layout: Layout) -> DataSet:
@@ -70,4 +70,6 @@ def _box(part: Gathered, row: int, label: Any, name: str) -> None:
     if left != left and points:
         part.around(row, label.get("name"), "polygons", points, name)
     else:
-        part.box(row, label.get("name"), (left, top, right - left, bottom - top), name)
+        corner = (min(left, right), min(top, bottom))
+        sides = (abs(right - left), abs(bottom - top))
+        part.box(row, label.get("name"), (*corner, *sides), name)

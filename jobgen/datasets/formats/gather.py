@@ -60,6 +60,9 @@ class Shapes:
         for kind, all_times in self._larger.items():
             known = [times for times in all_times if math.isfinite(times)]
             size = f", {statistics.median(known):.2g} times as large (median)" if known else ""
+            if kind.startswith("boxes"):
+                said.append(f"{kind}: {len(all_times):,}, in a straight line")
+                continue
             upright = "an upright box" if kind.startswith("rotated") else "the box around it"
             said.append(f"{kind}: {len(all_times):,}, each becomes {upright}{size}")
         said += [f"{what}: {count:,} left out" for what, count in self.left_out.items()]

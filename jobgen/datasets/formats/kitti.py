@@ -29,7 +29,7 @@ def layouts(files: Contents) -> list[Layout]:
     """The sets among the files whose texts have such lines; an empty one is an image without a
     box."""
     names = pages_like(files, "kitti", _fits)
-    return layouts_of("kitti", files, by_folder(names))
+    return layouts_of("kitti", files, by_folder(files, names))
 
 
 def _fits(head: str) -> bool:

@@ -22,6 +22,7 @@ from jobgen.datasets.formats.jsonfiles import json_files, json_marks, plain_utf8
 from jobgen.datasets.formats.per_image import image_of
 from jobgen.datasets.formats.places import by_folder, files_of, images_of, layouts_of
 from jobgen.datasets.found import stem_of
+from jobgen.datasets.headers import is_image
 from jobgen.datasets.record import DataSet, Layout
 from jobgen.errors import DatasetError
 
@@ -53,7 +54,16 @@ class _Page(msgspec.Struct, gc=False):
 def layouts(files: Contents) -> list[Layout]:
     """The sets among the files: JSON with shapes, by the folders that are named as splits."""
     names = [name for name in json_files(files) if _fits(files, name)]
-    return layouts_of("labelme", files, by_folder(names))
+    # What lies among them for an image and holds nothing that is known is a page that was damaged.
+    folders = {posixpath.dirname(name) for name in names}
+    known = set(names)
+    damaged = [
+        name
+        for name in json_files(files)
+        if posixpath.dirname(name) in folders and name not in known and not json_marks(files, name)
+        and images_of(files).of_stem(stem_of(name), name)
+    ]  # fmt: skip
+    return layouts_of("labelme", files, by_folder(files, [*names, *damaged]))
 
 
 def _fits(files: Contents, name: str) -> bool:
@@ -81,7 +91,8 @@ def _page(part: Gathered, name: str) -> None:
         return
     path = _image(part.files, name, page)
     if part.has(path):
-        part.tell("DS052", name, f"{posixpath.basename(path)} has a JSON more", lost=False)
+        own = posixpath.basename(path)
+        part.tell("DS052", name, f"{own} has another JSON too", lost=False)
     row = part.image(path, page.imageWidth, page.imageHeight, name)
     if not isinstance(page.shapes, list):
         part.tell("DS012", name, "shapes is no list")
@@ -95,6 +106,8 @@ def _page(part: Gathered, name: str) -> None:
 def _image(files: Contents, name: str, page: _Page) -> str:
     """The image that a page names; else that of its own stem; else the one that it holds."""
     stated = page.imagePath if isinstance(page.imagePath, str) else ""
+    # An old page may name itself.
+    stated = stated if is_image(stated) else ""
     path = images_of(files).named(stated, name) if stated else ""
     if path in files.sizes:
         return path

@@ -46,13 +46,18 @@ def files_of(files: Contents, layout: Layout) -> dict[str, list[str]]:
     return found
 
 
-def by_folder(names: Iterable[str]) -> list[dict[str, list[str]]]:
+def by_folder(files: Contents, names: Iterable[str]) -> list[dict[str, list[str]]]:
     """Files of one image each as sets: what folders named as splits hold, and all the rest. Where
-    two folders of a split have files of one name, they are two sets."""
+    two folders of a split have files of the same images, they are two sets."""
     known = list(names)
     groups = _grouped(known, lambda name: split_word(posixpath.dirname(name))[0])
-    stems = [[posixpath.basename(n) for n in part] for group in groups for part in group.values()]
-    if all(len(set(part)) == len(part) for part in stems):
+    found = images_of(files)
+    images = [
+        [found.of_stem(stem_of(name), name) or name for name in part]
+        for group in groups
+        for part in group.values()
+    ]
+    if all(len(set(part)) == len(part) for part in images):
         return groups
     apart: dict[str, list[str]] = {}
     for name in known:

@@ -26,7 +26,7 @@ TURNED = ("cx", "cy", "w", "h", "angle")
 
 def layouts(files: Contents) -> list[Layout]:
     """The sets among the files: folders of XML in which a box is turned."""
-    return layouts_of("rolabelimg", files, by_folder(rotated_pages(files)))
+    return layouts_of("rolabelimg", files, by_folder(files, rotated_pages(files)))
 
 
 def read(files: Contents, layout: Layout) -> DataSet:

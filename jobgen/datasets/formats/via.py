@@ -55,13 +55,14 @@ def read(files: Contents, layout: Layout) -> DataSet:
     for split, names in files_of(files, layout).items():
         part = parts[split] = Gathered(files, split, posixpath.basename(names[0]), shapes)
         pages[split] = [(name, _pages(part, name)) for name in names]
-    key = _class_key(r[1] for found in pages.values() for _, p in found for r in _all_regions(p))
+    named = [r[1] for found in pages.values() for _, p in found for r in _all_regions(p)]
+    key = files.columns.get("label") or _class_key(named, shapes)
     for split, part in parts.items():
         for name, images in pages[split]:
             for image, regions in images:
                 row = part.image(images_of(files).named(image, name))
                 for shape, attributes in regions:
-                    _region(part, row, shape, _label(attributes, key), f"{name}: {image}")
+                    _region(part, row, shape, _label(attributes, key, shapes), f"{name}: {image}")
     return data_set(files, layout, parts, shapes)
 
 
@@ -137,16 +138,32 @@ def _all_regions(
         yield from regions
 
 
-def _class_key(attributes: Iterator[dict[str, Any]]) -> str:
-    counts = Counter(key for found in attributes for key, value in found.items() if value)
-    usual = [key for word in LABELS for key in counts if key.lower() == word]
-    return usual[0] if usual else next((key for key, _ in counts.most_common(1)), "")
+def _class_key(attributes: list[dict[str, Any]], shapes: Shapes) -> str:
+    """The attribute that is the class: one with a usual name, else the one with most values."""
+    values: dict[str, Counter[str]] = {}
+    for found in attributes:
+        for key, value in found.items():
+            if value:
+                values.setdefault(key, Counter())[str(value)] += 1
+    usual = [key for word in LABELS for key in values if key.lower() == word]
+    ranked = sorted(values, key=lambda key: (-len(values[key]), -values[key].total()))
+    chosen = next(iter([*usual, *ranked]), "")
+    others = [key for key in values if key != chosen]
+    if others:
+        shapes.note(
+            f"the class of a region is its attribute {chosen}, not {', '.join(others[:5])} "
+            f"(--columns label=NAME takes another)"
+        )
+    return chosen
 
 
-def _label(attributes: dict[str, Any], key: str) -> str:
+def _label(attributes: dict[str, Any], key: str, shapes: Shapes) -> str:
     value = attributes.get(key)
     if isinstance(value, dict):  # boxes to tick
-        return next((str(name) for name, chosen in value.items() if chosen), "")
+        ticked = [str(name) for name, chosen in value.items() if chosen]
+        if len(ticked) > 1:
+            shapes.left_out["further classes of a region that has several"] += len(ticked) - 1
+        return ticked[0] if ticked else ""
     return str(value) if value is not None else ""
 
 

@@ -36,7 +36,7 @@ def layouts(files: Contents) -> list[Layout]:
     """The sets among the files whose texts begin with such a line; an empty one is an image
     without a box."""
     names = pages_like(files, "visdrone", lambda head: bool(LINE.match(head)))
-    return layouts_of("visdrone", files, by_folder(names))
+    return layouts_of("visdrone", files, by_folder(files, names))
 
 
 def read(files: Contents, layout: Layout) -> DataSet:
