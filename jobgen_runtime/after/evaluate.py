@@ -93,6 +93,11 @@ def evaluate(
         ask = (clone_dir, run_config, weights.path)
         found = _in_tiles(ask, folder, place, device, tiles)
     _keep_figures(found, classes, os.path.basename(weights.path), how)
+    _tell(found, place, how)
+
+
+def _tell(found: Dict[str, Any], place: Dict[str, Any], how: Dict[str, Any]) -> None:
+    """Say what was found, and what about it should be known."""
     if any(box["id"] == 0 for box in read_coco(annotation_path(place, "eval"))["annotations"]):
         note(
             "an annotation has the id 0: COCO's own evaluation, in training too, counts its box as "
@@ -101,8 +106,9 @@ def evaluate(
     if not found["boxes"]:
         note("the model finds nothing at all in %d images" % found["images"])
     tiled = ""
-    if tiles:
-        tiled = " in tiles of %d px (whole images: %.3f)" % (tiles["size"], how["whole"]["mAP50"])
+    if how:
+        values = (how["tiles"]["size"], how["whole"]["mAP50"])
+        tiled = " in tiles of %d px (whole images: %.3f)" % values
     summary(
         "mAP@0.5 %.3f%s, mAP %.3f on %d images; best F1 %.3f at a score of %.2f"
         % (

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import shutil
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from jobgen_runtime.after.trained import (
     as_coco,
@@ -143,18 +143,7 @@ def infer(
     os.makedirs(folder)
     _write_all_boxes(folder, chosen, boxes, classes, category_ids(place))
     boxes = [[row for row in rows if row[1] >= threshold] for rows in boxes]
-    drawn_names = {image.name for image in spread(chosen, DRAWN_IMAGES)}
-    pictures, record = [], []
-    for image, rows in zip(chosen, boxes):
-        name = image.name
-        if not name.lower().endswith(PICTURE_ENDINGS):
-            name += ".jpg"
-        goal = os.path.join(folder, *name.split("/"))
-        if image.name in drawn_names:
-            asked = {"image": image.path, "goal": goal, "truth": image.truth, "boxes": rows}
-            pictures.append(asked)
-        picture = name if image.name in drawn_names else None
-        record.append(_recorded(image, picture, rows, classes))
+    pictures, record = _to_draw(chosen, boxes, folder, classes)
     request_path, _ = exchange_files("draw", {"classes": classes, "pictures": pictures})
     argv = python_command(program_path("draw_boxes"), request_path)
     drawn = ask_child(argv, "infer", "drawing the boxes", clone_dir)
@@ -172,6 +161,25 @@ def infer(
     if finds_little(run.data):
         note("this model finds little: most boxes in these pictures are wrong")
     summary("%d images, %d boxes with a score of %.2f or more" % (len(chosen), count, threshold))
+
+
+def _to_draw(
+    chosen: List[Chosen], boxes: List[List[List[float]]], folder: str, classes: List[str]
+) -> Tuple[List[Any], List[Any]]:
+    """What is drawn into the folder, of very many images some; and what predictions.json says."""
+    drawn = {image.name for image in spread(chosen, DRAWN_IMAGES)}
+    pictures: List[Any] = []
+    record = []
+    for image, rows in zip(chosen, boxes):
+        picture = None
+        if image.name in drawn:
+            fits = image.name.lower().endswith(PICTURE_ENDINGS)
+            picture = image.name if fits else image.name + ".jpg"
+            goal = os.path.join(folder, *picture.split("/"))
+            asked = {"image": image.path, "goal": goal, "truth": image.truth, "boxes": rows}
+            pictures.append(asked)
+        record.append(_recorded(image, picture, rows, classes))
+    return pictures, record
 
 
 def _write_all_boxes(
