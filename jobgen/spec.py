@@ -110,6 +110,8 @@ class Train(Part):
     repeat: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
     gpus: Annotated[int, Field(ge=1, le=8)] = 1
     amp: bool = False
+    # Evaluations without a better one after which training ends.
+    patience: Count | None = None
     # Repeat the images of rare classes, at most five times.
     balance: Literal["auto", "none"] = "none"
     on_oom: Literal["stop", "halve"] = "stop"

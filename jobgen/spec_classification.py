@@ -82,6 +82,8 @@ class ClassTrain(Part):
     base_lr: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = "auto"
     gpus: Annotated[int, Field(ge=1, le=8)] = 1
     amp: bool = False
+    # Evaluations without a better one after which training ends.
+    patience: Count | None = None
     on_oom: Literal["stop", "halve"] = "stop"
 
 

@@ -26,6 +26,11 @@ OPTIONAL_KEYS: dict[str, list[tuple[str, str, str]]] = {
             "or auto: images of rare classes up to five times",
             "或 auto：稀有类别的图片重复至多五次",
         ),
+        (
+            "patience: 10",
+            "ends after so many evaluations without a better one",
+            "连续多少次评估没有更好就结束",
+        ),
         ("gpus: 1", "cards", "卡数"),
         ("amp: false", "mixed precision", "混合精度"),
         (

@@ -17,6 +17,7 @@ def train_model(run: Run) -> None:
     identity = training_identity(run.values, run.place, run.dataset, files=hashes, amp=run.amp)
     claim_save_dir(run.save_dir, identity, fresh=run.smoke)
     fetch_checkpoints(None if run.smoke else run.resume_from, run.home, run.save_dir, identity)
-    ways = Ways(run.device, run.gpus, run.amp, run.on_oom, run.patience, run.nodes)
+    stop_after = run.job["train"].get("patience") or 0
+    ways = Ways(run.device, run.gpus, run.amp, run.on_oom, run.patience, run.nodes, stop_after)
     train(run.clone, run.config, run.save_dir, run.values, ways)
     show_curves()

@@ -123,3 +123,14 @@ def keep_best_before_resume(folder: str) -> Optional[BestWeights]:
         os.replace(goal + ".tmp", goal)
         _write_mark(os.path.join(aside, "model.json"), best.metrics, goal)
     return BestWeights(goal, best.metrics)
+
+
+def put_aside_from(save_dir: str, epoch: int) -> None:
+    """Checkpoints of `epoch` (from 0) and later hold weights that are no numbers any more."""
+    for place, _, names in os.walk(save_dir):
+        for name in names:
+            stem, _, part = name.partition(".")
+            behind = epochs_behind(stem + ".pdparams")
+            if behind is not None and behind > epoch:
+                goal = os.path.join(place, "not-finite-%s.%s" % (stem, part))
+                os.replace(os.path.join(place, name), goal)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from jobgen_runtime.after.trained import exchange_files, image_path
@@ -27,13 +28,13 @@ from jobgen_runtime.setup.machine import Nodes
 from jobgen_runtime.train.checkpoints import (
     HALVED_FILE,
     Checkpoint,
-    epochs_behind,
     find_weights,
     keep_best_before_resume,
     newest_checkpoint,
+    put_aside_from,
 )
 from jobgen_runtime.train.cures import ReaderCures, halve_batch
-from jobgen_runtime.train.trainwatch import TrainWatch, best_text
+from jobgen_runtime.train.trainwatch import STOOD, TrainWatch, best_text
 
 ALONE = Nodes()
 # What PaddleDetection only logs, and a reader of the result should know.
@@ -57,6 +58,8 @@ class Ways(NamedTuple):
     on_oom: str = "stop"
     patience: float = 1800.0
     nodes: Nodes = ALONE
+    # Evaluations without a better one after which a training is ended; 0: never.
+    stop_after: int = 0
 
 
 def train_command(
@@ -213,6 +216,7 @@ def _attempt(
     guard = job_guard(ways.patience or None)
     places = (run.path("metrics.csv"), save_dir)
     watch = how.watch(*places, epochs, first_epoch, best, guard, values["family"]["losses"])
+    watch.stop_after = ways.stop_after
     argv = how.command(clone_dir, run_config, ways, start and start.prefix)
     log = run.log_path("train")
     environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
@@ -222,6 +226,9 @@ def _attempt(
             argv, log, cwd=clone_dir, env=environment, on_line=watch.line, guard=guard
         )
     except StageError as error:
+        if error.cause == STOOD:
+            _end_early(watch, error.message, how, save_dir)
+            return
         error.log = log
         _name_the_cause(error, watch, save_dir)
         raise
@@ -245,6 +252,24 @@ def _attempt(
     write_text_atomically(os.path.join(save_dir, "finished"), "%d\n" % epochs)
     done = count_text(epochs - first_epoch, "epoch")
     summary("%s in %s%s" % (done, duration_text(finished.seconds), best_text(best)))
+
+
+def _end_early(watch: TrainWatch, why: str, how: How, save_dir: str) -> None:
+    """A training that train.patience ends: well, and to be resumed by a job without it."""
+    run, seconds = outcome(), time.monotonic() - watch.started
+    total = run.data["metrics"].get("train_seconds", 0.0) + seconds
+    run.data["metrics"]["train_seconds"] = round(total, 1)
+    epoch = int(watch.last_step["epoch"]) + 1
+    run.data["metrics"]["ended_early"] = {"epoch": epoch, "epochs": watch.epochs}
+    how.at_end(save_dir)
+    note(
+        "ended after epoch %d of %d: %s; without train.patience the same job resumes here"
+        % (epoch, watch.epochs, why)
+    )
+    done = count_text(epoch - watch.first_epoch, "epoch")
+    summary(
+        "%s of %d in %s%s" % (done, watch.epochs, duration_text(seconds), best_text(watch.best))
+    )
 
 
 def _name_the_cause(error: StageError, watch: TrainWatch, save_dir: str) -> None:
@@ -300,17 +325,6 @@ def what_the_reader_stopped_at() -> str:
         ", ".join(names[:5]),
         ", ..." if len(names) > 5 else "",
     )
-
-
-def put_aside_from(save_dir: str, epoch: int) -> None:
-    """Checkpoints of `epoch` (from 0) and later hold weights that are no numbers any more."""
-    for place, _, names in os.walk(save_dir):
-        for name in names:
-            stem, _, part = name.partition(".")
-            behind = epochs_behind(stem + ".pdparams")
-            if behind is not None and behind > epoch:
-                goal = os.path.join(place, "not-finite-%s.%s" % (stem, part))
-                os.replace(os.path.join(place, name), goal)
 
 
 def _resume(start: Checkpoint, save_dir: str) -> Dict[str, Any]:

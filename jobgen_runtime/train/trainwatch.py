@@ -21,6 +21,8 @@ from jobgen_runtime.train.trainlog import (
 )
 
 NAN_STEPS = 3
+# The cause of an end that train.patience asks for.
+STOOD = "patience"
 # A loss of ten times the lowest so far, in three logged steps, is worth a word.
 EXPLODED = 10.0
 SHOW_EVERY = 10.0
@@ -67,6 +69,9 @@ class TrainWatch:
         self.first_bad_epoch = 0
         self.signs: Dict[str, int] = {}
         self.shown_at = 0.0
+        # End after so many evaluations without a better one; 0: never.
+        self.stop_after = 0
+        self.not_better = 0
         self._start_csv()
 
     def _start_csv(self) -> None:
@@ -188,6 +193,7 @@ class TrainWatch:
         if score(values) >= score(self.best_of_attempt):
             self.best_of_attempt = values
             self.pending = values
+        self.not_better = 0 if score(values) > score(self.best) else self.not_better + 1
         if score(values) >= score(self.best):
             self.best.clear()
             self.best.update(values)
@@ -197,6 +203,9 @@ class TrainWatch:
         run.save()
         run.event("evaluated", **values)
         print("%-10sepoch %d: %s" % ("", epoch + 1, evaluation_text(values)), flush=True)
+        # A model that has found nothing yet may only be slow to begin.
+        if self.stop_after and self.not_better >= self.stop_after and score(self.best) > 0:
+            raise StageError("the best has stood for %d evaluations" % self.not_better, cause=STOOD)
 
 
 def step_text(

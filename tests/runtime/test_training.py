@@ -485,3 +485,36 @@ def test_from_which_share_of_memory_a_kill_is_told_as_its_lack(memory: float, sa
     text = exit_text(Finished(-9, 1.0, [], memory, False))
     assert said in text
     assert ("memory" in text) == (memory > 0.85)
+
+
+SCORES = [0.1, 0.4, 0.3, 0.4, 0.2, 0.9]
+
+
+def test_patience_ends_a_training_whose_best_stands(bench: Bench, run: Outcome) -> None:
+    """As a success that says so; the best weights are those of the best evaluation."""
+    bench.options["stop_after"] = 3
+    bench.train(epochs=6, scores=SCORES, pause=0.05)
+    assert [e["epoch"] for e in events(run, "evaluated")] == [0, 1, 2, 3, 4]
+    assert run.data["metrics"]["ended_early"] == {"epoch": 5, "epochs": 6}
+    assert "5 epochs of 6" in run.data["stages"][-1]["text"]
+    assert any("the best has stood for 3 evaluations" in said["text"] for said in run.data["notes"])
+    best = best_weights(str(bench.save_dir))
+    assert best is not None
+    assert best.metrics["mAP50"] == 0.4
+    assert not (bench.save_dir / "finished").exists()
+
+
+def test_without_patience_it_resumes_where_it_ended(bench: Bench, run: Outcome) -> None:
+    bench.options["stop_after"] = 3
+    bench.train(epochs=6, scores=SCORES, pause=0.05)
+    bench.options.clear()
+    bench.train(epochs=6, scores=SCORES)
+    assert run.data["resumed_from_epoch"] == 5
+    assert run.data["metrics"]["best"]["mAP50"] == 0.9
+
+
+def test_patience_waits_for_a_first_find(bench: Bench, run: Outcome) -> None:
+    bench.options["stop_after"] = 2
+    bench.train(epochs=6, scores=[0.0, 0.0, 0.0, 0.0, 0.1, 0.2])
+    assert len(events(run, "evaluated")) == 6
+    assert "ended_early" not in run.data["metrics"]
