@@ -427,6 +427,14 @@ def malformed() -> Plain:
     return made
 
 
+@case("DS035")
+def ship_and_SHIP() -> Coco:
+    made = Coco()
+    for record in (made.train, made.val):
+        record["categories"][1]["name"] = "SHIP"
+    return made
+
+
 @case("DS085")
 def regions_without_annotation() -> Plain:
     return Plain({name.removeprefix("s/"): data for name, data in kitti().items()}, "s")

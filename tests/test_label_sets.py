@@ -367,6 +367,25 @@ def test_corners_in_place_of_sides_are_found_before_anything_is_written(
     assert sorted(boxes)[0] == [31, 20, 29, 24]
 
 
+def test_global_wheat_has_all_boxes_of_an_image_in_a_cell(tmp_path: Path) -> None:
+    text = b"image_name,BoxesString,domain\n1,4 5 20 25;24 5 40 16,A\n2,no_box,A\n"
+    files = {"s/b.csv": text, "s/1.png": picture(1, kind="PNG"), "s/2.png": picture(2, kind="PNG")}
+    data = look(write_zip(tmp_path / "s.zip", files))
+    assert data.classes == ["object"]
+    assert boxes_of(data) == {
+        "1": [("object", 4, 5, 16, 20), ("object", 24, 5, 16, 11)],
+        "2": [],
+    }
+
+
+def test_flags_alone_are_for_classification(tmp_path: Path) -> None:
+    page: dict[str, Any] = {"flags": {"cat": True}, "shapes": [], "imageData": None}
+    files = {f"s/{n}.json": json.dumps({**page, "imagePath": f"{n}.jpg"}).encode()
+             for n in (1, 2)}  # fmt: skip
+    data = look(write_zip(tmp_path / "s.zip", {**files, "s/1.jpg": picture(1)}))
+    assert "for classification" in data.losses[-1]
+
+
 def test_a_class_of_dota_may_have_blanks(tmp_path: Path) -> None:
     files = {n: d.replace(b" ship 0", b" large ship 0") for n, d in dota().items()}
     assert look(write_zip(tmp_path / "s.zip", files)).classes == ["boat", "large ship"]

@@ -14,7 +14,7 @@ from jobgen.datasets.look import candidates, look, read_layout
 from jobgen.errors import DatasetError
 from tests.conftest import Answer
 from tests.label_sets import cvat, labelme
-from tests.sets import Coco, coco_split, picture, voc, write_zip
+from tests.sets import Coco, coco_split, picture, voc, write_folder, write_zip
 
 
 def boxes_of(path: Path) -> dict[str, dict[str, int]]:
@@ -187,6 +187,21 @@ def test_a_set_in_another_format_is_split_as_coco(
     assert jobgen("dataset", "split", path, tmp_path / "b.zip", "--val", "0.34").code == 0
     assert {s.name: s.images for s in look(tmp_path / "b.zip")} == {"train": 4, "eval": 2}
     assert look(tmp_path / "b.zip").layout.format == "coco"
+
+
+def test_a_set_is_not_merged_with_itself(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", Coco().all_files())
+    answer = jobgen("dataset", "merge", path, path, tmp_path / "b.zip")
+    assert (answer.code, "is given twice" in answer.err) == (4, True)
+
+
+def test_what_is_made_of_the_folder_one_is_in_lies_beside_it(
+    jobgen: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "in", labelme())
+    monkeypatch.chdir(tmp_path / "in" / "s")
+    assert jobgen("init", "x", "--archive", ".", "--folder", tmp_path / "j", "--yes").code == 0
+    assert (tmp_path / "in" / "x.zip").is_file()
 
 
 def test_merging_needs_two(tmp_path: Path) -> None:

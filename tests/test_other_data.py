@@ -105,6 +105,46 @@ def test_another_sets_classes_have_to_be_the_same(job: dict[str, Any], tmp_path:
         with_data(job, [write_zip(tmp_path / "o.zip", made.all_files())])
 
 
+def test_training_reads_a_balanced_file_and_nothing_else_does(tmp_path: Path) -> None:
+    """The images of a class that a ninth of them show come three times; the evaluation's do not."""
+    made = Coco(train=coco_split(1, 9), val=coco_split(10, 2))
+    made.files = {f"images/{n:04d}.jpg": picture(n) for n in range(1, 12)}
+    boxes = made.train["annotations"]
+    made.train["annotations"] = [b for b in boxes if b["category_id"] == 1 or b["image_id"] == 1]
+    mount = tmp_path / "data" / "data1"
+    mount.mkdir(parents=True)
+    write_zip(mount / "ships.zip", made.all_files())
+    split = {"images": "images", "annotations": "train.json"}
+    dataset = {
+        "sources": [{"id": 1, "archive": "ships.zip", "folder": None, "into": ""}],
+        "root": "ships", "format": "coco", "train": split,
+        "eval": {**split, "annotations": "val.json"}, "classes": ["ship", "boat"],
+    }  # fmt: skip
+    begin(str(tmp_path / "output"), name="test").start("data")
+    try:
+        place = prepare_data(str(tmp_path), dataset, "ships", balance=True)
+        adjusted = outcome_module.outcome().data["adjustments"]
+    finally:
+        outcome_module._current[:] = []
+    record = json.loads(Path(place["train"]["anno_path"]).read_bytes())
+    names = [image["file_name"] for image in record["images"]]
+    assert (place["train_images"], names.count("0001.jpg"), len(names)) == (11, 3, 11)
+    assert place["eval"]["anno_path"] == "val.json"
+    assert [(a["planned"], a["used"]) for a in adjusted] == [(9, 11)]
+
+
+def test_explain_tells_of_balance_and_tiles(
+    job: dict[str, Any], jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    path = tmp_path / "job" / "job.yaml"
+    text = path.read_text(encoding="utf-8")
+    more = "train:\n  balance: auto\n  patience: 5\n"
+    path.write_text(text.replace("train:\n", more, 1) + "tiles: {size: 320}\n", encoding="utf-8")
+    out = jobgen("explain", path).out
+    assert "images of rare classes repeated, at most 5 times" in out
+    assert "320 px, overlap 0.2" in out
+
+
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_images_without_labels_are_a_set(job: dict[str, Any], tmp_path: Path, kind: str) -> None:
     files = {"照片/b 1.jpg": picture(1), "照片/in/a.png": picture(2, kind="PNG"), "照片/x.txt": b""}

@@ -178,8 +178,10 @@ class Wanted:
             return self.new_archive
         from jobgen.datasets.sources import in_mount
 
-        beside = self.paths[0].absolute().parent
-        return (Path() if in_mount(beside) else self.paths[0].parent) / f"{self.name}.zip"
+        first = self.paths[0]
+        # `.` and `..` have no parent in words.
+        beside = first.parent if first.name.strip(".") else first.resolve().parent
+        return (Path() if in_mount(beside.absolute()) else beside) / f"{self.name}.zip"
 
     def command(self) -> str:
         """The command that makes what the set needs."""

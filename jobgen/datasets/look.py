@@ -42,7 +42,7 @@ def choose(files: Contents, pick: int | None = None) -> Layout:
         )
     if not found:
         raise DatasetError(
-            f"{files.name} holds no data set that jobgen knows, but {seen(files)}",
+            f"{files.name} holds no data set that jobgen knows; there is {seen(files)}",
             f"{way_out(files)}. jobgen reads {all_formats()}; for classification train/CLASS/image "
             "and val/CLASS/image (docs/classification.md).",
         )

@@ -10,7 +10,7 @@ from jobgen.datasets.contents import Contents
 from jobgen.datasets.convert import refuse_broken
 from jobgen.datasets.joined import Joined
 from jobgen.datasets.record import EVAL, TRAIN, DataSet, Layout
-from jobgen.datasets.relabel import relabelled
+from jobgen.datasets.relabel import plain_name, relabelled
 from jobgen.datasets.split import Division, divided, pooled
 from jobgen.errors import DatasetError
 
@@ -24,13 +24,17 @@ def merged(parts: Sequence[DataSet], division: Division) -> tuple[DataSet, list[
     """
     if len(parts) < 2:
         raise DatasetError("merging needs two data sets or more", "Name every one of them.")
+    named = [(data.contents.given, data.layout.title) for data in parts]
+    twice = [given for given, title in named if named.count((given, title)) > 1]
+    if twice:
+        raise DatasetError(f"{twice[0]} is given twice", "Name every set once.")
     for data in parts:
         refuse_broken(data)
     lines = []
     spelling: dict[str, str] = {}
     sets = []
     for data in parts:
-        names = {name: spelling.setdefault(_plain(name), name) for name in data.classes}
+        names = {name: spelling.setdefault(plain_name(name), name) for name in data.classes}
         other = {old: new for old, new in names.items() if old != new}
         if other:
             data, said = relabelled(data, other)
@@ -81,7 +85,3 @@ def _folders(sources: Sequence[Contents]) -> list[str]:
         name = stem or f"set{number}"
         names.append(f"{name}-{number}" if name in names else name)
     return names
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name).casefold()

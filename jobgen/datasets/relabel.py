@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -9,6 +10,11 @@ import numpy as np
 
 from jobgen.datasets.record import UNKNOWN, DataSet, Split
 from jobgen.errors import DatasetError
+
+
+def plain_name(name: str) -> str:
+    """A class's name without what people write now so, now so: case, blanks, `-` and `_`."""
+    return re.sub(r"[\s_-]+", "", name).casefold()
 
 
 def relabelled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import numpy as np
 from jobgen.check.facts import DataFacts
 from jobgen.check.rules import ERROR, NOTE, WARNING, Hit, each_split, names_hit, repair, whole_set
 from jobgen.datasets.record import Split
+from jobgen.datasets.relabel import plain_name
 
 # The rarest class beside the commonest one: below this, LVIS too speaks of a long tail.
 IMBALANCE = 100
@@ -100,6 +102,24 @@ def not_the_jobs(facts: DataFacts) -> Iterator[Hit]:
 def same_name(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     counts = Counter(split.class_names)
     return names_hit([name for name, count in counts.items() if count > 1], split.place)
+
+
+@whole_set(
+    "DS035",
+    WARNING,
+    "classes whose names differ in case, blanks or dashes only",
+    why="They are most likely one: the model would have to tell apart what looks the same.",
+    remedy="If they are: jobgen dataset classes SRC DST.zip --merge A,B=NAME",
+)
+def names_alike(facts: DataFacts) -> Iterator[Hit]:
+    alike: dict[str, list[str]] = {}
+    for name in facts.classes:
+        alike.setdefault(plain_name(name), []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            joined = shlex.quote(f"{','.join(names)}={names[0]}")
+            remedy = f"If they are one: jobgen dataset classes SRC DST.zip --merge {joined}"
+            yield Hit(len(names), names, "", remedy=remedy)
 
 
 @whole_set(

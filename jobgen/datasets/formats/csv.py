@@ -57,12 +57,14 @@ NAMES: dict[str, tuple[str, ...]] = {
     "w": ("w", "bw", "boxwidth", "bboxwidth", "bboxw", "宽", "宽度"),
     "h": ("h", "bh", "boxheight", "bboxheight", "bboxh", "高", "高度"),
     "bbox": ("bbox", "box", "boundingbox"),
+    # Global Wheat: all boxes of an image, `x1 y1 x2 y2;...` or `no_box`.
+    "boxes": ("boxesstring",),
     "width": ("width", "imagewidth", "imgwidth", "imgw"),
     "height": ("height", "imageheight", "imgheight", "imgh"),
     "split": ("split", "subset", "set", "partition", "dataset"),
 }  # fmt: skip
 FORMS = (("x1", "y1", "x2", "y2"), ("cx", "cy", "w", "h"), ("x", "y", "w", "h"),
-         ("x1", "y1", "w", "h"), ("bbox",))  # fmt: skip
+         ("x1", "y1", "w", "h"), ("bbox",), ("boxes",))  # fmt: skip
 RETINANET = ("image", "x1", "y1", "x2", "y2", "label")
 LABEL_FIRST = ("image", "label", "x1", "y1", "x2", "y2")
 AUTOML = ("split", "image", "label", "x1", "y1", "", "", "x2", "y2", "", "")
@@ -72,6 +74,7 @@ OVERSHOOT = 1.05
 # What Excel reads the delimiter from.
 SEPARATOR_LINE = re.compile(r"^\ufeff?sep=.$")
 NO_CLASS = "object"
+NO_BOX = "no_box"
 
 
 @dataclass(frozen=True)
@@ -257,12 +260,17 @@ class _Rows:
         values = [self.cell(cells, at) for at in self.form_at]
         if not any(values):
             return  # an image without a box
-        box = _box(values, self.table.form)
-        if box is None:
-            self.part.tell("DS011", self.name, f"line {line}: {' '.join(values)[:60]}")
-            return
+        form, parts = self.table.form, [values]
+        if form == ("boxes",):
+            form = FORMS[0]
+            parts = [part.split() for part in values[0].split(";") if part.strip() != NO_BOX]
         label = NO_CLASS if self.label_at is None else self.cell(cells, self.label_at)
-        self.part.box(row, label, box, f"{self.name}:{line}")
+        for part in parts:
+            box = _box(part, form)
+            if box is None:
+                self.part.tell("DS011", self.name, f"line {line}: {' '.join(part)[:60]}")
+            else:
+                self.part.box(row, label, box, f"{self.name}:{line}")
 
     @staticmethod
     def cell(cells: list[str], at: int | None) -> str:

@@ -38,6 +38,7 @@ KINDS = {
 }
 
 
+FLAGS = "flags of images"
 # What LabelMe's own converters take for no class.
 NO_CLASSES = ("__ignore__", "_background_")
 
@@ -80,6 +81,11 @@ def read(files: Contents, layout: Layout) -> DataSet:
         for number, name in enumerate(names, 1):
             files.progress(f"reading {place}", number, len(names))
             _page(part, name)
+    if shapes.left_out[FLAGS] and not any(part.labels for part in parts.values()):
+        shapes.note(
+            "flags and no shapes are for classification: lay the images out in a folder for each "
+            "class (docs/classification.md)"
+        )
     return data_set(files, layout, parts, shapes)
 
 
@@ -98,7 +104,7 @@ def _page(part: Gathered, name: str) -> None:
         part.tell("DS012", name, "shapes is no list")
         return
     if isinstance(page.flags, dict) and any(value is True for value in page.flags.values()):
-        part.shapes.left_out["flags of images"] += 1
+        part.shapes.left_out[FLAGS] += 1
     for shape in page.shapes:
         _shape(part, row, shape, name)
 
