@@ -54,11 +54,11 @@ def _file(part: Gathered, name: str) -> None:
         part.tell("DS012", name, "it is no list of images")
         return
     found = images_of(part.files)
-    for number_, item in enumerate(items, 1):
-        part.files.progress(f"reading {part.place}", number_, len(items))
+    for at, item in enumerate(items, 1):
+        part.files.progress(f"reading {part.place}", at, len(items))
         image, boxes = _value(item, IMAGE_KEYS), _value(item, LIST_KEYS)
         if not isinstance(image, str) or not isinstance(boxes, list):
-            part.tell("DS012", name, f"item {number_} has no image or no annotations")
+            part.tell("DS012", name, f"item {at} has no image or no annotations")
             continue
         row = part.image(found.named(image, name))
         for box in boxes:

@@ -112,17 +112,17 @@ class Gathered:
     def box(self, row: int, label: Any, box: Box, where: str) -> None:
         """Take a box; one without a class is told at once, at `where` in the set, and one that is
         not finite with all others of that kind."""
-        number_ = self._number_of.get(label) if label.__class__ is str else None
-        if number_ is None:
+        place = self._number_of.get(label) if label.__class__ is str else None
+        if place is None:
             name = "" if label is None else str(label).strip()
             if not name:
                 self.tell("DS012", where, f"the box at {box[0]:g} {box[1]:g} has no class")
                 return
-            number_ = self.labels.setdefault(name, len(self.labels))
+            place = self.labels.setdefault(name, len(self.labels))
             if isinstance(label, str):
-                self._number_of[label] = number_
+                self._number_of[label] = place
         self._image_of.append(row)
-        self._label_of.append(number_)
+        self._label_of.append(place)
         self._boxes.extend(box)
 
     def boxes(self, row: int, labels: Sequence[str], boxes: Floats) -> None:

@@ -64,7 +64,7 @@ def _take(part: Gathered, row: int, name: str, text: str) -> None:
         if mask.any():
             part.shapes.left_out[reason] += int(mask.sum())
     taken = np.flatnonzero((score != 0) & (category != IGNORED) & (category != OTHERS))
-    labels = [CLASSES[number_ - 1] for number_ in category[taken].tolist()]
+    labels = [CLASSES[place - 1] for place in category[taken].tolist()]
     part.boxes(row, labels, table[taken, :4])
 
 
