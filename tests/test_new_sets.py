@@ -184,7 +184,15 @@ def test_a_set_in_another_format_is_split_as_coco(
     jobgen: Callable[..., Answer], tmp_path: Path
 ) -> None:
     path = write_zip(tmp_path / "a.zip", labelme())
-    assert jobgen("dataset", "split", path, tmp_path / "b.zip", "--val", "0.34").code == 0
+    options = ("--val", "0.34", "--json")
+    answer = jobgen("dataset", "split", path, tmp_path / "b.zip", *options)
+    assert answer.json["held_together"] == 0
+    # What the pattern finds in 1.jpg, 2.jpg and 3.jpg is the same: nothing, before such a number.
+    grouped = (*options, "--group", "^(?=[123])")
+    answer = jobgen("dataset", "split", path, tmp_path / "c.zip", *grouped)
+    assert answer.json["held_together"] == 3
+    parts = [{name[0] for name in split.image_names} for split in look(tmp_path / "c.zip")]
+    assert any({"1", "2", "3"} <= part for part in parts)
     assert {s.name: s.images for s in look(tmp_path / "b.zip")} == {"train": 4, "eval": 2}
     assert look(tmp_path / "b.zip").layout.format == "coco"
 

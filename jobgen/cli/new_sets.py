@@ -93,7 +93,7 @@ def split(
         _tell_parts(console, target, dict(dealt.parts), dealt.held_together)
     else:
         done = convert_set(data, target, "coco", (), progress, division=division)
-        _tell_parts(console, target, done.splits, 0)
+        _tell_parts(console, target, done.splits, done.held_together)
         for line in done.notes:
             console.say(line)
     pick_one = " --pick 1" if folds else ""

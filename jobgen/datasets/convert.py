@@ -37,6 +37,8 @@ class Converted:
     repairs: list[str]
     notes: list[str] = field(default_factory=list)
     splits: dict[str, Split] = field(default_factory=dict)
+    # Of a division: the images in groups that were kept together.
+    held_together: int = 0
 
 
 def convert(
@@ -65,8 +67,10 @@ def convert(
     if not rewritten:
         refuse_classes(data)
     notes = list(_losses(data, to, rewritten))
+    held = 0
     if division is not None:
-        data, _ = divided(data, division, progress)
+        data, dealt = divided(data, division, progress)
+        held = dealt.held_together
         rewritten = rewritten and all(split.source for split in data)
     root = set_name(data, target)
     placed, copies = FORMATS[to].laid_out(data)
@@ -83,7 +87,7 @@ def convert(
     )
     if renamed:
         notes.append(f"{renamed} images renamed: {to} needs names of their own without spaces")
-    return Converted(before, counts(data), repairs, notes, data.splits)
+    return Converted(before, counts(data), repairs, notes, data.splits, held)
 
 
 def _encoded(data: DataSet, root: str, texts: Iterable[tuple[str, str]]) -> dict[str, Entry]:
