@@ -25,6 +25,8 @@ from tests.conftest import ROOT, real_data
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(1500)]
 JOBGEN = [sys.executable, "-m", "jobgen"]
+# What follows it is shown by the demo.
+TRAINING_ALONE = ("-p", "STAGES", "[]")
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +291,7 @@ def test_two_processes_train_as_two_cards_would(folder: Path, tmp_path: Path) ->
     """paddle.distributed.launch, here on the CPU: learning rate and steps follow the plan."""
     code, answer, said = call(
         "run", folder / "upload", "--archive", folder / "ships.zip", "--device", "cpu",
-        "--runs", tmp_path, "-p", "GPUS", 2, "-p", "EPOCHS", 2, cwd=tmp_path,
+        "--runs", tmp_path, "-p", "GPUS", 2, "-p", "EPOCHS", 2, *TRAINING_ALONE, cwd=tmp_path,
     )  # fmt: skip
     result = answer["result"]
     # Two epochs of ten steps teach little; the training itself came to its end.
@@ -308,7 +310,7 @@ def test_a_python_of_ones_own_trains_and_stays_as_it_was(folder: Path, tmp_path:
     python, _ = managed_python(environments()["paddle2.6_py3.10"], load_settings().cache, print)
     code, answer, said = call(
         "run", folder / "upload", "--archive", folder / "ships.zip", "--device", "cpu", "--smoke",
-        "--runs", tmp_path, "--python", python, cwd=tmp_path,
+        "--runs", tmp_path, "--python", python, *TRAINING_ALONE, cwd=tmp_path,
     )  # fmt: skip
     assert code == 0, said
     assert answer["status"] == "ok-smoke"
