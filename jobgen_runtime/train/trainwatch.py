@@ -7,7 +7,12 @@ from typing import Any, Dict, List, Optional, Sequence
 from jobgen_runtime.children.guard import Guard
 from jobgen_runtime.children.processes import memory_in_use
 from jobgen_runtime.record.errors import StageError
-from jobgen_runtime.record.figures import evaluation_text, figure_text, main_figure
+from jobgen_runtime.record.figures import (
+    evaluation_text,
+    figure_text,
+    main_figure,
+    why_untrained,
+)
 from jobgen_runtime.record.outcome import note, outcome
 from jobgen_runtime.record.text import duration_text, write_text_atomically
 from jobgen_runtime.setup.machine import gpu_use
@@ -203,8 +208,9 @@ class TrainWatch:
         run.save()
         run.event("evaluated", **values)
         print("%-10sepoch %d: %s" % ("", epoch + 1, evaluation_text(values)), flush=True)
-        # A model that has found nothing yet may only be slow to begin.
-        if self.stop_after and self.not_better >= self.stop_after and score(self.best) > 0:
+        # A model that has learned nothing yet may only be slow to begin.
+        learned = not why_untrained(self.best)
+        if self.stop_after and self.not_better >= self.stop_after and learned:
             raise StageError("the best has stood for %d evaluations" % self.not_better, cause=STOOD)
 
 

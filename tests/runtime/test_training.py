@@ -515,6 +515,6 @@ def test_without_patience_it_resumes_where_it_ended(bench: Bench, run: Outcome) 
 
 def test_patience_waits_for_a_first_find(bench: Bench, run: Outcome) -> None:
     bench.options["stop_after"] = 2
-    bench.train(epochs=6, scores=[0.0, 0.0, 0.0, 0.0, 0.1, 0.2])
+    bench.train(epochs=6, scores=[0.0, 0.004, 0.002, 0.001, 0.1, 0.2])
     assert len(events(run, "evaluated")) == 6
     assert "ended_early" not in run.data["metrics"]
