@@ -201,12 +201,7 @@ def train(
 
 
 def _attempt(
-    clone_dir: str,
-    run_config: str,
-    save_dir: str,
-    values: Dict[str, Any],
-    ways: Ways,
-    how: How,
+    clone_dir: str, run_config: str, save_dir: str, values: Dict[str, Any], ways: Ways, how: How
 ) -> None:
     """One process of training, from the newest whole checkpoint to the end."""
     run, epochs, nodes = outcome(), values["epochs"], ways.nodes
@@ -227,8 +222,7 @@ def _attempt(
         )
     except StageError as error:
         if error.cause == STOOD:
-            _end_early(watch, error.message, how, save_dir)
-            return
+            return _end_early(watch, error.message, how, save_dir)
         error.log = log
         _name_the_cause(error, watch, save_dir)
         raise
@@ -243,7 +237,7 @@ def _attempt(
             raise StageError("the training ended: %s" % words, cause="killed", log=log)
         lasted = duration_text(finished.seconds)
         summary("machine %d of %d, in %s" % (nodes.rank, nodes.count, lasted))
-        return
+        return None
     _refuse_early_end(watch, epochs, log, finished.tail)
     for sign, text in SIGN_NOTES:
         if watch.signs.get(sign):

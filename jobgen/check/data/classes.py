@@ -111,9 +111,9 @@ def same_name(_facts: DataFacts, split: Split) -> Iterator[Hit]:
     why="They are most likely one: the model would have to tell apart what looks the same.",
     remedy="If they are: jobgen dataset classes SRC DST.zip --merge A,B=NAME",
 )
-def names_alike(facts: DataFacts) -> Iterator[Hit]:
+def classes_alike(facts: DataFacts) -> Iterator[Hit]:
     alike: dict[str, list[str]] = {}
-    for name in facts.classes:
+    for name in dict.fromkeys(facts.classes):
         alike.setdefault(plain_name(name), []).append(name)
     for names in alike.values():
         if len(names) > 1:
