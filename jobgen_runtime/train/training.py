@@ -222,7 +222,8 @@ def _attempt(
         )
     except StageError as error:
         if error.cause == STOOD:
-            return _end_early(watch, error.message, how, save_dir)
+            _end_early(watch, error.message, how, save_dir)
+            return
         error.log = log
         _name_the_cause(error, watch, save_dir)
         raise
@@ -237,7 +238,7 @@ def _attempt(
             raise StageError("the training ended: %s" % words, cause="killed", log=log)
         lasted = duration_text(finished.seconds)
         summary("machine %d of %d, in %s" % (nodes.rank, nodes.count, lasted))
-        return None
+        return
     _refuse_early_end(watch, epochs, log, finished.tail)
     for sign, text in SIGN_NOTES:
         if watch.signs.get(sign):
