@@ -174,6 +174,12 @@ class JobSpec(Part):
     parameters: dict[str, Any] = Field(default_factory=dict)
     language: Literal["zh", "en"] = "zh"
 
+    @model_validator(mode="after")
+    def _something_to_do(self) -> JobSpec:
+        if not self.dataset.labelled and self.stages != ["infer"]:
+            raise ValueError("images without labels are for `stages: [infer]` alone")
+        return self
+
 
 TASKS = ("detection", "classification")
 
@@ -257,9 +263,11 @@ def _detection(spec: AnySpec, document: Document) -> tuple[JobSpec, Document]:
 def _apart(errors: Sequence[Any]) -> list[Any]:
     """The errors of a key that may be a word or a number: for a number only what it lacks."""
     apart = ("literal_error", "int_type", "float_type", "int_parsing", "float_parsing")
-    numbers = {fault["loc"][:-1] for fault in errors
+    # What is wrong with the whole of a job has no place.
+    placed = [fault for fault in errors if fault["loc"]]
+    numbers = {fault["loc"][:-1] for fault in placed
                if _is_branch(fault["loc"][-1]) and fault["type"] not in apart}  # fmt: skip
-    words = (fault["type"] == "literal_error" and fault["loc"][:-1] in numbers for fault in errors)
+    words = (f["type"] == "literal_error" and f["loc"][:-1] in numbers for f in errors)
     return [fault for fault, is_word in zip(errors, words, strict=True) if not is_word]
 
 

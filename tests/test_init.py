@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shlex
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -364,3 +368,25 @@ def test_nothing_is_made_for_a_job_that_cannot_be(
 def test_one_image_is_no_set(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
     answer = init(jobgen, write_zip(tmp_path / "s.zip", rows("1.jpg,ship,4,5,20,25")))
     assert "has 1 image(s) with boxes; train and val need one each" in answer.err
+
+
+@pytest.mark.waits
+@pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"n\n", 1)])
+def test_on_a_terminal_it_asks(answer: bytes, code: int, tmp_path: Path) -> None:
+    """In a real one: the question is read, and the answer is what is done."""
+    write_zip(tmp_path / "s.zip", yolo().all_files())
+    ours, theirs = os.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "jobgen", "init", "x", "--archive", "s.zip"],
+        cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    os.write(ours, answer)
+    said = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(ours, 4096):
+            said += part
+    assert child.wait(60) == code
+    os.close(ours)
+    assert b"Write x.zip? [Y/n]" in said
+    assert (tmp_path / "x.zip").exists() == (code == 0)

@@ -389,3 +389,27 @@ def test_flags_alone_are_for_classification(tmp_path: Path) -> None:
 def test_a_class_of_dota_may_have_blanks(tmp_path: Path) -> None:
     files = {n: d.replace(b" ship 0", b" large ship 0") for n, d in dota().items()}
     assert look(write_zip(tmp_path / "s.zip", files)).classes == ["boat", "large ship"]
+
+
+def test_two_exports_of_one_split_are_two_sets(tmp_path: Path) -> None:
+    """And not one in which every box is there twice."""
+    files: Files = {}
+    for split, numbers in (("train", range(1, 5)), ("val", range(5, 7))):
+        rows = "".join(f"{n}.jpg,ship,4,5,20,25\n" for n in numbers)
+        for own in ("labels.csv", "labels_old.csv"):
+            files[f"s/{split}/{own}"] = f"image,label,x1,y1,x2,y2\n{rows}".encode()
+        files |= {f"s/{split}/{n}.jpg": picture(n) for n in numbers}
+    found = open_contents(write_zip(tmp_path / "s.zip", files))
+    assert [sorted(layout.splits) for layout in candidates(found)] == [["eval", "train"]] * 2
+
+
+def test_a_class_of_two_lines_is_one_that_a_job_can_have(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    files = labelme()
+    for name in [name for name in files if name.endswith(".json")]:
+        files[name] = files[name].replace(b'"boat"', b'"a\\n \'b\\" \\u001b[31m"')
+    path = write_zip(tmp_path / "s.zip", files)
+    answer = jobgen("init", "x", "--archive", path, "--folder", tmp_path / "j", "--yes")
+    assert answer.code == 0, answer.err
+    assert look(tmp_path / "x.zip").classes == ["a 'b\" [31m", "ship"]

@@ -13,7 +13,7 @@ import pytest
 from jobgen.datasets.contents import open_contents, silent
 from jobgen.datasets.look import look
 from jobgen.datasets.prelabels import TOOLS, write_prelabels
-from jobgen.errors import DatasetError, RunError
+from jobgen.errors import DatasetError, RunError, SpecError
 from jobgen.job.build import render
 from jobgen.job.tasks import plan_any
 from jobgen.packs.disk import find_pack
@@ -152,8 +152,11 @@ def test_images_without_labels_are_a_set(job: dict[str, Any], tmp_path: Path, ki
     if kind == "zip":
         given = write_zip(tmp_path / "in.zip", files)
     (tmp_path / "spare").mkdir()
-    other, sources, _ = with_images(job, given, tmp_path / "spare", silent)
-    builds({**other, "stages": ["infer"], "infer": {**job["infer"], "images": "all"}})
+    looks = {**job, "stages": ["infer"], "infer": {**job["infer"], "images": "all"}}
+    other, sources, _ = with_images(looks, given, tmp_path / "spare", silent)
+    builds(other)
+    with pytest.raises(SpecError, match="images without labels are for"):
+        builds({**other, "stages": []})
     mount = tmp_path / "home" / "data" / "data1"
     mount.mkdir(parents=True)
     for source in sources:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,7 +26,7 @@ from jobgen.datasets.statistics import tiny
 from jobgen.datasets.tile import Tiling, plan, tile
 from jobgen_runtime.programs.tiles import merged, starts, tiles_of
 from tests.conftest import ROOT, Answer
-from tests.sets import Coco, picture, write_zip
+from tests.sets import Coco, picture, write_folder, write_zip
 
 WIDTH, HEIGHT = 300, 200
 
@@ -290,3 +291,56 @@ def test_detect_reads_tiles_with_nothing_of_jobgen(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{script}"],
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.stdout.strip() == "[[0.0, 0.9, 290.0, 150.0, 330.0, 170.0]]", done.stderr
+
+
+def test_two_do_not_write_one_archive(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", scenes())
+    lock = FileLock(tmp_path / ".b.zip.lock")
+    command = ("dataset", "tile", path, tmp_path / "b.zip", "--size", 128, "--processes", 1)
+    with lock:
+        answer = jobgen(*command)
+        assert (answer.code, "another jobgen is writing" in answer.err) == (4, True)
+    assert jobgen(*command).code == 0
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_full_disk_is_no_fault_of_a_picture(processes: str, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for it: what is written beyond fails."""
+    path = write_zip(tmp_path / "a.zip", scenes())
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
+    code = f"{limit}from jobgen.cli import entry\nsys.argv[0] = 'jobgen'\nentry()"
+    argv = [sys.executable, "-c", code, "dataset", "tile", str(path), str(tmp_path / "b.zip")]
+    argv += ["--size", "128", "--processes", processes]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
+    assert "tiles can't be written into" in done.stderr
+    assert "Make room first" in done.stderr
+    assert not (tmp_path / "b.zip").exists()
+
+
+def test_a_picture_that_was_changed_is_cut_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a stopped run left is of the picture as it was, whatever its size is now."""
+    place = write_folder(tmp_path / "in", scenes("BMP", "bmp")) / "scenes"
+    real = cutting._cut
+    cut: list[str] = []
+
+    def stops(files: Any, job: Any, part: Path) -> str:
+        if cut:
+            raise KeyboardInterrupt
+        cut.append(job.path)
+        return real(files, job, part)
+
+    monkeypatch.setattr(cutting, "_cut", stops)
+    with pytest.raises(KeyboardInterrupt):
+        tiled(place, tmp_path / "b.zip")
+    monkeypatch.undo()
+    changed = tmp_path / "in" / cut[0]
+    size = changed.stat().st_size
+    changed.write_bytes(picture(77, size=(WIDTH, HEIGHT), kind="BMP"))
+    assert changed.stat().st_size == size
+    tiled(place, tmp_path / "b.zip")
+    tiled(place, tmp_path / "c.zip")
+    assert (tmp_path / "b.zip").read_bytes() == (tmp_path / "c.zip").read_bytes()

@@ -25,8 +25,8 @@ WRITTEN = ["coco", "voc", "yolo"]
     epilog="\b\nExamples:\n  jobgen dataset split all.zip ships.zip --val 0.2\n"
     "  jobgen dataset split all.zip ships.zip --group '^(scene[0-9]+)_'\n"
 )
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
+@options.source
+@options.target
 @click.option(
     "--val",
     type=click.FloatRange(0.01, 0.9),
@@ -119,8 +119,8 @@ def _tell_parts(console: Console, target: Path, parts: dict[str, Split], togethe
     epilog="\b\nExamples:\n  jobgen dataset convert voc.zip ships.zip --to coco\n"
     "  jobgen dataset convert ships.zip fixed.zip --fix DS031,DS040\n"
 )
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
+@options.source
+@options.target
 @click.option(
     "--to",
     type=click.Choice(WRITTEN),
@@ -193,7 +193,7 @@ def tell_converted(console: Console, target: Path, written: str, done: Converted
     "  jobgen dataset classes ships.zip new.zip --rename boat=ship\n"
     "  jobgen dataset classes ships.zip new.zip --merge car,van=vehicle --drop tree\n"
 )
-@click.argument("source", type=click.Path(path_type=Path))
+@options.source
 @click.argument("target", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--rename", "renamed", multiple=True, metavar="OLD=NEW", help="Call a class otherwise."
@@ -255,7 +255,7 @@ def _renaming(value: str) -> list[tuple[str, str]]:
 
 @click.command(epilog="\b\nExamples:\n  jobgen dataset merge harbour.zip coast.zip ships.zip\n")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
+@options.target
 @click.option("--val", type=click.FloatRange(0.01, 0.9), default=0.2, show_default=True,
               help="Share of val, for a set without one.")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True,

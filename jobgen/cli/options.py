@@ -23,6 +23,8 @@ def _columns(value: str | None) -> dict[str, str]:
 json_output = click.option(
     "--json", "json_output", is_flag=True, help="Answer in JSON, for programs."
 )
+source = click.argument("source", type=click.Path(path_type=Path))
+target = click.argument("target", type=click.Path(path_type=Path))
 language = click.option(
     "--language",
     type=click.Choice(["zh", "en"]),

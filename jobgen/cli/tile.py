@@ -18,8 +18,8 @@ from jobgen.files import shown
     epilog="\b\nExamples:\n  jobgen dataset tile scenes.zip tiles.zip --size 640\n"
     "  jobgen dataset tile scenes.zip tiles.zip --size 512 --overlap 0.3 --empty 0.5\n"
 )
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
+@options.source
+@options.target
 @click.option("--size", type=click.IntRange(64, 4096), default=640, show_default=True,
               help="Side of a tile in pixels; best the model's input size.")  # fmt: skip
 @click.option("--overlap", type=click.FloatRange(0, 0.8), default=0.2, show_default=True,

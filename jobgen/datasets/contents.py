@@ -128,6 +128,10 @@ class Contents:
         """A checksum that the source has at hand; None where it has none."""
         return None
 
+    def stamp(self, name: str) -> int | None:
+        """What changes when a file does, as far as the source knows without reading it."""
+        return self.crc(name)
+
 
 def open_contents(path: Path, columns: Mapping[str, str] | None = None) -> Contents:
     """A folder, a zip, a tar or a lone annotation file; `columns` says which column of a CSV is
@@ -193,6 +197,9 @@ class Folder(Contents):
 
     def path_of(self, name: str) -> Path:
         return self._folder.parent / name
+
+    def stamp(self, name: str) -> int | None:
+        return None if name in self._held else self.path_of(name).stat().st_mtime_ns
 
     def _read(self, name: str) -> bytes:
         return self.path_of(name).read_bytes()

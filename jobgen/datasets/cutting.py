@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 QUALITY = 95
 EXIF_ORIENTATION = 0x0112
+NOT_WRITTEN = "tiles can't be written into "
 # Pictures that wait for each process: enough that none is idle.
 WAITING = 3
 
@@ -108,6 +109,10 @@ class Cutting:
                 ) from error
 
     def _told(self, fault: str) -> None:
+        if fault.startswith(NOT_WRITTEN):
+            raise DatasetError(
+                fault, "Make room first. What is cut already is kept: the same command resumes."
+            )
         if fault:
             raise DatasetError(
                 fault,
@@ -146,6 +151,11 @@ def _cut(files: Contents, job: CutJob, place: Path) -> str:
         half_done.replace(place)
     except DatasetError as error:
         return error.message
+    except OSError as error:
+        # Of the disk, not of the picture: a decoder's has no number.
+        if error.errno is None:
+            return f"{job.path} can't be read: {error}"
+        return f"{NOT_WRITTEN}{place.parent}: {error.strerror}"
     except Exception as error:  # whatever a decoder raises at damaged bytes
         return f"{job.path} can't be read: {error}"
     finally:

@@ -7,18 +7,20 @@ options alone; a killed run is resumed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import posixpath
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from jobgen.datasets.contents import Progress, silent
 from jobgen.datasets.convert import refuse_broken, refuse_classes, set_name
@@ -103,15 +105,48 @@ def tile(
     # In the order in which the archive is written.
     pairs.sort(key=lambda pair: f"{pair[0]}/{pair[1].tiles[0].name}")
     jobs = [job for _, job in pairs]
-    facts = [asdict(tiling), sorted(data.contents.sizes.items()), jobs]
+    files = data.contents
+    facts = [
+        asdict(tiling),
+        jobs,
+        [(job.path, files.sizes[job.path], files.stamp(job.path)) for job in jobs],
+    ]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    with Cutting(jobs, paths, _parts_folder(parts, key), processes) as cutting:
+    with _alone(target):
+        _write(data, target, entries, pairs, paths, parts / key[:16], processes, progress)
+    return {name: found.figures for name, found in plans.items()}
+
+
+@contextlib.contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Keep others from writing the same archive. Raises DatasetError where one does."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise DatasetError(
+            f"another jobgen is writing {target}", "Wait for it, or give another name."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _write(
+    data: DataSet, target: Path, entries: dict[str, Entry], pairs: Sequence[tuple[str, CutJob]],
+    paths: Sequence[Path], folder: Path, processes: int, progress: Progress,
+) -> None:  # fmt: skip
+    """Cut the pictures into `folder`, and write the archive of `entries` and of all tiles."""
+    _make_folder(folder)
+    with Cutting([job for _, job in pairs], paths, folder, processes) as cutting:
         for number, (place, job) in enumerate(pairs):
             for part in job.tiles:
                 entries[f"{place}/{part.name}"] = cutting.reader(number, part.name)
         write_zip(target, data.contents, entries, progress)
-    shutil.rmtree(parts, ignore_errors=True)
-    return {name: found.figures for name, found in plans.items()}
+    shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def plan(split: Split, tiling: Tiling) -> _Plan:
@@ -196,10 +231,8 @@ def _written(ending: str) -> str:
     return ending if ending.lower() in (".jpg", ".jpeg", ".png") else ".png"
 
 
-def _parts_folder(parts: Path, key: str) -> Path:
+def _make_folder(folder: Path) -> None:
     """The folder of what is cut already, of this very tiling; what another left is removed."""
-    folder = parts / key[:16]
-    if parts.is_dir() and not folder.is_dir():
-        shutil.rmtree(parts, ignore_errors=True)
+    if folder.parent.is_dir() and not folder.is_dir():
+        shutil.rmtree(folder.parent, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -8,8 +8,9 @@ import numpy as np
 
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.formats.coco import annotation_files, one_image_files, read_file
-from jobgen.datasets.formats.gather import Gathered, Shapes, data_set
-from jobgen.datasets.formats.places import by_folder, files_of, images_of, layouts_of
+from jobgen.datasets.formats.gather import Gathered, Shapes
+from jobgen.datasets.formats.places import by_folder, images_of, layouts_of
+from jobgen.datasets.formats.reading import read_each
 from jobgen.datasets.record import UNKNOWN, DataSet, Layout, Trouble
 
 READS = "COCO a JSON an image"
@@ -25,14 +26,7 @@ def layouts(files: Contents) -> list[Layout]:
 
 def read(files: Contents, layout: Layout) -> DataSet:
     """The set at a layout, its classes by name: their ids may differ from file to file."""
-    parts: dict[str, Gathered] = {}
-    shapes = Shapes()
-    for split, names in files_of(files, layout).items():
-        place = posixpath.basename(layout.splits[split]["annotations"]).strip(".") or files.name
-        part = parts[split] = Gathered(files, split, place, shapes)
-        for name in names:
-            _page(part, name)
-    return data_set(files, layout, parts, shapes)
+    return read_each(files, layout, _page, Shapes())
 
 
 def _page(part: Gathered, name: str) -> None:

@@ -6,15 +6,14 @@ The format: https://developer.apple.com/documentation/createml/building-an-objec
 
 from __future__ import annotations
 
-import posixpath
 from typing import Any
 
 from jobgen.datasets.contents import Contents
-from jobgen.datasets.formats.gather import Gathered, Shapes, data_set, number
+from jobgen.datasets.formats.gather import Gathered, Shapes, number
 from jobgen.datasets.formats.jsonfiles import json_files, json_marks, read_json
-from jobgen.datasets.formats.places import by_name, files_of, images_of, layouts_of
+from jobgen.datasets.formats.places import by_name, images_of, layouts_of
+from jobgen.datasets.formats.reading import read_each
 from jobgen.datasets.record import DataSet, Layout
-from jobgen.errors import DatasetError
 
 READS = "CreateML (JSON with coordinates)"
 
@@ -36,20 +35,11 @@ def _fits(marks: frozenset[str]) -> bool:
 
 def read(files: Contents, layout: Layout) -> DataSet:
     """The set at a layout, its classes by name."""
-    shapes, parts = Shapes(), {}
-    for split, names in files_of(files, layout).items():
-        part = parts[split] = Gathered(files, split, posixpath.basename(names[0]), shapes)
-        for name in names:
-            _file(part, name)
-    return data_set(files, layout, parts, shapes)
+    return read_each(files, layout, _file, Shapes())
 
 
 def _file(part: Gathered, name: str) -> None:
-    try:
-        items = read_json(part.files, name)
-    except DatasetError as error:
-        part.tell("DS010", name, error.message)
-        return
+    items = read_json(part.files, name)
     if not isinstance(items, list):
         part.tell("DS012", name, "it is no list of images")
         return

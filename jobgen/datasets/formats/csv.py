@@ -266,7 +266,7 @@ class _Rows:
             parts = [part.split() for part in values[0].split(";") if part.strip() != NO_BOX]
         label = NO_CLASS if self.label_at is None else self.cell(cells, self.label_at)
         for part in parts:
-            box = _box(part, form)
+            box = _box(part, form, self.table.delimiter)
             if box is None:
                 self.part.tell("DS011", self.name, f"line {line}: {' '.join(part)[:60]}")
             else:
@@ -285,13 +285,14 @@ def _image(files: Contents, stated: str, name: str) -> str:
     return found.of_stem(posixpath.basename(stated), name) or found.named(stated, name)
 
 
-def _box(values: Sequence[str], form: tuple[str, ...]) -> Box | None:
+def _box(values: Sequence[str], form: tuple[str, ...], delimiter: str) -> Box | None:
     if form == ("bbox",):
         values = re.split(r"[\s,;]+", values[0].strip("[]() "))
         form = ("x", "y", "w", "h")
     try:
-        # A comma in a cell is a decimal one.
-        numbers = [float(value.replace(",", ".")) for value in values]
+        # Where it does not part the cells a comma is a decimal one.
+        decimal = "." if delimiter != "," else ","
+        numbers = [float(value.replace(",", decimal)) for value in values]
     except ValueError:
         return None
     if len(numbers) != len(form) or len(numbers) != 4:

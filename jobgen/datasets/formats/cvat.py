@@ -18,18 +18,17 @@ from jobgen.datasets.formats.gather import (
     Gathered,
     Shapes,
     around,
-    data_set,
     larger_turned,
     number,
 )
 from jobgen.datasets.formats.places import (
     by_name,
-    files_of,
     head_of,
     images_of,
     layouts_of,
     texts_like,
 )
+from jobgen.datasets.formats.reading import read_each
 from jobgen.datasets.found import split_word, stem_of
 from jobgen.datasets.headers import is_image
 from jobgen.datasets.record import DataSet, Layout
@@ -70,17 +69,17 @@ def split_subsets(files: Contents, name: str) -> dict[str, str]:
 
 def read(files: Contents, layout: Layout) -> DataSet:
     """The set at a layout, its classes in the order of the task's labels."""
-    shapes, parts = Shapes(), {}
     classes: list[str] = []
-    for split, names in files_of(files, layout).items():
-        part = parts[split] = Gathered(files, split, posixpath.basename(names[0]), shapes)
-        for name in names:
-            project = "<project>" in head_of(files, name)
-            task = _Task(part, name, split_subsets(files, name).get(split, "") if project else "")
-            task.read()
-            classes += task.classes
-    used = {label for part in parts.values() for label in part.labels}
-    return data_set(files, layout, parts, shapes, [name for name in classes if name in used])
+
+    def take(part: Gathered, name: str) -> None:
+        project = "<project>" in head_of(files, name)
+        subset = split_subsets(files, name).get(part.name, "") if project else ""
+        task = _Task(part, name, subset)
+        task.read()
+        classes.extend(task.classes)
+
+    # Labels without a box are other tasks' of the project.
+    return read_each(files, layout, take, Shapes(), classes, only_used=True)
 
 
 class _Task:
@@ -110,8 +109,8 @@ class _Task:
         parser.CharacterDataHandler = self._characters
         try:
             parser.Parse(self.part.files.read(self.name), True)  # noqa: FBT003 - positional there
-        except (expat.ExpatError, ValueError, LookupError, DatasetError) as error:
-            self.part.tell("DS010", self.name, str(getattr(error, "message", error)))
+        except (expat.ExpatError, ValueError, LookupError) as error:
+            raise DatasetError(str(error)) from error
 
     def _refuse(self, *_: object) -> None:
         raise ValueError("it declares a document type or an entity, which is not allowed")

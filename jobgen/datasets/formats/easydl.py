@@ -5,16 +5,16 @@ The format: https://ai.baidu.com/ai-doc/EASYDL (images and JSON of the same name
 
 from __future__ import annotations
 
+import math
 import posixpath
 from typing import Any
 
 from jobgen.datasets.contents import Contents
-from jobgen.datasets.formats.gather import Gathered, Shapes, data_set, number, pairs
+from jobgen.datasets.formats.gather import Gathered, Shapes, number, pairs
 from jobgen.datasets.formats.jsonfiles import json_files, json_marks, read_json
-from jobgen.datasets.formats.per_image import image_of
-from jobgen.datasets.formats.places import by_folder, files_of, layouts_of
+from jobgen.datasets.formats.places import by_folder, layouts_of
+from jobgen.datasets.formats.reading import image_of, read_each
 from jobgen.datasets.record import DataSet, Layout
-from jobgen.errors import DatasetError
 
 READS = "EasyDL (JSON with labels)"
 
@@ -36,22 +36,11 @@ def layouts(files: Contents) -> list[Layout]:
 
 def read(files: Contents, layout: Layout) -> DataSet:
     """The set at a layout, its classes by name."""
-    shapes, parts = Shapes(), {}
-    for split, names in files_of(files, layout).items():
-        place = posixpath.basename(layout.splits[split]["annotations"]).strip(".") or files.name
-        part = parts[split] = Gathered(files, split, place, shapes)
-        for done, name in enumerate(names, 1):
-            files.progress(f"reading {place}", done, len(names))
-            _page(part, name)
-    return data_set(files, layout, parts, shapes)
+    return read_each(files, layout, _page, Shapes())
 
 
 def _page(part: Gathered, name: str) -> None:
-    try:
-        page = read_json(part.files, name)
-    except DatasetError as error:
-        part.tell("DS010", name, error.message)
-        return
+    page = read_json(part.files, name)
     row = part.image(image_of(part.files, name), source=name)
     labels = page.get("labels") if isinstance(page, dict) else None
     if not isinstance(labels, list):
@@ -67,7 +56,7 @@ def _box(part: Gathered, row: int, label: Any, name: str) -> None:
         return
     left, top, right, bottom = (number(label.get(key)) for key in CORNERS)
     points = pairs(label.get("points"))
-    if left != left and points:
+    if math.isnan(left) and points:
         part.around(row, label.get("name"), "polygons", points, name)
     else:
         corner = (min(left, right), min(top, bottom))

@@ -114,7 +114,7 @@ class Gathered:
         not finite with all others of that kind."""
         place = self._number_of.get(label) if label.__class__ is str else None
         if place is None:
-            name = "" if label is None else str(label).strip()
+            name = "" if label is None else one_line_of(str(label))
             if not name:
                 self.tell("DS012", where, f"the box at {box[0]:g} {box[1]:g} has no class")
                 return
@@ -130,7 +130,8 @@ class Gathered:
         known = self._number_of
         for label in labels:
             if label not in known:
-                known[label] = self.labels.setdefault(label.strip(), len(self.labels))
+                name = one_line_of(label)
+                known[label] = self.labels.setdefault(name, len(self.labels))
         self._image_of.extend([row] * len(labels))
         self._label_of.extend([known[label] for label in labels])
         self._boxes.frombytes(np.ascontiguousarray(boxes, np.float64).tobytes())
@@ -201,13 +202,21 @@ def data_set(
     gathered: Mapping[str, Gathered],
     shapes: Shapes,
     classes: Sequence[str] = (),
+    only_used: bool = False,
 ) -> DataSet:
-    """The set of what was gathered. Its classes are in the order of `classes`, then by name."""
+    """The set of what was gathered. Its classes are in the order of `classes`, all of them or those
+    that have a box, then by name."""
     found = {label for part in gathered.values() for label in part.labels}
-    known = list(dict.fromkeys(classes))
+    known = [name for name in dict.fromkeys(classes) if name in found or not only_used]
     names = [*known, *sorted(found - set(known))]
     splits = {name: part.split(names, layout) for name, part in gathered.items()}
     return DataSet(files, layout, names, splits, losses=shapes.lines())
+
+
+def one_line_of(label: str) -> str:
+    """A class's name as job.yaml can have it: without line breaks and control characters, and with
+    single blanks."""
+    return " ".join("".join(c if c.isprintable() else " " for c in label).split())
 
 
 def box_around(points: Points) -> Box:

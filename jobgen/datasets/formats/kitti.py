@@ -13,8 +13,8 @@ import numpy as np
 
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.formats.gather import Gathered, Shapes, number
-from jobgen.datasets.formats.per_image import read_per_image
 from jobgen.datasets.formats.places import by_folder, layouts_of, pages_like
+from jobgen.datasets.formats.reading import read_per_image
 from jobgen.datasets.record import DataSet, Layout
 
 READS = "KITTI (txt with 15 values a line)"

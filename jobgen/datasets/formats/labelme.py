@@ -11,20 +11,20 @@ import base64
 import binascii
 import math
 import posixpath
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.formats.coco import PAGE_MARKS
-from jobgen.datasets.formats.gather import Gathered, Points, Shapes, box_around, data_set, pairs
+from jobgen.datasets.formats.gather import Gathered, Points, Shapes, box_around, pairs
 from jobgen.datasets.formats.jsonfiles import json_files, json_marks, plain_utf8, read_json
-from jobgen.datasets.formats.per_image import image_of
-from jobgen.datasets.formats.places import by_folder, files_of, images_of, layouts_of
+from jobgen.datasets.formats.places import by_folder, images_of, layouts_of
+from jobgen.datasets.formats.reading import image_of, read_each
 from jobgen.datasets.found import stem_of
 from jobgen.datasets.headers import is_image
 from jobgen.datasets.record import DataSet, Layout
-from jobgen.errors import DatasetError
 
 READS = "LabelMe (JSON with shapes)"
 
@@ -74,27 +74,19 @@ def _fits(files: Contents, name: str) -> bool:
 
 def read(files: Contents, layout: Layout) -> DataSet:
     """The set at a layout, its classes by name."""
-    shapes, parts = Shapes(), {}
-    for split, names in files_of(files, layout).items():
-        place = posixpath.basename(layout.splits[split]["annotations"]).strip(".") or files.name
-        part = parts[split] = Gathered(files, split, place, shapes)
-        for number, name in enumerate(names, 1):
-            files.progress(f"reading {place}", number, len(names))
-            _page(part, name)
-    if shapes.left_out[FLAGS] and not any(part.labels for part in parts.values()):
-        shapes.note(
+    shapes = Shapes()
+    data = read_each(files, layout, _page, shapes)
+    if shapes.left_out[FLAGS] and not any(map(len, data)):
+        flags = (
             "flags and no shapes are for classification: lay the images out in a folder for each "
             "class (docs/classification.md)"
         )
-    return data_set(files, layout, parts, shapes)
+        return replace(data, losses=[*data.losses, flags])
+    return data
 
 
 def _page(part: Gathered, name: str) -> None:
-    try:
-        page = read_json(part.files, name, _Page)
-    except DatasetError as error:
-        part.tell("DS010", name, error.message)
-        return
+    page = read_json(part.files, name, _Page)
     path = _image(part.files, name, page)
     if part.has(path):
         own = posixpath.basename(path)

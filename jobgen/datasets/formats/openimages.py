@@ -13,15 +13,15 @@ import posixpath
 from collections.abc import Iterator
 
 from jobgen.datasets.contents import Contents, decoded
-from jobgen.datasets.formats.gather import Gathered, Shapes, data_set, number
+from jobgen.datasets.formats.gather import Gathered, Shapes, number
 from jobgen.datasets.formats.places import (
     by_name,
-    files_of,
     head_of,
     images_of,
     layouts_of,
     texts_like,
 )
+from jobgen.datasets.formats.reading import read_each
 from jobgen.datasets.record import DataSet, Layout
 from jobgen.errors import DatasetError
 
@@ -44,14 +44,13 @@ def is_open_images(head: str) -> bool:
 
 def read(files: Contents, layout: Layout) -> DataSet:
     """The set at a layout, its classes by name."""
-    shapes, parts = Shapes(), {}
     words = _class_names(files)
-    for split, names in files_of(files, layout).items():
-        part = parts[split] = Gathered(files, split, posixpath.basename(names[0]), shapes)
+
+    def take(part: Gathered, name: str) -> None:
         part.fractions = True
-        for name in names:
-            _file(part, name, words)
-    return data_set(files, layout, parts, shapes)
+        _file(part, name, words)
+
+    return read_each(files, layout, take, Shapes())
 
 
 def _class_names(files: Contents) -> dict[str, str]:
@@ -71,33 +70,30 @@ def _pairs(files: Contents, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _file(part: Gathered, name: str, words: dict[str, str]) -> None:
-    try:
-        reader = csv.reader(io.StringIO(decoded(part.files.read(name))))
-        head = [cell.strip().lstrip("\ufeff") for cell in next(reader, [])]
-        places = [head.index(column) for column in COLUMNS]
-        group = head.index("IsGroupOf") if "IsGroupOf" in head else None
-        found = images_of(part.files)
-        paths: dict[str, str | None] = {}
-        for row in reader:
-            if len(row) <= max(places):
-                if row:
-                    part.tell("DS081", name, f"line {reader.line_num}: {','.join(row)[:60]}")
-                continue
-            stem, code, *corners = (row[at] for at in places)
-            if stem not in paths:
-                paths[stem] = found.of_stem(stem, name)
-            path = paths[stem]
-            if path is None:
-                continue
-            image = part.image(path)
-            if group is not None and len(row) > group and row[group] == "1":
-                part.shapes.left_out["boxes around groups (IsGroupOf)"] += 1
-                continue
-            left, right, top, bottom = map(number, corners)
-            box = left, top, right - left, bottom - top
-            part.box(image, words.get(code, code), box, f"{name}:{reader.line_num}")
-        gone = sum(path is None for path in paths.values())
-        if gone:
-            part.shapes.note(f"{gone:,} images that {posixpath.basename(name)} lists are not there")
-    except (csv.Error, DatasetError, ValueError) as error:
-        part.tell("DS010", name, str(getattr(error, "message", error)))
+    reader = csv.reader(io.StringIO(decoded(part.files.read(name))))
+    head = [cell.strip().lstrip("\ufeff") for cell in next(reader, [])]
+    places = [head.index(column) for column in COLUMNS]
+    group = head.index("IsGroupOf") if "IsGroupOf" in head else None
+    found = images_of(part.files)
+    paths: dict[str, str | None] = {}
+    for row in reader:
+        if len(row) <= max(places):
+            if row:
+                part.tell("DS081", name, f"line {reader.line_num}: {','.join(row)[:60]}")
+            continue
+        stem, code, *corners = (row[at] for at in places)
+        if stem not in paths:
+            paths[stem] = found.of_stem(stem, name)
+        path = paths[stem]
+        if path is None:
+            continue
+        image = part.image(path)
+        if group is not None and len(row) > group and row[group] == "1":
+            part.shapes.left_out["boxes around groups (IsGroupOf)"] += 1
+            continue
+        left, right, top, bottom = map(number, corners)
+        box = left, top, right - left, bottom - top
+        part.box(image, words.get(code, code), box, f"{name}:{reader.line_num}")
+    gone = sum(path is None for path in paths.values())
+    if gone:
+        part.shapes.note(f"{gone:,} images that {posixpath.basename(name)} lists are not there")

@@ -59,23 +59,30 @@ def by_folder(files: Contents, names: Iterable[str]) -> list[dict[str, list[str]
     ]
     if all(len(set(part)) == len(part) for part in images):
         return groups
-    apart: dict[str, list[str]] = {}
-    for name in known:
-        apart.setdefault(split_word(posixpath.dirname(name))[1], []).append(name)
-    return [
-        group
-        for part in apart.values()
-        for group in _grouped(part, lambda name: split_word(posixpath.dirname(name))[0])
-    ]
+    return _apart(known, lambda name: split_word(posixpath.dirname(name)))
 
 
 def by_name(names: Iterable[str]) -> list[dict[str, list[str]]]:
-    """Files of many images each as sets: those named as splits, and each of the others."""
+    """Files of many images each as sets: those named as splits, and each of the others. Where a
+    split would have several, those belong together whose names differ in the split's word only."""
     named: list[str] = []
     others: list[str] = []
     for name in names:
         (named if split_word(name)[0] else others).append(name)
-    return [*_grouped(named, lambda name: split_word(name)[0]), *({WHOLE: [n]} for n in others)]
+    groups = _grouped(named, lambda name: split_word(name)[0])
+    if any(len(part) > 1 for group in groups for part in group.values()):
+        groups = _apart(named, lambda name: split_word(name))
+    return [*groups, *({WHOLE: [name]} for name in others)]
+
+
+def _apart(
+    names: Iterable[str], word: Callable[[str], tuple[str | None, str]]
+) -> list[dict[str, list[str]]]:
+    """A set for each pattern that is left of a name without the split's word."""
+    apart: dict[str, list[str]] = {}
+    for name in names:
+        apart.setdefault(word(name)[1], []).append(name)
+    return [g for part in apart.values() for g in _grouped(part, lambda name: word(name)[0])]
 
 
 def _grouped(names: Iterable[str], word: Callable[[str], str | None]) -> list[dict[str, list[str]]]:

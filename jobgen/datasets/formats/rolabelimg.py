@@ -11,8 +11,8 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.formats.gather import Box, Gathered, Shapes, around, larger_turned, number
-from jobgen.datasets.formats.per_image import read_per_image
 from jobgen.datasets.formats.places import by_folder, layouts_of
+from jobgen.datasets.formats.reading import read_per_image
 from jobgen.datasets.formats.voc import rotated_pages
 from jobgen.datasets.formats.voc_writer import CORNERS
 from jobgen.datasets.record import DataSet, Layout

@@ -6,13 +6,12 @@ invalid are no boxes; an image without a face has the number 0 and a line of zer
 
 from __future__ import annotations
 
-import posixpath
 import re
 
-from jobgen.datasets.contents import Contents
-from jobgen.datasets.formats.gather import Gathered, Shapes, data_set, number
-from jobgen.datasets.formats.per_image import texts
-from jobgen.datasets.formats.places import by_name, files_of, images_of, layouts_of, texts_like
+from jobgen.datasets.contents import Contents, decoded
+from jobgen.datasets.formats.gather import Gathered, Shapes, number
+from jobgen.datasets.formats.places import by_name, images_of, layouts_of, texts_like
+from jobgen.datasets.formats.reading import read_each
 from jobgen.datasets.headers import is_image
 from jobgen.datasets.record import DataSet, Layout
 
@@ -36,18 +35,13 @@ def _fits(head: str) -> bool:
 
 def read(files: Contents, layout: Layout) -> DataSet:
     """The set at a layout, with the one class face."""
-    shapes, parts = Shapes(), {}
-    for split, names in files_of(files, layout).items():
-        part = parts[split] = Gathered(files, split, posixpath.basename(names[0]), shapes)
-        for name, text in texts(part, names):
-            _take(part, name, text.splitlines())
-    return data_set(files, layout, parts, shapes, [CLASS])
+    return read_each(files, layout, _take, Shapes(), [CLASS])
 
 
-def _take(part: Gathered, name: str, lines: list[str]) -> None:
+def _take(part: Gathered, name: str) -> None:
     found = images_of(part.files)
     row = None
-    for at, line in enumerate(lines, 1):
+    for at, line in enumerate(decoded(part.files.read(name)).splitlines(), 1):
         cells = line.split()
         if is_image(line.strip()):
             path = found.named(line, name)
