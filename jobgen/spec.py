@@ -73,6 +73,8 @@ class Dataset(Part):
     test: Split | None = None
     classes: Annotated[list[Text], Field(min_length=1)]
     expect: Expect | None = None
+    # Pictures much larger than training uses are read from smaller copies: of this short side.
+    shrink: Literal["auto", "off"] | Annotated[int, Field(ge=64, le=8192)] = "auto"
     # false: images alone, in which `jobgen infer --images` looks for objects.
     labelled: bool = True
 

@@ -563,7 +563,7 @@ def found(answer: Answer) -> set[str]:
 
 def test_every_rule_has_its_set() -> None:
     known = {code for code, rule in rules().items() if rule.scope in ("set", "split")}
-    assert {*CASES, *ARCHIVES, *JOBS} == known
+    assert {*CASES, *ARCHIVES, *JOBS, *LARGE} == known
 
 
 def test_a_sound_set_has_no_findings(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
@@ -610,6 +610,29 @@ def test_one_fault_against_the_job(
     path = write_zip(tmp_path / "ships.zip", made.all_files())
     answer = jobgen("check", tmp_path / "job.yaml", "--archive", path, "--json")
     assert found(answer) - {"DS072"} == ({code} if code else set()), answer.out
+
+
+# What a job finds in large pictures: with dataset.shrink and without.
+LARGE = {"DS064": "", "DS065": "  shrink: off\n"}
+
+
+@pytest.mark.parametrize("code", LARGE)
+def test_large_pictures(code: str, jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    made = Coco()
+    made.files = {name: picture(1, size=(4000, 3000)) for name in made.files}
+    for record in (made.train, made.val):
+        for image in record["images"]:
+            image.update(width=4000, height=3000)
+        for box in record["annotations"]:
+            box.update(bbox=[value * 60 for value in box["bbox"]], area=box["area"] * 3600)
+    text = SOUND_JOB.replace("dataset:\n", f"dataset:\n{LARGE[code]}", 1)
+    (tmp_path / "job.yaml").write_text(text, encoding="utf-8")
+    path = write_zip(tmp_path / "ships.zip", made.all_files())
+    answer = jobgen("check", tmp_path / "job.yaml", "--archive", path, "--select", "DS06", "--json")
+    (finding,) = answer.json["findings"]
+    assert finding["code"] == code
+    wanted = {"DS064": "12 megapixels take 154 ms to read", "DS065": "waits about 74 % of the time"}
+    assert wanted[code] in finding["message"]
 
 
 REPAIRED = [code for code in (*FIXES, *STRETCHED) if code in CASES]

@@ -299,7 +299,7 @@ def test_a_job_that_takes_longer_than_a_task_may(
     answer = jobgen("check", job, "--measured", slow)
     # 300 epochs of 78 steps of 64 images, at 2.5 images/s on each of two cards.
     assert "OU002" in answer.out
-    assert "about 83 hours at 5 images/s" in answer.out
+    assert "about 83 hours, at 5 images/s" in answer.out
     for device, speed in (("gpu", 100.0), ("cpu", 2.0)):
         fine = output(tmp_path / "out", device, [speed])
         assert jobgen("check", job, "--measured", fine).out.startswith("nothing found")
@@ -336,7 +336,11 @@ def test_a_job_with_its_data(jobgen: Callable[..., Answer], tmp_path: Path) -> N
 def test_explain_names_value_origin_and_rule(jobgen: Callable[..., Answer], job: Path) -> None:
     answer = jobgen("explain", job)
     assert answer.code == 0, answer.err
-    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in answer.out.splitlines()}
+    lines = filter(None, answer.out.splitlines())
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
+    assert rows["dataset.shrink"].startswith("auto default: training reads copies of 768 px")
+    assert rows["expected:"].startswith("about ")
+    assert rows["training"].endswith("scaled by the models' cost")
     assert rows["epochs"] == "10 job.yaml: 40 passes over the set, 4 in an epoch"
     assert rows["base_lr"].startswith(
         "0.02 rule: 0.00125 x 16 x 1; the config's 0.32 is for 4 cards"

@@ -26,6 +26,7 @@ class Model:
     `parameters` in millions; `image_mib` is the memory that training takes for every image of a
     step; mAP on COCO val2017 in percent, None where upstream states none; `ms` an image takes on
     the device `timed_on`, as upstream's pages of the family have it (None: they don't say);
+    `train_ms` what a step of training costs for an image, for comparison with other models;
     `weights` are addresses by what they were trained on, as `coco`. `own` are the keys that the
     model's own file sets over its `bases`.
     """
@@ -47,6 +48,7 @@ class Model:
     sha256: str
     timed_on: str = ""
     ms: float | None = None
+    train_ms: float = 0.0
 
     @property
     def base_lr_per_image(self) -> float:

@@ -369,21 +369,21 @@ def _of_folder(folder: Path) -> JobFacts:
     facts = JobFacts(str(folder), files)
     if not facts.notebooks:
         raise BundleError(f"{folder} holds no notebook", "Give an upload folder, or a job.yaml.")
-    plan, why = _plan_of(facts)
+    plan, why = plan_in(facts.metadata)
     outdated = plan is not None and _beside(folder, facts.metadata)
     return JobFacts(str(folder), files, plan, no_plan=why, outdated=outdated)
 
 
-def _plan_of(facts: JobFacts) -> tuple[Plan | None, str]:
+def plan_in(metadata: Mapping[str, Any]) -> tuple[Plan | None, str]:
     """The plan of the job that a notebook carries in its metadata, or why there is none."""
-    spec = facts.metadata.get("spec")
+    spec = metadata.get("spec")
     if not isinstance(spec, dict):
         return None, ""
     text = json.dumps(_without_none(spec))
     try:
         parsed, document = parse_spec(load(text, NOTEBOOK))
         # What the pack offered stands in the notebook; the pack itself may be anywhere.
-        return make_plan(parsed, document, carried(facts.metadata.get("pack"))), ""
+        return make_plan(parsed, document, carried(metadata.get("pack"))), ""
     except JobgenError as error:
         return None, error.message
 

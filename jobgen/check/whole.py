@@ -23,6 +23,8 @@ class Checked:
 
     findings: Findings
     parts: list[str]
+    # Of a detection's job.
+    plan: Plan | None = None
 
 
 def check_whole(
@@ -74,7 +76,7 @@ def check_whole(
         paths = list(archives) if of_job else [target]
         found = check_dataset(paths, chosen, plan, pick, deep, progress, files)
         findings = Findings([*findings, *found])
-    return Checked(in_order(findings), parts)
+    return Checked(in_order(findings), parts, plan)
 
 
 def _refuse_options_of_jobs(archives: Sequence[Path], measured: Path | None) -> None:

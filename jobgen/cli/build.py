@@ -45,6 +45,8 @@ def command(
 
     The job is checked first (see jobgen check): nothing is written where it has errors.
     """
+    from jobgen.cli.hours import hours_line
+    from jobgen.files import shown
     from jobgen.job.bundle import compare_bundle, write_bundle
     from jobgen.settings import is_home
 
@@ -70,6 +72,8 @@ def command(
     for name, data in bundle.files.items():
         state = "written" if name in changed else "unchanged"
         console.data(f"{folder / name}  {len(data):,} bytes, {state}")
+    if hours_line(plan):
+        console.say(f"{hours_line(plan)}; its parts: jobgen explain {shown(job)}")
     console.say(_next_steps(folder, bundle))
 
 

@@ -106,6 +106,10 @@ def _check(
     if len(whole):
         console.data(whole.text())
     console.data(f"{whole.summary()}, {time.monotonic() - started:.1f} s")
+    if checked.plan is not None:
+        from jobgen.cli.hours import hours_line
+
+        console.say(hours_line(checked.plan))
     if target is not None and not archives and is_job(target):
         console.say("The data was not looked at; give it with --archive.")
     if whole.errors:

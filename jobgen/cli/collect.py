@@ -47,7 +47,6 @@ def command(
     from jobgen.report.read import record_of
     from jobgen.resultfile import RESULT
     from jobgen.run.output import no_result
-    from jobgen.run.verdict import draw_page
     from jobgen.settings import load_settings
 
     console.json_output = json_output
@@ -65,7 +64,7 @@ def command(
             if run:
                 told, fault = _try(where, result, load_settings().cache)
                 faults += [fault] if fault else []
-        draw_page(where, result)
+        _keep(where, result)
         rows.append({"folder": str(where), "status": result["status"], "export": told,
                      "faults": faults, "report": str(where / "report.html")})  # fmt: skip
         name = result.get("name") or where.name
@@ -81,6 +80,16 @@ def command(
         if any(not is_of_smoke(row) for row in rows if row["faults"]):
             console.say("Download it again; what is still missing then, the job did not make.")
         raise click.exceptions.Exit(1)
+
+
+def _keep(where: Path, result: dict[str, Any]) -> None:
+    """Draw the page, and remember what the run took: it tells how long the next one will take."""
+    from jobgen.machine.speeds import remember
+    from jobgen.run.verdict import draw_page
+    from jobgen.settings import load_settings
+
+    draw_page(where, result)
+    remember(load_settings().cache, result)
 
 
 def is_of_smoke(row: dict[str, Any]) -> bool:

@@ -55,16 +55,27 @@ def _read(path: Path) -> tuple[AnyPlan, Document]:
 
 
 def _values(console: Console, job: Path) -> None:
+    from jobgen.cli.hours import as_data, expected_at_both
     from jobgen.cli.table import table
     from jobgen.errors import SpecError
     from jobgen.job.explain import explain
+    from jobgen.job.hours import about
     from jobgen.ppconfig import is_config
 
     if job.is_dir() or is_config(job):
         raise SpecError(f"{job} is no job.yaml", "For its whole config: add --full")
-    found = explain(*_read(job))
-    console.result(values=[{"name": f.name, "value": f.value, "origin": f.origin} for f in found])
+    plan, document = _read(job)
+    found = explain(plan, document)
+    expected = expected_at_both(plan)
+    console.result(
+        values=[{"name": f.name, "value": f.value, "origin": f.origin} for f in found],
+        expected=[as_data(each) for each in expected],
+    )
     console.data(table([(f.name, [_shown(f.value), f.origin]) for f in found]))
+    for each in expected:
+        rows = [(p.name, [about(p.seconds), p.origin]) for p in each.parts]
+        console.data(f"\nexpected: {each.text()}")
+        console.data(table(rows))
 
 
 def _shown(value: Any) -> str:

@@ -14,6 +14,7 @@ from jobgen.job.tasks import AnyPlan
 from jobgen.job.values import OVERRIDES, Value
 from jobgen.ppconfig import Origin, Resolved, dotted, flat, resolve
 from jobgen.yamlio import Document, YamlPath
+from jobgen_runtime.data.shrink import shrink_limits
 
 MISSING = "(none)"
 # Where a value of the plan stands in job.yaml, if it does.
@@ -58,6 +59,7 @@ def explain(plan: AnyPlan, document: Document) -> list[Explained]:
         chosen = "default" if name == "preset" else f"preset {plan.augment['preset']}"
         other = "the pack's" if name in plan.augment_of_pack else chosen
         found.append(Explained(f"augment.{name}", value, where if where != "default" else other))
+    found.append(_shrink(plan, document))
     balance = "images of rare classes repeated, at most 5 times; the data stage says how often"
     if plan.spec.train.balance == "auto":
         where = _line(document, ("train", "balance"))
@@ -117,6 +119,16 @@ def _size(plan: Plan, document: Document) -> Explained:
     own = plan.spec.model.input_size != "auto"
     origin = _line(document, ("model", "input_size")) if own else "the model's"
     return Explained("input_size", plan.input_size, origin)
+
+
+def _shrink(plan: Plan, document: Document) -> Explained:
+    wanted, side = plan.spec.dataset.shrink, plan.family["largest_side"]
+    limits = shrink_limits(wanted, side)
+    rule = "training reads its pictures at full size"
+    if limits is not None:
+        rule = f"training reads copies of {limits.to} px on the short side where it is over "
+        rule += f"{limits.over} px (its largest input is {side} px)"
+    return Explained("dataset.shrink", wanted, f"{_line(document, ('dataset', 'shrink'))}: {rule}")
 
 
 def _pretrained(plan: Plan, document: Document) -> Explained:

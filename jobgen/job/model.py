@@ -7,19 +7,21 @@ from typing import Any
 
 from jobgen.catalog import Model, Turn, inside, layer_values, suite_paths
 from jobgen.catalog.augment import every_choice, reader_values, turns_of
+from jobgen.catalog.sizes import largest_side
 from jobgen.spec import JobSpec
 from jobgen_runtime.train.configure import merge_dicts
 
 # How many images' boxes one image of training may have: PaddleDetection draws four beside the
 # first, of which mosaic takes three, and its mixup the last.
 IMAGES_IN_ONE = {"mosaic_epoch": 5, "mixup_epoch": 2}
+LISTS = frozenset(("sample_transforms", "batch_transforms"))
 
 
 @dataclass(frozen=True)
 class JobModel:
     """`config` is the model's at the job's size in pixels, `own` what the job's file sets of it so
     far, `augment` every choice of augmentation, `turns` the keys that name an epoch;
-    `lists_are_given` where overrides have the reader's own list; `bases` are those of the job's
+    `given_lists` are the reader's lists that overrides have; `bases` are those of the job's
     file; `of_pack` names what of `augment` the template pack chose."""
 
     model: Model
@@ -28,7 +30,7 @@ class JobModel:
     own: dict[str, Any]
     augment: dict[str, Any]
     turns: dict[str, Turn]
-    lists_are_given: bool
+    given_lists: frozenset[str]
     bases: tuple[str, ...]
     of_pack: tuple[str, ...]
 
@@ -47,7 +49,8 @@ class JobModel:
             own = merge_dicts(own, reader_values(augment, config, model.family))
             config = merge_dicts(config, own)
             turns = turns_of(augment, turns)
-        given = inside(spec.overrides, ("TrainReader", "batch_transforms")) is not None
+        reader = spec.overrides.get("TrainReader")
+        given = frozenset(reader) & LISTS if isinstance(reader, dict) else frozenset()
         return cls(model, size, config, own, augment, turns, given, bases, tuple(of_pack))
 
     @property
@@ -62,16 +65,43 @@ class JobModel:
         are mixed into one; empty for a reader that takes all boxes."""
         steps = self.config["TrainReader"]["batch_transforms"]
         most = [step["PadBox"]["num_max_boxes"] for step in steps if "PadBox" in step]
-        if not most or self.lists_are_given:
+        if not most or "batch_transforms" in self.given_lists:
             return {}
         mixed = max((IMAGES_IN_ONE.get(name, 1) for name in self.turns), default=1)
         return {"padded": {"boxes": most[0], "images": mixed, "batch_transforms": steps}}
+
+    def later_colours(self) -> dict[str, Any]:
+        """The reader's lists with the colours changed behind the resize; empty where upstream does
+        so, or where that would be another training.
+
+        RandomDistort adds to a pixel's channels, scales and mixes them, and a crop, a flip and a
+        resize (whose weights add up to one) only choose and average pixels: so they may change
+        places, but for the rounding to 8 bits. At full size it takes most of the reader's time.
+        Behind RandomExpand the places stay: what that fills in has no changed colours.
+        """
+        reader = self.config["TrainReader"]
+        steps, batch = reader["sample_transforms"], reader["batch_transforms"]
+        names, first = [name for step in steps for name in step], next(iter(batch[0]), "")
+        if self.given_lists or self.padded() or first != "BatchRandomResize":
+            return {}
+        if "RandomDistort" not in names:
+            return {}
+        place = names.index("RandomDistort")
+        if not set(names[place + 1 :]) <= {"RandomCrop", "RandomFlip"}:
+            return {}
+        return {
+            "later_colours": {
+                "sample_transforms": [*steps[:place], *steps[place + 1 :]],
+                "batch_transforms": [batch[0], steps[place], *batch[1:]],
+            }
+        }
 
     def carried(self) -> dict[str, Any]:
         """What the notebook needs of the model, as plain data."""
         family = self.model.family
         return {
             **self.padded(),
+            **self.later_colours(),
             "folder": family.folder,
             "base_lr_per_image": self.model.base_lr_per_image,
             "schedule": list(family.schedule),
@@ -79,6 +109,8 @@ class JobModel:
             "turns": {name: turn.carried() for name, turn in self.turns.items()},
             "through": [name for name, turn in self.turns.items() if turn.through],
             "losses": list(family.losses),
+            # The largest input of training, in pixels.
+            "largest_side": largest_side(self.config, family),
             "paths": {name: list(path) for name, path in self.paths.items()},
         }
 

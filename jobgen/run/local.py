@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from jobgen.machine.overlay import (
     prove_unchanged,
     wanted_modules,
 )
+from jobgen.machine.speeds import remember
+from jobgen.run.expected import expected_run, took_text
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import Progress
 from jobgen.run.strays import end_strays
@@ -65,9 +68,8 @@ def run_bundle(
 ) -> tuple[Workspace, Verdict]:
     """Execute the bundle's notebook in an emulated home. Raises RunError before the start only:
     afterwards the verdict tells."""
-    bundle = request.bundle
+    bundle, notebook = request.bundle, request.bundle.notebook
     environment = _environment(bundle)
-    notebook = bundle.notebook
     parameters = {"DEVICE": request.device, **request.parameters}
     if request.smoke:
         parameters["SMOKE"] = True
@@ -101,7 +103,8 @@ def run_bundle(
         if own is not None:
             env.update(overlay_environment(workspace.overlay))
             before = fingerprint(own)
-        verdict = _execute(workspace, inject(notebook, whole), env, python, say, live)
+        execute = partial(_execute, workspace, inject(notebook, whole), env, python, say, live)
+        verdict = _foretold(request, settings, say, execute)
         if own is not None:
             try:
                 prove_unchanged(own, before)
@@ -136,6 +139,24 @@ def _own_parameters(workspace: Workspace, settings: Settings) -> dict[str, Any]:
         # The platform's limits are not this machine's: nothing is removed unasked.
         "CLEANUP": False,
     }
+
+
+def _foretold(
+    request: RunRequest,
+    settings: Settings,
+    say: Callable[[str], None],
+    execute: Callable[[], Verdict],
+) -> Verdict:
+    """Execute, and say before it how long that will take, and after it what it took."""
+    parameters = {**request.parameters, **({"SMOKE": True} if request.smoke else {})}
+    expected = expected_run(request.bundle, parameters, settings, request.device)
+    if expected is not None:
+        say(f"expected: {expected.text()}")
+    verdict = execute()
+    remember(settings.cache, verdict.result)
+    if expected is not None and verdict.status == "ok" and not verdict.result.get("attempts"):
+        say(took_text(expected, verdict.result))
+    return verdict
 
 
 def _execute(

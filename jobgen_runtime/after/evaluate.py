@@ -5,14 +5,7 @@ import os
 import shutil
 from typing import Any, Dict, List, Optional, Tuple
 
-from jobgen_runtime.after.trained import (
-    as_coco,
-    category_ids,
-    find_boxes,
-    image_path,
-    judge,
-    trained_weights,
-)
+from jobgen_runtime.after.trained import as_coco, category_ids, find_boxes, judge, trained_weights
 from jobgen_runtime.children.guard import job_guard
 from jobgen_runtime.children.processes import (
     child_environment,
@@ -22,7 +15,7 @@ from jobgen_runtime.children.processes import (
     python_command,
     run_logged,
 )
-from jobgen_runtime.data.coco import annotation_path, read_coco
+from jobgen_runtime.data.coco import annotation_path, image_path, read_coco
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.train.configure import amend_run_config

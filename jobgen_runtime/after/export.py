@@ -10,15 +10,13 @@ from jobgen_runtime.after.parity import PARITY_SCORE, Rows, compare_boxes, fault
 from jobgen_runtime.after.trained import (
     Sample,
     as_coco,
-    ask_child,
     category_ids,
     eval_sample,
-    exchange_files,
     find_boxes,
     judge,
-    read_answer,
     trained_weights,
 )
+from jobgen_runtime.children.exchange import ask_child, exchange_files, read_answer
 from jobgen_runtime.children.processes import (
     child_environment,
     exit_text,

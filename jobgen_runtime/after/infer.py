@@ -6,18 +6,10 @@ import os
 import shutil
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
-from jobgen_runtime.after.trained import (
-    as_coco,
-    ask_child,
-    category_ids,
-    exchange_files,
-    find_boxes,
-    image_path,
-    spread,
-    trained_weights,
-)
+from jobgen_runtime.after.trained import as_coco, category_ids, find_boxes, spread, trained_weights
+from jobgen_runtime.children.exchange import ask_child, exchange_files
 from jobgen_runtime.children.processes import program_path, python_command
-from jobgen_runtime.data.coco import annotation_path, read_coco
+from jobgen_runtime.data.coco import annotation_path, image_path, read_coco
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import finds_little, note, outcome, summary
 from jobgen_runtime.record.text import write_text_atomically

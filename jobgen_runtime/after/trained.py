@@ -1,23 +1,19 @@
 """Trained weights and what they find: shared by all that follows training."""
 
-import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
+from jobgen_runtime.children.exchange import ask_child, exchange_files, read_answer
 from jobgen_runtime.children.processes import (
-    child_environment,
-    json_from_child,
     program_path,
     python_command,
 )
-from jobgen_runtime.data.coco import annotation_path, read_coco
+from jobgen_runtime.data.coco import annotation_path, image_path, read_coco
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import note, outcome, summary
-from jobgen_runtime.record.text import read_json_object, write_text_atomically
+from jobgen_runtime.record.text import read_json_object
 from jobgen_runtime.train.checkpoints import best_weights, find_weights, mark_best
 from jobgen_runtime.train.weights import local_weights, take_weights
-
-CHILD_TIMEOUT = 4 * 3600.0
 
 
 class Trained(NamedTuple):
@@ -70,11 +66,6 @@ def trained_weights(save_dir: str) -> Trained:
         )
     note("no evaluation found anything, so there is no best_model: this is model_final")
     return Trained(last, {})
-
-
-def image_path(place: Dict[str, Any], split: str, name: str) -> str:
-    parts = place[split]["image_dir"].split("/") + name.split("/")
-    return os.path.join(str(place["dataset_dir"]), *parts)
 
 
 def spread(items: List[Any], count: int) -> List[Any]:
@@ -138,36 +129,6 @@ def find_boxes(
             error.remedy = "Give the weights and the model YAML of one training."
         raise
     return list(read_answer(answer_path))
-
-
-def ask_child(argv: List[str], log: str, what: str, cwd: str) -> Any:
-    """Run a child that writes its answer to a file; gives its last words, a JSON object."""
-    return json_from_child(
-        argv,
-        log,
-        what,
-        cwd=cwd,
-        env=child_environment(JOBGEN_PARENT=str(os.getpid())),
-        timeout=CHILD_TIMEOUT,
-        quiet=True,
-    )
-
-
-def exchange_files(name: str, request: Any) -> List[str]:
-    """The paths of a request, written, and of the answer to it."""
-    folder = outcome().path("scripts")
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, name + "-request.json")
-    write_text_atomically(path, json.dumps(request, ensure_ascii=False) + "\n")
-    answer = os.path.join(folder, name + "-answer.json")
-    if os.path.exists(answer):
-        os.remove(answer)
-    return [path, answer]
-
-
-def read_answer(path: str) -> Any:
-    with open(path, encoding="utf-8") as stream:
-        return json.load(stream)
 
 
 def as_coco(boxes: List[List[List[float]]], ids: List[int], categories: List[int]) -> List[Any]:

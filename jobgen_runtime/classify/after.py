@@ -5,13 +5,8 @@ import os
 import shutil
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
-from jobgen_runtime.after.trained import (
-    ask_child,
-    exchange_files,
-    read_answer,
-    spread,
-    trained_weights,
-)
+from jobgen_runtime.after.trained import spread, trained_weights
+from jobgen_runtime.children.exchange import ask_child, exchange_files, read_answer
 from jobgen_runtime.children.processes import program_path, python_command
 from jobgen_runtime.classify.lists import Row
 from jobgen_runtime.record.errors import StageError

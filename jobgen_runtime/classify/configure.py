@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from jobgen_runtime.after.trained import ask_child
+from jobgen_runtime.children.exchange import ask_child
 from jobgen_runtime.children.processes import python_command
 from jobgen_runtime.classify.schedule import PATHS, class_values
 from jobgen_runtime.data.dataset import file_sha256

@@ -6,13 +6,8 @@ import shutil
 from typing import Any, Dict, List
 
 from jobgen_runtime.after.onnx import to_onnx
-from jobgen_runtime.after.trained import (
-    ask_child,
-    exchange_files,
-    read_answer,
-    spread,
-    trained_weights,
-)
+from jobgen_runtime.after.trained import spread, trained_weights
+from jobgen_runtime.children.exchange import ask_child, exchange_files, read_answer
 from jobgen_runtime.children.processes import (
     child_environment,
     exit_text,

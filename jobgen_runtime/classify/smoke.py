@@ -4,7 +4,7 @@ import math
 import os
 from typing import Any, Dict, List
 
-from jobgen_runtime.after.trained import exchange_files
+from jobgen_runtime.children.exchange import exchange_files
 from jobgen_runtime.children.guard import job_guard
 from jobgen_runtime.children.processes import (
     child_environment,

@@ -16,6 +16,11 @@ def annotation_path(place: Dict[str, Any], split: str) -> str:
     return os.path.join(str(place["dataset_dir"]), *path.split("/"))
 
 
+def image_path(place: Dict[str, Any], split: str, name: str) -> str:
+    parts = place[split]["image_dir"].split("/") + name.split("/")
+    return os.path.join(str(place["dataset_dir"]), *parts)
+
+
 def coco_text(record: Dict[str, Any]) -> str:
     """A COCO record as text: the same bytes for the same record on any machine."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"), sort_keys=True) + "\n"

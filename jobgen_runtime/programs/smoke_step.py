@@ -1,8 +1,9 @@
-"""A step of training in some epochs: python smoke_step.py CONFIG IMAGES EPOCHS
+"""A step of training in some epochs: python smoke_step.py CONFIG IMAGES EPOCHS SECONDS PROCESSES
 
 Builds the very model and reader of CONFIG, goes forward and back on real images, and prints a line
 of JSON. IMAGES bounds the batch (0: the config's own). EPOCHS, as 0,100, are those at which the
-model begins to train in another way, as with another assigner.
+model begins to train in another way, as with another assigner. Then it measures how fast it
+trains, and for twice SECONDS how fast as many processes as PROCESSES read the set's pictures.
 """
 
 import json
@@ -16,6 +17,20 @@ except ImportError:
 import paddle
 from ppdet.core.workspace import create, load_config
 from ppdet.utils.checkpoint import load_pretrain_weight
+from reader_speed import look_at_reader  # type: ignore[import-not-found]
+
+TIMED_STEPS = 3
+
+
+def endless(reader):
+    """Batches, from the first again once all were given: an epoch may have a single one."""
+    while True:
+        given = 0
+        for batch in reader:
+            given += 1
+            yield batch
+        if not given:
+            sys.exit("the training set gives no batch of %d images" % reader.batch_size)
 
 
 def main() -> None:
@@ -28,7 +43,7 @@ def main() -> None:
     dataset = create("TrainDataset")()
     # Worker processes pay off over many steps only; two steps read their images here.
     reader = create("TrainReader")(dataset, 0)
-    batches = iter(reader)
+    batches = endless(reader)
     model = create(cfg.architecture)
     model.load_meanstd(cfg["TestReader"]["sample_transforms"])
     if cfg.get("pretrain_weights"):
@@ -36,28 +51,39 @@ def main() -> None:
     model.train()
     rate = create("LearningRate")(1)
     optimizer = create("OptimizerBuilder")(rate, model)
-    losses = []
-    epochs = [int(number) for number in sys.argv[3].split(",")]
-    started = time.time()
-    for epoch in epochs:
-        data = next(batches, None)
-        if data is None:  # an epoch may have a single batch
-            batches = iter(reader)
-            data = next(batches, None)
-        if data is None:
-            sys.exit("the training set gives no batch of %d images" % batch_size)
-        data["epoch_id"] = epoch
+
+    def step(data):
         loss = model(data)["loss"]
         loss.backward()
         optimizer.step()
         optimizer.clear_grad()
-        losses.append(float(loss))
+        return float(loss)
+
+    losses = []
+    started = time.time()
+    epochs = [int(number) for number in sys.argv[3].split(",")]
+    for epoch in epochs:
+        batch = next(batches)
+        batch["epoch_id"] = epoch
+        losses.append(step(batch))
+    seconds = time.time() - started
+    # The first steps have set up what the later ones use; the size of a batch is drawn anew.
+    batch = next(batches)
+    batch["epoch_id"] = epochs[-1]
+    timed = time.time()
+    for _ in range(TIMED_STEPS):
+        step(batch)
+    side = batch["image"].shape[-1] / float(cfg.TestReader["inputs_def"]["image_shape"][-1])
+    speed = batch_size * TIMED_STEPS / (time.time() - timed) * side**2
+    reading = look_at_reader(dataset, reader, float(sys.argv[4]), [int(sys.argv[5])])
     print(
         json.dumps(
             {
+                "images_per_second": round(speed, 2),
+                "reading": reading,
                 "losses": losses,
                 "batch_size": batch_size,
-                "seconds": round(time.time() - started, 2),
+                "seconds": round(seconds, 2),
                 "images": len(dataset),
                 "parameters": sum(int(p.size) for p in model.parameters()),
             }

@@ -130,6 +130,10 @@ class Outcome:
             return None
         return self._clock + self.time_limit - min(MARGIN, self.time_limit / 10)
 
+    def seconds_left(self) -> Optional[float]:
+        """Seconds until the last child must have ended; None where there is no limit."""
+        return None if self.deadline is None else self.deadline - time.monotonic()
+
     def path(self, *parts: str) -> str:
         return os.path.join(self.folder, *parts)
 

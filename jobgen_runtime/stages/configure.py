@@ -1,5 +1,8 @@
 """The `configure` stage."""
 
+from typing import Any, Dict
+
+from jobgen_runtime.data.shrink import shrink, shrink_limits
 from jobgen_runtime.stages.run import Run
 from jobgen_runtime.train.configure import copy_configs, run_values, smoke_values, write_run_config
 from jobgen_runtime.train.weights import pretrained_weights
@@ -7,7 +10,9 @@ from jobgen_runtime.train.weights import pretrained_weights
 
 def write_configs(run: Run) -> None:
     """Put the two YAML files in place, fetch the pretrained weights, and write what this run
-    changes. Sets `run.values` and `run.config`."""
+    changes; before that, large pictures are made smaller for training. Sets `run.small`,
+    `run.values` and `run.config`."""
+    run.small = _smaller(run)
     settings, images = run.settings, run.place["train_images"]
     files = (run.dataset_file, run.model_file, settings["FILE_HASHES"])
     folder = run.plan["family"]["folder"]
@@ -24,5 +29,15 @@ def write_configs(run: Run) -> None:
     missing = settings["PRETRAINED_MISSING"]
     weights = pretrained_weights(begin_with, run.home, settings["WEIGHTS_DIR"], missing, run.smoke)
     run.config = write_run_config(
-        model, run.place, run.plan, run.values, run.device, weights, run.save_dir
+        model, run.small, run.plan, run.values, run.device, weights, run.save_dir
     )
+
+
+def _smaller(run: Run) -> Dict[str, Any]:
+    """Where training reads its pictures. With given weights nothing is trained, so nothing is made
+    smaller."""
+    wanted = run.dataset.get("shrink", "auto")
+    limits = shrink_limits(wanted, run.plan["family"]["largest_side"])
+    if limits is None or run.trained_weights:
+        return run.place
+    return shrink(run.home, run.name, run.place, limits)

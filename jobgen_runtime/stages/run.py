@@ -22,6 +22,8 @@ class Run:
         # What stages find, in their order.
         self.device = ""  # prepare: cpu or gpu
         self.place: Dict[str, Any] = {}  # data: where it lies, its counts and hashes
+        # configure: `place` with smaller copies of large pictures, which training reads.
+        self.small: Dict[str, Any] = {}
         self.values: Dict[str, Any] = {}  # configure: the plan for this very machine
         self.config = ""  # configure: the path of the config that is trained
         self.status = ""  # collect

@@ -3,6 +3,7 @@
 from jobgen_runtime.after.trained import given_weights
 from jobgen_runtime.record.show import show_curves
 from jobgen_runtime.stages.run import Run
+from jobgen_runtime.stages.smoke import slow_reading
 from jobgen_runtime.train.resume import fetch_checkpoints
 from jobgen_runtime.train.training import Ways, claim_save_dir, train, training_identity
 
@@ -13,11 +14,14 @@ def train_model(run: Run) -> None:
     if run.trained_weights:
         given_weights(run.trained_weights, run.home, run.save_dir)
         return
-    hashes = run.settings["FILE_HASHES"]
-    identity = training_identity(run.values, run.place, run.dataset, files=hashes, amp=run.amp)
+    more = {"files": run.settings["FILE_HASHES"], "amp": run.amp}
+    if run.small is not run.place:
+        more["shrink"] = run.small["short_side"]
+    identity = training_identity(run.values, run.place, run.dataset, **more)
     claim_save_dir(run.save_dir, identity, fresh=run.smoke)
     fetch_checkpoints(None if run.smoke else run.resume_from, run.home, run.save_dir, identity)
     stop_after = run.job["train"].get("patience") or 0
-    ways = Ways(run.device, run.gpus, run.amp, run.on_oom, run.patience, run.nodes, stop_after)
+    how = (run.device, run.gpus, run.amp, run.on_oom, run.patience, run.nodes)
+    ways = Ways(*how, stop_after, slow_reading(run))
     train(run.clone, run.config, run.save_dir, run.values, ways)
     show_curves()

@@ -206,6 +206,17 @@ def roomier_lists(family: Dict[str, Any], most_boxes: int) -> Dict[str, Any]:
     return {"TrainReader": {"inputs_def": {"num_max_boxes": wanted}, "batch_transforms": steps}}
 
 
+def later_colours(family: Dict[str, Any]) -> Dict[str, Any]:
+    """The training reader with its colours changed behind the resize, where the bundle says that
+    this is the same training; empty elsewhere."""
+    lists = family.get("later_colours")
+    if not lists:
+        return {}
+    why = "the same colours, without changing those of pixels that the resize leaves out"
+    adjust("RandomDistort", "before the resize", "behind it", why)
+    return {"TrainReader": dict(lists)}
+
+
 def amend_run_config(path: str, changed: Dict[str, Any]) -> None:
     """Write `<model>.run.yml` anew with more keys than this run has set so far."""
     run = outcome()
@@ -236,6 +247,7 @@ def write_run_config(
     }
     changed = merge_dicts(changed, changed_keys(plan, values))
     changed = merge_dicts(changed, roomier_lists(plan["family"], place["most_boxes"]))
+    changed = merge_dicts(changed, later_colours(plan["family"]))
     changed["use_gpu"] = device == "gpu"
     changed["pretrain_weights"] = weights or None
     changed["save_dir"] = save_dir

@@ -7,7 +7,7 @@ import shutil
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from jobgen_runtime.after.trained import exchange_files, image_path
+from jobgen_runtime.children.exchange import exchange_files
 from jobgen_runtime.children.guard import job_guard
 from jobgen_runtime.children.processes import (
     TAIL_LINES,
@@ -20,7 +20,7 @@ from jobgen_runtime.children.processes import (
     python_command,
     run_logged,
 )
-from jobgen_runtime.data.coco import annotation_path, read_coco
+from jobgen_runtime.data.coco import annotation_path, image_path, read_coco
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import note, outcome, summary
 from jobgen_runtime.record.text import count_text, duration_text, write_text_atomically
@@ -60,6 +60,8 @@ class Ways(NamedTuple):
     nodes: Nodes = ALONE
     # Evaluations without a better one after which a training is ended; 0: never.
     stop_after: int = 0
+    # What to do where training waits for its pictures.
+    slow_reading: str = ""
 
 
 def train_command(
@@ -211,7 +213,7 @@ def _attempt(
     guard = job_guard(ways.patience or None)
     places = (run.path("metrics.csv"), save_dir)
     watch = how.watch(*places, epochs, first_epoch, best, guard, values["family"]["losses"])
-    watch.stop_after = ways.stop_after
+    watch.stop_after, watch.slow_reading = ways.stop_after, ways.slow_reading
     argv = how.command(clone_dir, run_config, ways, start and start.prefix)
     log = run.log_path("train")
     environment = child_environment(JOBGEN_PARENT=str(os.getpid()))
@@ -227,6 +229,7 @@ def _attempt(
         error.log = log
         _name_the_cause(error, watch, save_dir)
         raise
+    run.data["metrics"]["pace"] = watch.pace.facts()
     seconds = run.data["metrics"].get("train_seconds", 0.0) + finished.seconds
     run.data["metrics"]["train_seconds"] = round(seconds, 1)
     if finished.exit_status != 0:
@@ -254,6 +257,7 @@ def _end_early(watch: TrainWatch, why: str, how: How, save_dir: str) -> None:
     run, seconds = outcome(), time.monotonic() - watch.started
     total = run.data["metrics"].get("train_seconds", 0.0) + seconds
     run.data["metrics"]["train_seconds"] = round(total, 1)
+    run.data["metrics"]["pace"] = watch.pace.facts()
     epoch = int(watch.last_step["epoch"]) + 1
     run.data["metrics"]["ended_early"] = {"epoch": epoch, "epochs": watch.epochs}
     how.at_end(save_dir)

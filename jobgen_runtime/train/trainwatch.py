@@ -17,6 +17,7 @@ from jobgen_runtime.record.outcome import note, outcome
 from jobgen_runtime.record.text import duration_text, write_text_atomically
 from jobgen_runtime.setup.machine import gpu_use
 from jobgen_runtime.train.checkpoints import mark_best, score
+from jobgen_runtime.train.pace import MUCH_WAITING, Pace
 from jobgen_runtime.train.trainlog import (
     FIGURES,
     TrainLine,
@@ -76,6 +77,9 @@ class TrainWatch:
         self.shown_at = 0.0
         # End after so many evaluations without a better one; 0: never.
         self.stop_after = 0
+        self.pace = Pace()
+        # What to do where training waits for pictures.
+        self.slow_reading = ""
         self.not_better = 0
         self._start_csv()
 
@@ -126,6 +130,7 @@ class TrainWatch:
         self._append(dict(said["meters"], **said))
         loss = said["meters"].get("loss", 0.0)
         self._judge(loss, said["epoch"])
+        self._follow(said)
         left, best = self._seconds_left(said), main_figure(self.best)
         outcome().event(
             "step",
@@ -145,6 +150,17 @@ class TrainWatch:
         if time.monotonic() - self.shown_at >= SHOW_EVERY:
             self.shown_at = time.monotonic()
             print(step_text(said, self.epochs, self.best, left), flush=True)
+
+    def _follow(self, said: Dict[str, Any]) -> None:
+        """Say once that much of the time goes by waiting for pictures."""
+        self.pace.step(said)
+        waiting = self.pace.waiting()
+        if self.slow_reading and waiting is not None and waiting > MUCH_WAITING:
+            note(
+                "training waits for pictures %.0f %% of its time: %s"
+                % (100 * waiting, self.slow_reading)
+            )
+            self.slow_reading = ""
 
     def _judge(self, loss: float, epoch: int) -> None:
         """Stop at a loss that is no number; say once that one has exploded."""
@@ -191,6 +207,7 @@ class TrainWatch:
 
     def evaluated(self) -> None:
         """An evaluation is complete: keep it, and see whether it is the best."""
+        self.pace.evaluated()
         epoch = self.last_step.get("epoch", self.first_epoch)
         values = dict(self.evaluation, epoch=epoch)
         self.evaluation = {}

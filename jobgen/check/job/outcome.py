@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from jobgen.catalog import platform
 from jobgen.check.rules import WARNING, Hit, job
 from jobgen.check.upload import JobFacts
+from jobgen.job.hours import AI_STUDIO, expect
 
 # A checkpoint: weights, their averaged copy and the optimizer's state, of 4 bytes each.
 BYTES_PER_PARAMETER = 4 * 3
@@ -41,14 +42,20 @@ def left_behind(facts: JobFacts) -> Iterator[Hit]:
 def too_long(facts: JobFacts) -> Iterator[Hit]:
     hours = expected_hours(facts)
     if hours is not None and hours > platform().hours:
-        detail = f"about {hours:.0f} hours at {facts.images_per_second:.0f} images/s"
+        told = "as stated figures have it: jobgen explain shows them"
+        if facts.images_per_second:
+            told = f"at {facts.images_per_second:.0f} images/s"
+        detail = f"about {hours:.0f} hours, {told}"
         yield Hit(1, (), facts.place, detail)
 
 
 def expected_hours(facts: JobFacts) -> float | None:
-    """Hours of training at the speed of a measured run; None where none was measured."""
-    if facts.plan is None or not facts.images_per_second:
+    """Hours of training at the speed of a measured run; where none was measured the least that
+    stated figures give. None where the plan is not known."""
+    if facts.plan is None:
         return None
+    if not facts.images_per_second:
+        return expect(facts.plan, AI_STUDIO).least / 3600
     values = {name: value.value for name, value in facts.plan.values.items()}
     step = values["batch_size"] * values["gpus"]
     images = values["epochs"] * values["steps_per_epoch"] * step

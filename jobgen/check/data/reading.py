@@ -1,0 +1,87 @@
+"""Rules about how fast training reads the pictures of a set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jobgen.catalog.speeds import reading_ms
+from jobgen.check.facts import DataFacts
+from jobgen.check.rules import NOTE, WARNING, Hit, whole_set
+from jobgen.datasets.record import TRAIN, Ints
+from jobgen.job.hours import AI_STUDIO, Expected, about, expect, picture_megapixels
+from jobgen.job.plan import Plan
+from jobgen_runtime.data.shrink import shrink_limits
+from jobgen_runtime.train.pace import MUCH_WAITING
+
+
+@whole_set(
+    "DS064",
+    NOTE,
+    "picture larger than training can use",
+    why="A picture is read at its full size in every epoch; one smaller copy, made once, spares "
+    "that. Evaluation and everything after it go by the pictures themselves.",
+    remedy="Nothing is to be done; dataset.shrink: off has training read the pictures themselves.",
+)
+def shrunk(facts: DataFacts) -> Iterator[Hit]:
+    sizes = _sizes(facts)
+    plan = facts.plan
+    if plan is None or sizes is None:
+        return
+    limits = shrink_limits(plan.spec.dataset.shrink, plan.family["largest_side"])
+    if limits is None:
+        return
+    large = sizes[sizes.min(axis=1) > limits.over]
+    if not len(large):
+        return
+    width, height = np.median(large, axis=0)
+    megapixels = width * height / 1e6
+    smaller = picture_megapixels(plan, width, height)
+    before, after = _expected(plan, megapixels), _expected(plan, smaller)
+    saved = before.seconds - after.seconds
+    detail = (
+        f"{megapixels:.0f} megapixels take {_ms(plan, megapixels):.0f} ms to read, their copies "
+        f"{_ms(plan, smaller):.0f} ms"
+    )
+    if saved > 60:
+        detail += f"; saves about {about(saved)} of {about(before.seconds)}"
+    yield Hit(len(large), (), facts.splits[0].place, detail)
+
+
+@whole_set(
+    "DS065",
+    WARNING,
+    "pictures that are read slower than a card trains",
+    why="The card waits for them, in every epoch, and the hours of the quota go by.",
+    remedy="dataset.shrink: auto in job.yaml has training read smaller copies, a number of pixels "
+    "still smaller ones; augment: {distort: none} spares the changing of colours.",
+)
+def slow(facts: DataFacts) -> Iterator[Hit]:
+    sizes = _sizes(facts)
+    if facts.plan is None or sizes is None:
+        return
+    width, height = np.median(sizes, axis=0)
+    expected = _expected(facts.plan, picture_megapixels(facts.plan, width, height))
+    if expected.waits > MUCH_WAITING:
+        detail = f"with four processes a V100 waits about {100 * expected.waits:.0f} % of the time"
+        yield Hit(1, (), facts.splits[0].place, detail)
+
+
+def _sizes(facts: DataFacts) -> Ints | None:
+    """Width and height of the training pictures in pixels, as the annotations have them."""
+    for split in facts.splits:
+        if split.name == TRAIN and split.images:
+            found = np.stack([split.widths, split.heights], axis=1)
+            sound = found[(found > 0).all(axis=1)]
+            return sound if len(sound) else None
+    return None
+
+
+def _expected(plan: Plan, megapixels: float) -> Expected:
+    return expect(plan, AI_STUDIO, (), megapixels)
+
+
+def _ms(plan: Plan, megapixels: float) -> float:
+    colours = plan.augment.get("distort") != "none"
+    return reading_ms(megapixels, "later_colours" in plan.family, colours)
