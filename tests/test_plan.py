@@ -46,7 +46,7 @@ def test_every_value_says_where_it_comes_from(tmp_path: Path) -> None:
         "gpus": 1,
         "parameters": 0.7,
         "train_images": 160,
-        "worker_num": 4,
+        "worker_num": 8,
         "overridden": [],
     }
     assert plan.values["base_lr"].origin == (

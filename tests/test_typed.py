@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 
 from jobgen.check.rules import rules
-from jobgen.cli import COMMANDS
+from jobgen.cli import COMMANDS, command_named
 from jobgen.cli.after import copied
 from jobgen.datasets.optional_keys import OPTIONAL_KEYS
 from jobgen_runtime.record.outcome import LITTLE
@@ -109,7 +108,7 @@ def test_what_a_stage_makes_goes_to_a_new_folder(
 
 
 def test_every_command_that_is_named_is_there() -> None:
-    groups = {name: import_module(f"jobgen.cli.{name}").command for name in COMMANDS}
+    groups = {name: command_named(name) for name in COMMANDS}
     inner = {n: set(c.commands) for n, c in groups.items() if isinstance(c, click.Group)}
     assert {"dataset", "templates"} <= set(inner)
     said = [rule.remedy for rule in rules().values()] + [LITTLE]

@@ -20,6 +20,7 @@ COMMANDS = {
     "build": "Write the files to upload, or compare them.",
     "explain": "Show every value of a job and its origin.",
     "run": "Run a bundle's own notebook on this machine, for proof.",
+    "bench-data": "Measure how fast this machine reads a job's pictures.",
     "collect": "See whether a download is what the job promised.",
     "evaluate": "Measure weights that were downloaded.",
     "infer": "Draw what downloaded weights find.",
@@ -35,6 +36,12 @@ COMMANDS = {
 }
 
 
+def command_named(name: str) -> click.Command:
+    """The command of this name, imported."""
+    found: click.Command = importlib.import_module(f"jobgen.cli.{name.replace('-', '_')}").command
+    return found
+
+
 class LazyCommands(Boundary):
     """Commands by name, so that `--help` imports none of them."""
 
@@ -47,8 +54,7 @@ class LazyCommands(Boundary):
             if close:
                 ctx.fail(f"No such command {cmd_name!r}. Did you mean: jobgen {close[0]}")
             return None
-        found: click.Command = importlib.import_module(f"jobgen.cli.{cmd_name}").command
-        return found
+        return command_named(cmd_name)
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -111,6 +111,7 @@ def job_text(
         + files
         + f"  classes: {dump_scalar(data.classes)}\n"
         + f"  expect:\n{expect}"
+        + hints("dataset")
         + dump_block({"model": dict(model)})
         + hints("model")
         + dump_block({"train": dict(train)})

@@ -5,6 +5,13 @@ from __future__ import annotations
 # Under which key ("" for the top): (line, what it does in English, in Chinese). The value is the
 # default, or an example where the default is to leave the key out.
 OPTIONAL_KEYS: dict[str, list[tuple[str, str, str]]] = {
+    "dataset": [
+        (
+            "shrink: auto",
+            "off, or pixels: training reads smaller copies of large pictures",
+            "或 off、像素数：训练改读大图的较小副本",
+        ),
+    ],
     "model": [
         (
             "input_size: auto",

@@ -19,7 +19,7 @@ from jobgen.catalog import (
 )
 from jobgen.findings import Findings
 from jobgen.job.plan import CarriedPack
-from jobgen.job.values import WORKERS, Value
+from jobgen.job.values import WORKERS, WORKERS_RULE, Value
 from jobgen.packs.render import Pack
 from jobgen.spec import STAGES_AFTER_TRAINING, faults, nearest
 from jobgen.spec_classification import ClassificationSpec
@@ -195,7 +195,7 @@ def _training(
         "eval_batch_size": "rule: the training's, from 8 to 64",
     }
     found = {name: Value(numbers[name], why) for name, why in origins.items()}
-    found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
+    found["worker_num"] = Value(WORKERS, WORKERS_RULE)
     return found
 
 

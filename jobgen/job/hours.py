@@ -255,3 +255,9 @@ def _stages(name: str, stages: Sequence[str], runs: Sequence[Seen]) -> Part:
     origin = "stated" if not known else "runs on such a machine"
     spread = 1.3 if known == len(stages) else 2.0
     return Part(name, total, total / spread, total * spread, f"{', '.join(stages)}: {origin}")
+
+
+def card_speed(plan: Plan, place: Place, seen: Sequence[Seen] = ()) -> float:
+    """Images/s that all cards of `place` train, however fast they are read."""
+    runs = [run for run in seen if place.has(run)]
+    return _Speed(plan, place, runs, None).training * float(plan.values["gpus"].value)

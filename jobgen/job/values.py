@@ -12,9 +12,10 @@ from jobgen.spec import JobSpec
 from jobgen.yamlio import Document
 from jobgen_runtime.train.schedule import fitting_batch_size, repeats, training_values
 
-# The reader's processes: upstream's 6 wait for the 2 to 8 cores of AI Studio's machines;
-# the notebook takes fewer where there are fewer cores.
-WORKERS = 4
+# The reader's processes, as many as AI Studio's machines have cores at most; the notebook takes
+# fewer where there are fewer.
+WORKERS = 8
+WORKERS_RULE = "rule: 8, and in the notebook at most its cores and what its memory has room for"
 OFTEN = "rule: fifty steps an epoch, as its start costs seconds, and ten epochs at least"
 # Values of the plan that an override may replace.
 OVERRIDES = "overrides"
@@ -68,7 +69,7 @@ def planned_values(
     found["gpus"] = Value(train.gpus, "job.yaml" if "gpus" in train.model_fields_set else "default")
     found["parameters"] = Value(model.parameters, "catalogue: millions")
     found["train_images"] = Value(images, "dataset.expect")
-    found["worker_num"] = Value(WORKERS, "rule: 4, and in the notebook at most its cores")
+    found["worker_num"] = Value(WORKERS, WORKERS_RULE)
     return {**found, **_overridden(spec, job_model)}
 
 

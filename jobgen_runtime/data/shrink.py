@@ -51,11 +51,9 @@ def shrink(home: str, name: str, place: Dict[str, Any], limits: Limits) -> Dict[
     """The place whose pictures training reads: `place` with smaller copies of its large training
     pictures, and their boxes with them; `place` itself where none is large.
 
-    Evaluation stays with the pictures themselves, in training too: copies are less noisy, and their
-    mAP would be another (0.22 of 0.15 has been seen). They are made with the interpolation that
-    evaluation and the exported model use, since a smoother one would train on pictures that are
-    never seen again. They lie in the job's own folder under the hash of what they were made of, so
-    that a second run makes none twice.
+    Evaluation stays with the pictures themselves, in training too: the mAP of copies would be
+    another (0.22 instead of 0.15 has been seen). They lie in the job's own folder under the hash of
+    what they were made of, so that a second run makes none twice.
     """
     record = read_coco(annotation_path(place, "train"))
     paths = {

@@ -65,14 +65,25 @@ def copy_of(path, folder, over, to, known):
     height, width = image.shape[:2]
     by = to / float(min(height, width))
     size = [max(1, round(width * by)), max(1, round(height * by))]
-    # As Resize of EvalReader and of the exported model has it: interp 2.
-    small = cv2.resize(image, tuple(size), interpolation=cv2.INTER_CUBIC)
+    small = sampled(image, *size)
     is_jpeg = data.startswith(JPEG)
     ending, options = (".jpg", QUALITY) if is_jpeg else (".png", LOSSLESS)
     name = "%s-%d-%dx%d-%dx%d%s" % (digest, to, width, height, size[0], size[1], ending)
     written = cv2.imencode(ending, small, options)[1]
     write_whole(os.path.join(folder, name), written.tobytes())
     return {"name": name, "size": size, "was": [width, height]}
+
+
+def sampled(image, width, height):
+    """The picture's own pixels nearest to the middle of each new one.
+
+    Nothing is averaged: the reader, evaluation and the exported model make a large picture small
+    from a few of its pixels each, so that noise and fine structure stay in what the model sees. A
+    smoother copy would train it on cleaner pictures than it ever meets again.
+    """
+    rows = ((np.arange(height) + 0.5) * image.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * image.shape[1] / width).astype(int)
+    return np.ascontiguousarray(image[rows][:, columns])
 
 
 def write_whole(path, data):

@@ -33,17 +33,18 @@ def endless(reader):
             sys.exit("the training set gives no batch of %d images" % reader.batch_size)
 
 
-def main() -> None:
-    cfg = load_config(sys.argv[1])
-    limit = int(sys.argv[2])
-    paddle.set_device("gpu" if cfg.use_gpu else "cpu")
-    batch_size = cfg.TrainReader["batch_size"]
-    if limit:
-        batch_size = cfg.TrainReader["batch_size"] = min(batch_size, limit)
-    dataset = create("TrainDataset")()
-    # Worker processes pay off over many steps only; two steps read their images here.
-    reader = create("TrainReader")(dataset, 0)
-    batches = endless(reader)
+def images_per_second(step, batch, batch_size, size):
+    """How fast steps are, once the first ones have set up what they use, at `size` pixels: that
+    of a batch is drawn anew each time."""
+    started = time.time()
+    for _ in range(TIMED_STEPS):
+        step(batch)
+    seconds = time.time() - started
+    return batch_size * TIMED_STEPS / seconds * (batch["image"].shape[-1] / float(size)) ** 2
+
+
+def stepper(cfg):
+    """A function that takes a step on a batch and gives its loss; and the model's parameters."""
     model = create(cfg.architecture)
     model.load_meanstd(cfg["TestReader"]["sample_transforms"])
     if cfg.get("pretrain_weights"):
@@ -59,6 +60,21 @@ def main() -> None:
         optimizer.clear_grad()
         return float(loss)
 
+    return step, sum(int(p.size) for p in model.parameters())
+
+
+def main() -> None:
+    cfg = load_config(sys.argv[1])
+    limit = int(sys.argv[2])
+    paddle.set_device("gpu" if cfg.use_gpu else "cpu")
+    batch_size = cfg.TrainReader["batch_size"]
+    if limit:
+        batch_size = cfg.TrainReader["batch_size"] = min(batch_size, limit)
+    dataset = create("TrainDataset")()
+    # Worker processes pay off over many steps only; two steps read their images here.
+    reader = create("TrainReader")(dataset, 0)
+    batches = endless(reader)
+    step, parameters = stepper(cfg)
     losses = []
     started = time.time()
     epochs = [int(number) for number in sys.argv[3].split(",")]
@@ -67,14 +83,10 @@ def main() -> None:
         batch["epoch_id"] = epoch
         losses.append(step(batch))
     seconds = time.time() - started
-    # The first steps have set up what the later ones use; the size of a batch is drawn anew.
     batch = next(batches)
     batch["epoch_id"] = epochs[-1]
-    timed = time.time()
-    for _ in range(TIMED_STEPS):
-        step(batch)
-    side = batch["image"].shape[-1] / float(cfg.TestReader["inputs_def"]["image_shape"][-1])
-    speed = batch_size * TIMED_STEPS / (time.time() - timed) * side**2
+    size = cfg.TestReader["inputs_def"]["image_shape"][-1]
+    speed = images_per_second(step, batch, batch_size, size)
     reading = look_at_reader(dataset, reader, float(sys.argv[4]), [int(sys.argv[5])])
     print(
         json.dumps(
@@ -85,7 +97,7 @@ def main() -> None:
                 "batch_size": batch_size,
                 "seconds": round(seconds, 2),
                 "images": len(dataset),
-                "parameters": sum(int(p.size) for p in model.parameters()),
+                "parameters": parameters,
             }
         )
     )

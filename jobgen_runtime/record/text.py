@@ -71,7 +71,8 @@ def duration_text(seconds: float) -> str:
 
 def count_text(number: int, word: str) -> str:
     """`1 epoch`, `2 epochs`."""
-    return "%d %s%s" % (number, word, "" if number == 1 else "s")
+    ending = "es" if word.endswith("s") else "s"
+    return "%d %s%s" % (number, word, "" if number == 1 else ending)
 
 
 def utc_now() -> str:

@@ -3,8 +3,10 @@
 from typing import Any, Dict
 
 from jobgen_runtime.data.shrink import shrink, shrink_limits
+from jobgen_runtime.record.outcome import outcome
 from jobgen_runtime.stages.run import Run
 from jobgen_runtime.train.configure import copy_configs, run_values, smoke_values, write_run_config
+from jobgen_runtime.train.cures import spare_shared_memory
 from jobgen_runtime.train.weights import pretrained_weights
 
 
@@ -31,6 +33,7 @@ def write_configs(run: Run) -> None:
     run.config = write_run_config(
         model, run.small, run.plan, run.values, run.device, weights, run.save_dir
     )
+    spare_shared_memory(run.config, run.values, outcome().data["machine"]["shared_memory_free"])
 
 
 def _smaller(run: Run) -> Dict[str, Any]:

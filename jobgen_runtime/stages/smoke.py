@@ -17,13 +17,19 @@ from jobgen_runtime.train.reading import (
 )
 from jobgen_runtime.train.smoke import smoke
 
+# Of reading, by one process and by all: several pictures of 12 megapixels each before a training,
+# and a glance in a smoke run.
+READ_SECONDS = 2.0
+TRIED_SECONDS = 0.5
+
 
 def try_one_step(run: Run) -> None:
     """Take one step on real images, and one behind each epoch at which the model changes; measure
     how fast this machine reads and trains, and say how long the training will take."""
     through = run.plan["family"]["through"]
     epochs = [0] + [run.values[name] for name in through]
-    how = (run.device, run.settings["SMOKE_TIMEOUT"], epochs, run.values["worker_num"])
+    seconds = TRIED_SECONDS if run.smoke else READ_SECONDS
+    how = (run.device, run.settings["SMOKE_TIMEOUT"], epochs, run.values["worker_num"], seconds)
     found = smoke(run.clone, run.config, *how)
     record = outcome().data
     said = [record["stages"][-1]["text"], speed_text(found, run.cards, run.device)]

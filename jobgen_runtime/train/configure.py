@@ -9,6 +9,7 @@ import re
 import shutil
 from typing import Any, Dict, Optional, Sequence
 
+from jobgen_runtime.children.processes import memory_facts
 from jobgen_runtime.data.dataset import file_sha256
 from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import adjust, outcome, summary
@@ -16,6 +17,9 @@ from jobgen_runtime.record.text import count_text, write_text_atomically
 from jobgen_runtime.setup.machine import core_count
 from jobgen_runtime.train.schedule import schedulers, smoke_batch_size, training_values
 
+# A process of the reader beside its batches: it shares most with the training it was forked from.
+WORKER_BYTES = 300 << 20
+MANY_WORKERS = 64
 PLAIN_KEY = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z_]\w*", re.I | re.A)
 
 
@@ -121,6 +125,21 @@ def copy_configs(
     return os.path.join(clone_dir, "configs", folder, model_file)
 
 
+def prefetched_bytes(batch_size: int, largest_side: int) -> int:
+    """What a process of the reader keeps ready: two batches of pictures at the largest input of
+    training, as 32-bit numbers (paddle.io.DataLoader: prefetch_factor)."""
+    return 2 * batch_size * 3 * largest_side**2 * 4
+
+
+def workers_in_memory(batch_size: int, largest_side: int) -> int:
+    """How many processes of the reader half of the free memory has room for; at least 1."""
+    free = memory_facts().get("available")
+    if free is None:
+        return MANY_WORKERS
+    each = WORKER_BYTES + prefetched_bytes(batch_size, largest_side)
+    return max(1, min(MANY_WORKERS, free // 2 // each))
+
+
 def run_values(
     plan: Dict[str, Any],
     epochs: int,
@@ -132,8 +151,8 @@ def run_values(
 ) -> Dict[str, Any]:
     """The training values of this run: the plan's, moved by the plan's own rules where a
     parameter or the set differs from the plan. Raises StageError where they can't train."""
-    cores = core_count()
-    values = dict(plan, worker_num=max(0, min(workers, cores)))
+    room = workers_in_memory(batch_size, plan["family"].get("largest_side", 0))
+    values = dict(plan, worker_num=max(0, min(workers, core_count(), room)))
     same = (
         epochs == plan["epochs"]
         and batch_size == plan["batch_size"]
@@ -168,7 +187,7 @@ def smoke_values(
     return run_values(once, 1, batch_size, None, gpus, workers, train_images)
 
 
-RUN_REASONS = {"worker_num": "this machine's cores"}
+RUN_REASONS = {"worker_num": "this machine's cores and memory"}
 
 
 def changed_keys(

@@ -2,10 +2,10 @@
 
 import os
 import re
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from jobgen_runtime.record.outcome import adjust
-from jobgen_runtime.train.configure import amend_run_config, changed_keys
+from jobgen_runtime.train.configure import amend_run_config, changed_keys, prefetched_bytes
 from jobgen_runtime.train.schedule import halved
 
 FEW_WORKERS = 2
@@ -19,6 +19,18 @@ def halve_batch(run_config: str, values: Dict[str, Any], why: str) -> Dict[str, 
     changed = changed_keys(values, less, {"batch_size": why}, "it follows the batch")
     amend_run_config(run_config, changed)
     return less
+
+
+def spare_shared_memory(run_config: str, values: Dict[str, Any], free: Optional[int]) -> None:
+    """Have the readers pass their batches otherwise where /dev/shm, with `free` bytes, is too small
+    for all that they keep ready: the first full one ends the training with a bus error."""
+    each = prefetched_bytes(values["batch_size"], values["family"]["largest_side"])
+    wanted = values["worker_num"] * each
+    if free is None or free >= wanted or not shares_memory(run_config):
+        return
+    why = "/dev/shm has %.1f GB, and %.1f GB are wanted" % (free / 2.0**30, wanted / 2.0**30)
+    adjust("use_shared_memory", planned=True, used=False, why=why)
+    amend_run_config(run_config, {name: {"use_shared_memory": False} for name in READERS})
 
 
 class ReaderCures:

@@ -6,7 +6,7 @@ from jobgen_runtime.children.exchange import ask_child
 from jobgen_runtime.children.processes import program_path, python_command
 from jobgen_runtime.data.coco import annotation_path, read_coco
 from jobgen_runtime.record.outcome import note, outcome
-from jobgen_runtime.record.text import duration_text
+from jobgen_runtime.record.text import count_text, duration_text
 from jobgen_runtime.setup.machine import core_count
 from jobgen_runtime.train.hours import (
     evaluation_seconds,
@@ -21,9 +21,9 @@ def speed_text(found: Dict[str, Any], cards: int, device: str) -> str:
     """Reading beside training, as the smoke step has measured them."""
     reading, training = _rates(found, cards)
     processes = next(iter(found["reading"]["rates"]))
-    text = "reading %.0f images/s with %s process(es), training %.*f" % (
+    text = "reading %.0f images/s with %s, training %.*f" % (
         reading,
-        processes,
+        count_text(int(processes), "process"),
         0 if training >= 10 else 1,
         training,
     )

@@ -17,8 +17,6 @@ from jobgen_runtime.record.outcome import note, outcome, summary
 CPU_IMAGES = 2
 # One step computes without a pause; a reader that has failed leaves it waiting for ever.
 HANG_SECONDS = 60.0
-# Of reading, by one process and by all: several pictures of 12 megapixels each.
-READ_SECONDS = 2.0
 
 
 def smoke(
@@ -28,9 +26,11 @@ def smoke(
     timeout: float,
     epochs: List[int],
     processes: int,
+    seconds: float,
 ) -> Dict[str, Any]:
-    """Run a step in each of these epochs, in a child process, and measure how fast it trains and
-    how fast so many processes read. Raises StageError unless every loss is finite."""
+    """Run a step in each of these epochs, in a child process, and measure how fast it trains and,
+    for so many seconds, how fast so many processes read. Raises StageError unless every loss is
+    finite."""
     limit = CPU_IMAGES if device == "cpu" else 0
     found: Dict[str, Any] = json_from_child(
         python_command(
@@ -39,7 +39,7 @@ def smoke(
             run_config,
             str(limit),
             ",".join(map(str, epochs)),
-            str(READ_SECONDS),
+            str(seconds),
             str(max(1, processes)),
         ),
         "smoke",

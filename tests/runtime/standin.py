@@ -20,6 +20,7 @@ FAMILY: Dict[str, Any] = {
     "turns": {"switch_epoch": {"part": [1, 3], "most": 100}},
     "through": ["switch_epoch"],
     "losses": ["loss_vfl", "loss_bbox", "loss_dfl"],
+    "largest_side": 384,
     "paths": {
         "epochs": ["epoch"],
         "snapshot_epoch": ["snapshot_epoch"],
@@ -80,7 +81,7 @@ for epoch in range(first, settings["epochs"]):
         rate = 0.01 * (1 - (epoch * 2 + step) / (settings["epochs"] * 2))
         print("[11/22 22:22:48] ppdet.engine INFO: Epoch: [%d] [ %d/2] learning_rate: %.6f "
               "loss_vfl: 1.0 loss_bbox: 1.0 loss_dfl: 1.0 loss: %s eta: 0:09:09 batch_cost: 2.0 "
-              "data_cost: 0.1 ips: 3.9 images/s" % (epoch, step, rate, loss), flush=True)
+              "data_cost: %s ips: 3.9 images/s" % (epoch, step, rate, loss, settings["data_cost"]), flush=True)
         time.sleep(settings["pause"])
     if epoch == settings["die_in"]:
         os.kill(os.getpid(), settings["signal"])
@@ -111,6 +112,7 @@ SOUND: Dict[str, Any] = {
     "losses": [],
     "scores": [0.1, 0.4, 0.3],
     "pause": 0,
+    "data_cost": 0.1,
     "megabytes": 0,
     "signal": 9,
     "die_in": -1,
