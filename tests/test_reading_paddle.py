@@ -45,19 +45,19 @@ print(json.dumps({"far": max(far), "mean": max(off)}))
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The output of three epochs on eight photographs of 2 megapixels."""
+    """The output of two epochs on eight photographs of 2 megapixels."""
     folder = tmp_path_factory.mktemp("large")
     archive = picture_set(folder / "s.zip", (1600, 1200))
     assert call("init", "s", "--archive", archive, "--model", "picodet_xs_320", cwd=folder)[0] == 0
     path = folder / "bundles" / "s" / "job.yaml"
     job = yaml.safe_load(path.read_text(encoding="utf-8"))
     job["model"] = {"config": "picodet_xs_320", "pretrained": "none", "input_size": 224}
-    job.update(train={"epochs": 3, "batch_size": 2, "repeat": 1}, stages=[])
+    job.update(train={"epochs": 2, "batch_size": 2, "repeat": 1}, stages=[])
     path.write_text(yaml.safe_dump(job, allow_unicode=True), encoding="utf-8")
     assert call("build", path, cwd=folder)[0] == 0
     upload = path.parent / "upload"
     code, answer, said = call("run", upload, "--archive", archive, "--device", "cpu", cwd=folder)
-    # Three epochs teach little: the training itself came to its end.
+    # Two epochs teach little: the training itself came to its end.
     assert code in (0, 7), said
     return Path(answer["run"]) / "home", answer["result"]
 

@@ -76,6 +76,9 @@ class Measured(PageParts):
             )
         if metrics.get("train_seconds"):
             found.append(("training", duration_text(metrics["train_seconds"])))
+        expected = (run.result.get("expected") or {}).get("train_seconds")
+        if expected and metrics.get("train_seconds"):
+            found.append(("training, as expected before", duration_text(expected)))
         speed = median([y for _, y in curve(run.rows, "ips")])
         if speed is not None:
             found.append(("images per second", "%.1f" % speed))

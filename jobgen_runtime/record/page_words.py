@@ -95,6 +95,7 @@ ZH = {
     "training": "训练用时",
     "images per second": "每秒图片数",
     "waiting for data": "等待数据",
+    "training, as expected before": "训练（事前预计）",
     "most memory of a process": "单进程最大内存",
     "run": "运行",
     "Runs side by side": "多次运行对比",
