@@ -181,7 +181,14 @@ def _timed(work: Callable[[], None]) -> float:
 
 def _shrink(folder: Path, names: list[str], threads: int) -> None:
     folder.mkdir()
-    request = {"images": names, "folder": str(folder), "over": 1200, "to": 960, "threads": threads}
+    request = {
+        "images": names,
+        "folder": str(folder),
+        "over": 1200,
+        "to": 960,
+        "threads": threads,
+        "most_grain": None,
+    }
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     argv: list[str | Path] = [sys.executable, program_path("shrink_images"), folder / "request.json",
             folder / "answer.json"]  # fmt: skip

@@ -185,6 +185,17 @@ def test_a_disk_without_room_is_said_and_training_reads_the_pictures(
     assert "5 large pictures are not made smaller" in run.data["notes"][0]["text"]
 
 
+def test_grain_is_not_frozen(run: Outcome, place: dict[str, Any], tmp_path: Path) -> None:
+    """Noise alone is all grain; a picture of soft shapes has none."""
+    small = shrink(str(tmp_path / "home"), "ships", place, LIMITS, 0.5)
+    assert small is place
+    assert "at full size they are mostly grain" in run.data["notes"][0]["text"]
+    for name in PICTURES:
+        soft = noise(6, 5).resize((600, 500), Image.Resampling.BICUBIC)
+        (Path(place["dataset_dir"]) / "images" / name).write_bytes(encoded(soft, "PNG"))
+    assert shrink(str(tmp_path / "home"), "ships", place, LIMITS, 0.5) is not place
+
+
 @pytest.mark.parametrize(
     ("wanted", "side", "limits"),
     [("auto", 480, (1200, 960)), ("off", 480, None), (700, 480, (700, 700))],

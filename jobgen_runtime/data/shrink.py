@@ -21,6 +21,9 @@ from jobgen_runtime.setup.machine import core_count
 ROOM_TO_CROP = 2
 # Below this a picture loses under a third of its pixels, which saves a tenth of the reading.
 WORTH_IT = 1.25
+# The most grain of pictures that `auto` makes smaller. Photographs have about 0.2, speckle of a
+# pixel's size 1: a model that was trained on copies of it found less (decisions/shrinking.md).
+MOST_GRAIN = 0.5
 # What a pixel takes as JPEG of quality 95 and as PNG, and as decoded beside its smaller copy.
 BYTES_A_PIXEL = {".jpg": 1.0, ".jpeg": 1.0}
 LOSSLESS_BYTES = 3.0
@@ -47,9 +50,17 @@ def shrink_limits(wanted: Any, largest_side: int) -> Optional[Limits]:
     return Limits(wanted, wanted)
 
 
-def shrink(home: str, name: str, place: Dict[str, Any], limits: Limits) -> Dict[str, Any]:
+def shrink(
+    home: str,
+    name: str,
+    place: Dict[str, Any],
+    limits: Limits,
+    most_grain: Optional[float] = None,
+) -> Dict[str, Any]:
     """The place whose pictures training reads: `place` with smaller copies of its large training
-    pictures, and their boxes with them; `place` itself where none is large.
+    pictures, and their boxes with them; `place` itself where none is large, or where the pictures
+    have more grain than `most_grain` (None: any). What averaging takes away is different in each
+    epoch then, as the crop falls, and a copy would freeze it.
 
     Evaluation stays with the pictures themselves, in training too: the mAP of copies would be
     another (0.22 instead of 0.15 has been seen). They lie in the job's own folder under the hash of
@@ -71,7 +82,10 @@ def shrink(home: str, name: str, place: Dict[str, Any], limits: Limits) -> Dict[
         shutil.rmtree(folder, ignore_errors=True)
         return place
     wanted = sorted(large)
-    copies = dict(zip(wanted, _copies(folder, wanted, limits, _processes(large))))
+    copied = _copies(folder, wanted, limits, _threads(large), most_grain)
+    if copied is None:
+        return place
+    copies = dict(zip(wanted, copied))
     small = smaller_record(record, {name: copies.get(path) for name, path in paths.items()})
     path = os.path.join(folder, "train.json")
     write_text_atomically(path, coco_text(small))
@@ -105,14 +119,25 @@ def smaller_record(record: Dict[str, Any], copies: Dict[str, Any]) -> Dict[str, 
     return dict(record, images=images, annotations=boxes)
 
 
-def _copies(folder: str, paths: List[str], limits: Limits, processes: int) -> List[Any]:
-    """Have the smaller copies made; for each path its copy, or None for one that stayed."""
+def _copies(
+    folder: str, paths: List[str], limits: Limits, threads: int, most_grain: Optional[float]
+) -> Optional[List[Any]]:
+    """Have the smaller copies made; for each path its copy, or None for one that stayed. None
+    where the pictures have too much grain."""
     os.makedirs(folder, exist_ok=True)
-    request: Dict[str, Any] = {"images": paths, "folder": folder, "threads": processes}
-    request.update(limits._asdict())
+    request: Dict[str, Any] = {"images": paths, "folder": folder, "threads": threads}
+    request.update(limits._asdict(), most_grain=most_grain)
     request_path, answer_path = exchange_files("shrink", request)
     argv = python_command(program_path("shrink_images"), request_path, answer_path)
-    ask_child(argv, "shrink", "making large pictures smaller", outcome().folder, _progress)
+    said = ask_child(argv, "shrink", "making large pictures smaller", outcome().folder, _progress)
+    if "grain" in said:
+        note(
+            "%d large pictures are not made smaller: at full size they are mostly grain (%.2f of "
+            "their contrast), as radar's speckle is, and a copy would be the same grain in every "
+            "epoch; dataset.shrink: %d in job.yaml makes them smaller all the same"
+            % (len(paths), said["grain"], limits.to)
+        )
+        return None
     answer = list(read_answer(answer_path))
     return [dict(row, path=os.path.join(folder, row["name"])) if row else None for row in answer]
 
@@ -143,7 +168,7 @@ def _has_room(folder: str, large: Dict[str, Any], limits: Limits) -> bool:
     return False
 
 
-def _processes(large: Dict[str, Any]) -> int:
+def _threads(large: Dict[str, Any]) -> int:
     """As many pictures at once as there are cores, and half of the free memory has room for."""
     most = max(image["width"] * image["height"] for image in large.values())
     free = memory_facts().get("available", 1 << 32) / 2

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict
 
-from jobgen_runtime.data.shrink import shrink, shrink_limits
+from jobgen_runtime.data.shrink import MOST_GRAIN, shrink, shrink_limits
 from jobgen_runtime.record.outcome import outcome
 from jobgen_runtime.stages.run import Run
 from jobgen_runtime.train.configure import copy_configs, run_values, smoke_values, write_run_config
@@ -43,4 +43,5 @@ def _smaller(run: Run) -> Dict[str, Any]:
     limits = shrink_limits(wanted, run.plan["family"]["largest_side"])
     if limits is None or run.trained_weights:
         return run.place
-    return shrink(run.home, run.name, run.place, limits)
+    most_grain = MOST_GRAIN if wanted == "auto" else None
+    return shrink(run.home, run.name, run.place, limits, most_grain)

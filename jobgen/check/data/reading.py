@@ -21,7 +21,8 @@ from jobgen_runtime.train.pace import MUCH_WAITING
     NOTE,
     "picture larger than training can use",
     why="A picture is read at its full size in every epoch; one smaller copy, made once, spares "
-    "that. Evaluation and everything after it go by the pictures themselves.",
+    "that. Evaluation and everything after it go by the pictures themselves; pictures that are "
+    "mostly grain, as radar's speckle is, are left alone.",
     remedy="Nothing is to be done; dataset.shrink: off has training read the pictures themselves.",
 )
 def shrunk(facts: DataFacts) -> Iterator[Hit]:
