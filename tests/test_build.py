@@ -21,7 +21,7 @@ from jobgen.job.notebook import Cell, cell_source, notebook_text
 from jobgen.job.plan import make_plan
 from jobgen.job.tasks import plan_any
 from jobgen.packs.disk import find_pack
-from jobgen.packs.render import load_pack
+from jobgen.packs.render import load_job_pack, load_pack
 from jobgen.resources import templates_dir
 from jobgen.spec import load_any, load_spec
 from tests.conftest import JOB, ROOT, Answer
@@ -338,3 +338,20 @@ def test_a_notebook_that_somebody_changed_is_not_overwritten(
     assert ("BU002" in {f["code"] for f in told}) == (what == "its code was")
     notebook.rename(job.parent / "mine.ipynb")
     assert jobgen("build", job).code == 0
+
+
+def test_a_template_of_ones_own_keeps_its_readers_lists(job: Path) -> None:
+    """Only where the model's file is as jobgen writes it, a run moves colours behind the resize."""
+    spec, document = load_spec(job)
+    pack = load_job_pack(spec.template, job.parent)
+    notebook = render(make_plan(spec, document), pack).notebook
+    (cell,) = (c for c in notebook["cells"] if c["id"] == "job")
+    assert "later_colours" in cell_source(cell)
+    own = job.parent / "templates" / "config" / "model.yml.j2"
+    own.parent.mkdir(parents=True)
+    text = (templates_dir() / "paddledetection" / "config" / "model.yml.j2").read_text("utf-8")
+    own.write_text(text + "\n# with a reader of my own\n", encoding="utf-8")
+    pack = load_job_pack(spec.template, job.parent)
+    notebook = render(make_plan(spec, document), pack).notebook
+    (cell,) = (c for c in notebook["cells"] if c["id"] == "job")
+    assert "later_colours" not in cell_source(cell)

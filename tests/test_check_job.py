@@ -32,6 +32,7 @@ JOBS: dict[str, tuple[str, str]] = {
     "PL007": ("epochs: 40", "epochs: 40"),
     "PL009": ("picodet_xs_320_coco_lcnet", "rtdetr_r18vd_6x_coco"),
     "PL010": ("picodet_xs_320_coco_lcnet", "yolox_nano_300e_coco\n  pretrained: imagenet"),
+    "PL011": ("dataset:\n", "dataset:\n  shrink: 64\n"),
     "PL008": ("lcnet\n", "lcnet\n  pretrained: https://h/picodet_l_640_coco_lcnet.pdparams\n"),
     "PL001": ("  expect:\n    train: {images: 160, boxes: 300}\n    eval: {images: 48, boxes: 90}\n", ""),
     "PL002": ("epochs: 40", "epochs: 40\n  gpus: 8"),

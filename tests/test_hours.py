@@ -12,7 +12,7 @@ import pytest
 
 from jobgen.catalog import models
 from jobgen.catalog.speeds import reading_ms, speeds, train_cost
-from jobgen.job.hours import AI_STUDIO, Place, Seen, about, expect, picture_megapixels
+from jobgen.job.hours import AI_STUDIO, Pictures, Place, Seen, about, as_read, expect
 from jobgen.job.plan import Plan, make_plan
 from jobgen.job.tasks import plan_any
 from jobgen.machine.speeds import remember, seen_of, seen_runs, speeds_file
@@ -101,13 +101,40 @@ def test_another_model_is_scaled_by_its_cost() -> None:
 
 
 def test_a_card_is_bounded_by_its_reader() -> None:
-    large = expect(planned(), AI_STUDIO, (), 12.0)
-    small = expect(planned(), AI_STUDIO, (), picture_megapixels(planned(), 4000, 3000))
+    plan = planned()
+    large = expect(plan, AI_STUDIO, (), Pictures(12.0, 12.0))
+    small = expect(plan, AI_STUDIO, (), Pictures(as_read(plan, 12.0, 3000), 12.0))
     assert large.waits > 0.6
     assert "the card waits for pictures" in large.parts[1].origin
     assert small.waits == 0
     assert large.parts[1].seconds > 2 * small.parts[1].seconds
-    assert picture_megapixels(planned(), 800, 600) == pytest.approx(0.48)
+    # Evaluation reads the pictures themselves either way.
+    assert large.parts[2].seconds == small.parts[2].seconds
+    assert as_read(plan, 0.48, 600) == 0.48
+
+
+def test_several_cards_share_the_work_and_have_readers_of_their_own() -> None:
+    plan = planned()
+    card = replace(RUN, device="Tesla V100-SXM2-16GB", images_per_second=10.0)
+    values = {name: value.value for name, value in plan.values.items()}
+    one = expect(plan, AI_STUDIO, [card])
+    four = expect(plan, AI_STUDIO, [card], None, {"gpus": 4})
+    images = values["steps_per_epoch"] * values["batch_size"]
+    assert f"{images} images x {values['epochs']} at 10/s" in one.parts[1].origin
+    assert f"{4 * images} images x {values['epochs']} at 40/s" in four.parts[1].origin
+
+
+@pytest.mark.parametrize(
+    ("place", "run", "same"),
+    [
+        ("NVIDIA A10", "NVIDIA A100-SXM4-40GB", False),
+        ("V100", "Tesla V100-SXM2-32GB", True),
+        ("NVIDIA GeForce RTX 3080", "NVIDIA GeForce RTX 3080 Ti", False),
+        ("NVIDIA GeForce RTX 3080", "NVIDIA GeForce RTX 3080", True),
+    ],
+)
+def test_a_card_is_no_other_card(place: str, run: str, same: bool) -> None:
+    assert Place("", place).has(replace(RUN, device=run)) is same
 
 
 def test_colours_before_the_resize_cost_by_the_megapixel() -> None:
@@ -156,7 +183,7 @@ def test_what_a_run_took_is_remembered_once(tmp_path: Path) -> None:
     card = seen_of(gpu)
     assert card is not None
     assert AI_STUDIO.has(card)
-    assert card.images_per_second == 4.0
+    assert card.images_per_second == 2.0
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from jobgen.machine.speeds import seen_of
+from jobgen_runtime.children.processes import program_path
 from tests.bench_reader import picture_set
 from tests.test_paddle import call, events
 
@@ -111,3 +112,28 @@ def test_colours_are_the_same_behind_the_resize(
     # Grey levels of 0 to 255: rounding to 8 bits, multiplied by contrast and saturation.
     assert apart["mean"] < 0.75
     assert apart["far"] < 3
+
+
+def test_a_torn_picture_is_no_fault_of_the_measurement(
+    trained: tuple[Path, dict[str, Any]],
+) -> None:
+    """Training has its own ways with it; what only measures may not hang, and not end a job."""
+    home, result = trained
+    (config,) = (home / "PaddleDetection" / "configs" / "picodet").glob("*.run.yml")
+    record = json.loads(Path(result["run_config"]["TrainDataset"]["anno_path"]).read_bytes())
+    (environment,) = events(home / "output" / "s", "environment")
+    torn = [Path(image["file_name"]) for image in record["images"]]
+    kept = [path.read_bytes() for path in torn]
+    argv = [environment["python"], program_path("run_tool"), program_path("reader_speed"),
+            str(config), "0.2", "2"]  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": str(home / "PaddleDetection")}
+    try:
+        for path in torn:
+            path.write_bytes(b"torn")
+        answer = subprocess.run(
+            argv, env=env, cwd=home, capture_output=True, text=True, check=True, timeout=120
+        )
+    finally:
+        for path, data in zip(torn, kept, strict=True):
+            path.write_bytes(data)
+    assert set(json.loads(answer.stdout.splitlines()[-1])) == {"fault"}

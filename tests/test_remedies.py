@@ -84,6 +84,7 @@ IN_JOBS: dict[str, tuple[str, Edit]] = {
     "PL009": ("environment: paddle2.5_py3.10 or paddle3.0_py3.10 does", change(
         "job.yaml", "paddle2.6_py3.10", "paddle3.0_py3.10")),
     "PL010": ("it has coco or none", value("pretrained", "coco")),
+    "PL011": ("is the least", lines("  shrink: 64\n")),
     "PL008": ("set model.pretrained: coco", value("pretrained", "coco")),
     "CF001": ("did you mean nms_threshold?", change("job.yaml", "nms_treshold", "nms_threshold")),
     "CF002": ("Take it out", lines("overrides: {log_iter: often}\n")),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jobgen.job.tasks import AnyPlan
 
 
-def expected_at_both(plan: AnyPlan, megapixels: float | None = None) -> list[Expected]:
+def expected_at_both(plan: AnyPlan) -> list[Expected]:
     """On AI Studio, and on this computer where a run of it is remembered; nothing for a
     classification."""
     from jobgen.job.hours import AI_STUDIO, expect
@@ -22,7 +22,7 @@ def expected_at_both(plan: AnyPlan, megapixels: float | None = None) -> list[Exp
         return []
     seen, own = seen_runs(load_settings().cache), here()
     places = [AI_STUDIO, *([own] if any(own.has(run) for run in seen) else [])]
-    return [expect(plan, place, seen, megapixels) for place in places]
+    return [expect(plan, place, seen) for place in places]
 
 
 def hours_line(plan: AnyPlan) -> str:

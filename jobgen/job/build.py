@@ -20,6 +20,7 @@ from jobgen.job.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, digest_of, n
 from jobgen.job.tasks import AnyPlan
 from jobgen.packs.disk import StageTemplate
 from jobgen.packs.render import Pack
+from jobgen.resources import templates_dir
 from jobgen.spec import AnySpec
 
 SECRET = re.compile(
@@ -66,6 +67,8 @@ def render(plan: AnyPlan, pack: Pack) -> Bundle:
     chosen = [stage.name for stage in _chosen(pack, values["stages"])]
     values["shown_stages"] = [n for _, n, kind in pack.cells() if kind == "py" and n in chosen]
     files = {name: pack.render(path, values).encode() for name, path in plan.files.items()}
+    if pack.origin("config/model.yml.j2").folder.parent != templates_dir():
+        values["plan"]["family"] = _reader_as_written(values["plan"]["family"])
     values["file_hashes"] = {name: sha256(data) for name, data in files.items()}
     facts = {
         "version": __version__,
@@ -291,6 +294,12 @@ def _values(plan: AnyPlan, pack: Pack) -> dict[str, Any]:
         "number": itertools.count(1).__next__,
         **plan.template_values(),
     }
+
+
+def _reader_as_written(family: dict[str, Any]) -> dict[str, Any]:
+    """What the notebook carries of the model where somebody's own template writes its file: the
+    reader's lists may be theirs, and stay as they are written."""
+    return {name: value for name, value in family.items() if name != "later_colours"}
 
 
 def _source_hashes(revision: Revision) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from jobgen.catalog.speeds import reading_ms, speeds, train_cost
 from jobgen.job.plan import Plan
 from jobgen_runtime.data.shrink import shrink_limits
 from jobgen_runtime.train.hours import (
+    EPOCH_START,
     EVALUATION_START,
     evaluation_seconds,
     evaluations,
@@ -26,9 +28,9 @@ USUAL_MEGAPIXELS = 1.0
 
 @dataclass(frozen=True)
 class Seen:
-    """What a run that ended took: on which `device` (cpu, or the card's name) with how many cores
-    and cards, which model at which size in pixels; images/s of all cards together, `reading_ms` of
-    a picture with one process, and seconds: of the start, of an epoch's start, of an evaluation of
+    """What a run that ended took: on which `device` (cpu, or the card's name) with how many cores,
+    which model at which size in pixels; images/s of one card, `reading_ms` of a picture with one
+    process, and seconds: of the start, of an epoch's start, of an evaluation of
     `eval_images`, and of each other stage."""
 
     device: str
@@ -57,7 +59,9 @@ class Place:
         """Whether that run was on such a machine."""
         if self.device == "cpu":
             return seen.device == "cpu" and seen.cores == self.cores
-        return self.device.lower() in seen.device.lower()
+        # Of names such as Tesla V100-SXM2-16GB a word will do; A10 is no A100.
+        words = re.split(r"[^a-z0-9]+", seen.device.lower())
+        return self.device.lower() in (seen.device.lower(), *words)
 
 
 AI_STUDIO = Place("AI Studio's V100", "V100")
@@ -114,19 +118,19 @@ def expect(
     plan: Plan,
     place: Place,
     seen: Sequence[Seen] = (),
-    megapixels: float | None = None,
+    pictures: Pictures | None = None,
     changed: Mapping[str, Any] | None = None,
 ) -> Expected:
     """How long `plan` takes at `place`, from the runs seen there, else from stated figures.
-    `megapixels` are those of the usual training picture, where they are known; `changed` the values
+    `pictures` are those of the set, where they are known; `changed` the values
     that a run has otherwise."""
     runs = [run for run in seen if place.has(run)]
     exact = [run for run in runs if (run.model, run.size) == (plan.model.name, plan.input_size)]
-    speed = _Speed(plan, place, exact or runs, megapixels)
+    values = {**{name: value.value for name, value in plan.values.items()}, **(changed or {})}
+    speed = _Speed(plan, place, exact or runs, pictures, values)
     factor = speeds()["stated_factor"]
     if runs:
         factor = speeds()["own_factor"] if exact else speeds()["other_model_factor"]
-    values = {**{name: value.value for name, value in plan.values.items()}, **(changed or {})}
     assert plan.spec.dataset.expect is not None
     eval_images = plan.spec.dataset.expect.eval.images
     count = evaluations(values["epochs"], values["snapshot_epoch"])
@@ -155,59 +159,75 @@ def expect(
     return Expected(place, tuple(parts), speed.waits)
 
 
-def picture_megapixels(plan: Plan, width: float, height: float) -> float:
-    """Megapixels of a picture of this size as training reads it, where need be from its copy."""
+def as_read(plan: Plan, megapixels: float, short: float) -> float:
+    """Megapixels of a picture as training reads it, where need be from its copy; `short` is its
+    short side in pixels."""
     limits = shrink_limits(plan.spec.dataset.shrink, plan.family["largest_side"])
-    short = min(width, height)
-    scale = limits.to / short if limits is not None and short > limits.over else 1.0
-    return width * height * scale**2 / 1e6
+    if limits is None or short <= limits.over:
+        return megapixels
+    return megapixels * (limits.to / short) ** 2
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The usual picture of a set: megapixels as training reads it, and as evaluation does."""
+
+    read: float
+    whole: float
 
 
 class _Speed:
     """How fast a job trains, reads and evaluates at a place."""
 
     def __init__(
-        self, plan: Plan, place: Place, runs: Sequence[Seen], megapixels: float | None
+        self,
+        plan: Plan,
+        place: Place,
+        runs: Sequence[Seen],
+        pictures: Pictures | None,
+        values: Mapping[str, Any],
     ) -> None:
-        self.runs = runs
+        self.runs, self.place = runs, place
         self.cost = train_cost(plan.model, plan.input_size)
         later, colours = "later_colours" in plan.family, plan.augment.get("distort") != "none"
-        known = USUAL_MEGAPIXELS if megapixels is None else megapixels
-        self.reading_ms = reading_ms(known, later, colours)
-        if megapixels is None and any(run.reading_ms for run in runs):
+        known = pictures or Pictures(USUAL_MEGAPIXELS, USUAL_MEGAPIXELS)
+        self.reading_ms = reading_ms(known.read, later, colours)
+        if pictures is None and any(run.reading_ms for run in runs):
             # Most likely of pictures like those before.
             self.reading_ms = statistics.median(run.reading_ms for run in runs)
-        cores = place.cores or speeds()["cores"]["usual"]
-        workers = max(1, min(plan.values["worker_num"].value, cores))
-        reading = 1000 * workers / self.reading_ms
-        self.training = self._trained(place, cores)
-        cards = plan.values["gpus"].value
+        self.cores = place.cores or speeds()["cores"]
+        cards = 1 if place.device == "cpu" else values["gpus"]
+        # Each card has processes of its own.
+        workers = max(1, min(values["worker_num"], self.cores // cards))
+        self.reading = 1000 * workers / self.reading_ms
+        self.whole_reading = 1000 * workers / reading_ms(known.whole, later, colours=False)
+        self.training = self._trained()
         # A CPU's own figure has the reading in it: both use the same cores.
-        speed = self.training * (1 if place.device == "cpu" else cards)
-        self.reading = reading
-        self.waits = 0.0 if place.device == "cpu" else max(0.0, 1 - reading / speed)
-        self.images_per_second = speed if place.device == "cpu" else min(speed, reading)
+        on_card = place.device != "cpu"
+        self.waits = max(0.0, 1 - self.reading / self.training) if on_card else 0.0
+        each = min(self.training, self.reading) if on_card else self.training
+        self.images_per_second = each * cards
         self.start = self._median("start", speeds()["start"])
-        self.epoch_start = self._median("epoch_start", speeds()["epoch_start"])
-        self.origin = self._origin(place)
+        self.epoch_start = self._median("epoch_start", EPOCH_START)
+        self.origin = self._origin()
 
-    def _trained(self, place: Place, cores: int) -> float:
+    def _trained(self) -> float:
         """Images/s that one card trains, or the CPU reads and trains."""
         stated = speeds()["stated"]
         if not self.runs:
             model = models()[stated["model"]]
             anchor = train_cost(model, model.size)
-            if place.device == "cpu":
-                return 1000 / (self.cost * 2 / cores + self.reading_ms / cores)
+            if self.place.device == "cpu":
+                return 1000 / (self.cost * 2 / self.cores + self.reading_ms / self.cores)
             return float(min(stated["most"], stated["images_per_second"] * anchor / self.cost))
         found = []
         for run in self.runs:
             theirs, reading = train_cost(models()[run.model], run.size), 0.0
             seconds = 1 / run.images_per_second
-            if place.device == "cpu":
-                reading = run.reading_ms / 1000 / cores
+            if self.place.device == "cpu":
+                reading = run.reading_ms / 1000 / self.cores
                 seconds = max(seconds - reading, seconds / 4)
-                reading = self.reading_ms / 1000 / cores
+                reading = self.reading_ms / 1000 / self.cores
             found.append(1 / (seconds * self.cost / theirs + reading))
         return statistics.median(found)
 
@@ -221,18 +241,18 @@ class _Speed:
                 rows.append(EVALUATION_START + images * each * self.cost / theirs)
         if rows:
             return statistics.median(rows)
-        return evaluation_seconds(images, self.training, self.reading)
+        return evaluation_seconds(images, self.training, self.whole_reading)
 
     def _median(self, name: str, otherwise: float) -> float:
         rows = [getattr(run, name) for run in self.runs]
         return float(statistics.median(rows)) if rows else float(otherwise)
 
-    def _origin(self, place: Place) -> str:
+    def _origin(self) -> str:
         if self.runs:
             of = {f"{run.model.partition('_coco')[0]} at {run.size} px" for run in self.runs}
             count = len(self.runs)
             text = f"{count} run(s) on such a machine, of {', '.join(sorted(of)[:3])}"
-        elif place.device == "cpu":
+        elif self.place.device == "cpu":
             text = "the catalogue's figure for two cores"
         else:
             stated = speeds()["stated"]
@@ -258,6 +278,7 @@ def _stages(name: str, stages: Sequence[str], runs: Sequence[Seen]) -> Part:
 
 
 def card_speed(plan: Plan, place: Place, seen: Sequence[Seen] = ()) -> float:
-    """Images/s that all cards of `place` train, however fast they are read."""
+    """Images/s that one card of `place` trains, however fast they are read."""
     runs = [run for run in seen if place.has(run)]
-    return _Speed(plan, place, runs, None).training * float(plan.values["gpus"].value)
+    values = {name: value.value for name, value in plan.values.items()}
+    return _Speed(plan, place, runs, None, values).training

@@ -167,6 +167,7 @@ def make_plan(spec: JobSpec, document: Document, pack: Pack | CarriedPack | None
         raise faults(findings)
     _check_model(findings, document, spec, model, environment)
     job_model = JobModel.of(spec, model, pack.augment if pack else {})
+    _check_shrink(findings, document, spec, job_model)
     values = planned_values(findings, document, spec, job_model) if spec.dataset.expect else {}
     if findings.errors:
         raise faults(findings)
@@ -227,6 +228,20 @@ def _check_model(
             "PL010",
             f"model.pretrained: upstream has no {choice} weights of {model.name}; it has {offered}",
             f"{document.source}:{document.line(['model', 'pretrained'])}",
+        )
+
+
+def _check_shrink(
+    findings: Findings, document: Document, spec: JobSpec, job_model: JobModel
+) -> None:
+    """See that copies of pictures are no smaller than what training makes of them."""
+    wanted, side = spec.dataset.shrink, job_model.carried()["largest_side"]
+    if isinstance(wanted, int) and wanted < side:
+        findings.error(
+            "PL011",
+            f"dataset.shrink: copies of {wanted} px are smaller than the largest input of "
+            f"training, {side} px; {side} is the least",
+            f"{document.source}:{document.line(['dataset', 'shrink'])}",
         )
 
 

@@ -61,15 +61,14 @@ def seen_of(result: dict[str, Any]) -> Seen | None:
     """What result.json tells of a training's pace; None where it tells nothing."""
     try:
         pace = result["metrics"]["pace"]
-        job, machine, plan = result["job"], result["machine"], result["plan"]
+        job, machine = result["job"], result["machine"]
         model = models()[full_name(job["model"]["config"])]
         size = job["model"].get("input_size", "auto")
         on_card = result["device"] == "gpu"
         device = str(machine["gpus"][0]["name"]) if on_card else "cpu"
-        cards = int(plan["gpus"]) if on_card else 1
         step = result.get("smoke_step") or {}
         steps = (step.get("reading") or {}).get("steps") or {}
-        speed = float(pace["images_per_second"]) * cards
+        speed = float(pace["images_per_second"])
         if result["smoke"] or "weights" in result or result["status"] != "ok" or speed <= 0:
             return None
         others = {

@@ -60,7 +60,9 @@ def shrink(
     """The place whose pictures training reads: `place` with smaller copies of its large training
     pictures, and their boxes with them; `place` itself where none is large, or where the pictures
     have more grain than `most_grain` (None: any). What averaging takes away is different in each
-    epoch then, as the crop falls, and a copy would freeze it.
+    epoch then, as the crop falls, and a copy would freeze it. With large pictures that may be
+    copied it has `shrink`, the limits, also where the disk has no room: a training that goes on is
+    the same.
 
     Evaluation stays with the pictures themselves, in training too: the mAP of copies would be
     another (0.22 instead of 0.15 has been seen). They lie in the job's own folder under the hash of
@@ -78,9 +80,11 @@ def shrink(
     }
     made = made_folder(os.path.join(home, "datasets"), name)
     folder = os.path.join(made, "small")
-    if not large or not _has_room(folder, large, limits):
-        shutil.rmtree(folder, ignore_errors=True)
+    if not large:
         return place
+    marked = dict(place, shrink=list(limits))
+    if not _has_room(folder, large, limits):
+        return marked
     wanted = sorted(large)
     copied = _copies(folder, wanted, limits, _threads(large), most_grain)
     if copied is None:
@@ -90,7 +94,7 @@ def shrink(
     path = os.path.join(folder, "train.json")
     write_text_atomically(path, coco_text(small))
     _tell(large, copies, limits)
-    return dict(place, train=dict(place["train"], anno_path=path), short_side=limits.to)
+    return dict(marked, train=dict(place["train"], anno_path=path))
 
 
 def smaller_record(record: Dict[str, Any], copies: Dict[str, Any]) -> Dict[str, Any]:
@@ -158,8 +162,9 @@ def _has_room(folder: str, large: Dict[str, Any], limits: Limits) -> bool:
         wanted += pixels * BYTES_A_PIXEL.get(os.path.splitext(path)[1].lower(), LOSSLESS_BYTES)
     there = os.path.dirname(os.path.dirname(folder))
     os.makedirs(there, exist_ok=True)
-    free = shutil.disk_usage(there).free - DISK_LEFT
-    if wanted <= free or os.path.isdir(folder):
+    made = os.listdir(folder) if os.path.isdir(folder) else []
+    wanted -= sum(os.path.getsize(os.path.join(folder, name)) for name in made)
+    if wanted <= shutil.disk_usage(there).free - DISK_LEFT:
         return True
     note(
         "%d large pictures are not made smaller, since their copies would take %.1f GB and leave "

@@ -4,14 +4,15 @@ Builds the very reader of CONFIG and lets it read, for SECONDS each, with every 
 in PROCESSES, as 1,2,4; each process reads random pictures of the training set, to the end of the
 reader's lists. Prints a line of JSON: `rates` (images/s by number of processes), `steps`
 (milliseconds of a picture by transform, with one process; also `rest`, what is between them) and
-`pictures`, how many were looked at.
+`pictures`, how many were looked at; or `fault`.
 """
 
 import json
 import multiprocessing
+import queue
 import sys
 import time
-from typing import Dict
+from typing import Dict, List, Tuple
 
 try:
     import cv2  # noqa: F401
@@ -67,7 +68,8 @@ def by_steps(dataset, reader, together, seconds):
 
 
 def rate(dataset, reader, together, seconds, processes):
-    """Images/s of several processes at once. They are forked, as the training's own are."""
+    """Images/s of several processes at once. They are forked, as the training's own are. Raises
+    RuntimeError where one of them dies."""
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
 
@@ -77,17 +79,29 @@ def rate(dataset, reader, together, seconds, processes):
     workers = [context.Process(target=work, args=(100 + n,), daemon=True) for n in range(processes)]
     for worker in workers:
         worker.start()
-    found = [answers.get() for _ in workers]
+    found: List[Tuple[int, float]] = []
+    while len(found) < processes:
+        try:
+            found.append(answers.get(timeout=1.0))
+        except queue.Empty:
+            if any(worker.exitcode for worker in workers):
+                for worker in workers:
+                    worker.terminate()
+                raise RuntimeError("a process that reads has died")
     for worker in workers:
         worker.join()
     return round(sum(done / passed for done, passed in found), 2)
 
 
 def look_at_reader(dataset, reader, seconds, processes):
-    """What of a reader is to be known: `rates`, `steps` and `pictures`, as said above."""
+    """What of a reader is to be known: `rates`, `steps` and `pictures`, as said above; only a
+    `fault` where a picture or a process fails, of which training itself will tell."""
     together = max(1, min(TOGETHER, reader.batch_size))
-    steps, looked_at = by_steps(dataset, reader, together, seconds)
-    rates = {n: rate(dataset, reader, together, seconds, n) for n in processes}
+    try:
+        steps, looked_at = by_steps(dataset, reader, together, seconds)
+        rates = {n: rate(dataset, reader, together, seconds, n) for n in processes}
+    except Exception as error:
+        return {"fault": "%s: %s" % (type(error).__name__, error)}
     return {"rates": rates, "steps": steps, "pictures": looked_at}
 
 

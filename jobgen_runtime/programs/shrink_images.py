@@ -111,7 +111,8 @@ def grain(path, over, to):
 
 def usual_grain(pool, paths, over, to):
     """The median of a few pictures, evenly from first to last."""
-    few = paths[:: max(1, len(paths) // LOOKED_AT)][:LOOKED_AT]
+    count = min(LOOKED_AT, len(paths))
+    few = [paths[number * len(paths) // count] for number in range(count)]
     found = sorted(g for g in pool.map(lambda p: grain(p, over, to), few) if g is not None)
     return found[len(found) // 2] if found else 0.0
 

@@ -30,9 +30,9 @@ def write_configs(run: Run) -> None:
     begin_with = "" if run.trained_weights else run.pretrained
     missing = settings["PRETRAINED_MISSING"]
     weights = pretrained_weights(begin_with, run.home, settings["WEIGHTS_DIR"], missing, run.smoke)
-    run.config = write_run_config(
-        model, run.small, run.plan, run.values, run.device, weights, run.save_dir
-    )
+    as_built = bool(settings["FILE_HASHES"].get(run.model_file))
+    where = (run.values, run.device, weights, run.save_dir, as_built)
+    run.config = write_run_config(model, run.small, run.plan, *where)
     spare_shared_memory(run.config, run.values, outcome().data["machine"]["shared_memory_free"])
 
 

@@ -104,6 +104,12 @@ class Run:
         """Seconds without a sign of life after which a child is taken for hung; 0: never."""
         return self.stall_minutes * 60
 
+    @property
+    def measured_seconds(self) -> float:
+        """For how long each way of reading is to be measured; 0: not. A notebook of an earlier
+        version does not say."""
+        return float(self.settings.get("MEASURE_READER") or 0)
+
     def wants(self, stage: str) -> bool:
         """Whether an optional stage is to be done, and by this machine of several."""
         return stage in self.stages and self.nodes.rank == 0

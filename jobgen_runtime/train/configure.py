@@ -140,6 +140,12 @@ def workers_in_memory(batch_size: int, largest_side: int) -> int:
     return max(1, min(MANY_WORKERS, free // 2 // each))
 
 
+def most_workers(batch_size: int, largest_side: int, gpus: int) -> int:
+    """How many processes may read for each card: PaddleDetection starts as many for every one."""
+    memory = workers_in_memory(batch_size, largest_side) // gpus
+    return max(1, min(core_count() // gpus, memory))
+
+
 def run_values(
     plan: Dict[str, Any],
     epochs: int,
@@ -151,8 +157,8 @@ def run_values(
 ) -> Dict[str, Any]:
     """The training values of this run: the plan's, moved by the plan's own rules where a
     parameter or the set differs from the plan. Raises StageError where they can't train."""
-    room = workers_in_memory(batch_size, plan["family"].get("largest_side", 0))
-    values = dict(plan, worker_num=max(0, min(workers, core_count(), room)))
+    most = most_workers(batch_size, plan["family"].get("largest_side", 0), gpus)
+    values = dict(plan, worker_num=max(0, min(workers, most)))
     same = (
         epochs == plan["epochs"]
         and batch_size == plan["batch_size"]
@@ -251,8 +257,10 @@ def write_run_config(
     device: str,
     weights: str,
     save_dir: str,
+    as_built: bool = True,
 ) -> str:
-    """Write `<model>.run.yml` beside the model YAML, and give its path.
+    """Write `<model>.run.yml` beside the model YAML, and give its path. One that was edited on
+    purpose, not `as_built`, may have reader's lists of its own.
 
     `place` is the data's place on this machine, `weights` the local path of the
     pretrained weights or empty for none.
@@ -266,7 +274,8 @@ def write_run_config(
     }
     changed = merge_dicts(changed, changed_keys(plan, values))
     changed = merge_dicts(changed, roomier_lists(plan["family"], place["most_boxes"]))
-    changed = merge_dicts(changed, later_colours(plan["family"]))
+    if as_built:
+        changed = merge_dicts(changed, later_colours(plan["family"]))
     changed["use_gpu"] = device == "gpu"
     changed["pretrain_weights"] = weights or None
     changed["save_dir"] = save_dir

@@ -25,7 +25,7 @@ def spare_shared_memory(run_config: str, values: Dict[str, Any], free: Optional[
     """Have the readers pass their batches otherwise where /dev/shm, with `free` bytes, is too small
     for all that they keep ready: the first full one ends the training with a bus error."""
     each = prefetched_bytes(values["batch_size"], values["family"]["largest_side"])
-    wanted = values["worker_num"] * each
+    wanted = values["worker_num"] * values["gpus"] * each
     if free is None or free >= wanted or not shares_memory(run_config):
         return
     why = "/dev/shm has %.1f GB, and %.1f GB are wanted" % (free / 2.0**30, wanted / 2.0**30)

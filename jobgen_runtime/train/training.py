@@ -224,12 +224,13 @@ def _attempt(
         )
     except StageError as error:
         if error.cause == STOOD:
+            run.data["metrics"]["pace"] = _pace(watch, values)
             _end_early(watch, error.message, how, save_dir)
             return
         error.log = log
         _name_the_cause(error, watch, save_dir)
         raise
-    run.data["metrics"]["pace"] = watch.pace.facts()
+    run.data["metrics"]["pace"] = _pace(watch, values)
     seconds = run.data["metrics"].get("train_seconds", 0.0) + finished.seconds
     run.data["metrics"]["train_seconds"] = round(seconds, 1)
     if finished.exit_status != 0:
@@ -252,12 +253,16 @@ def _attempt(
     summary("%s in %s%s" % (done, duration_text(finished.seconds), best_text(best)))
 
 
+def _pace(watch: TrainWatch, values: Dict[str, Any]) -> Dict[str, Any]:
+    """What the log has told of the training's speed; of one of its cards."""
+    return dict(watch.pace.facts(), cards=values["gpus"])
+
+
 def _end_early(watch: TrainWatch, why: str, how: How, save_dir: str) -> None:
     """A training that train.patience ends: well, and to be resumed by a job without it."""
     run, seconds = outcome(), time.monotonic() - watch.started
     total = run.data["metrics"].get("train_seconds", 0.0) + seconds
     run.data["metrics"]["train_seconds"] = round(total, 1)
-    run.data["metrics"]["pace"] = watch.pace.facts()
     epoch = int(watch.last_step["epoch"]) + 1
     run.data["metrics"]["ended_early"] = {"epoch": epoch, "epochs": watch.epochs}
     how.at_end(save_dir)

@@ -10,7 +10,7 @@ from jobgen.catalog.speeds import reading_ms
 from jobgen.check.facts import DataFacts
 from jobgen.check.rules import NOTE, WARNING, Hit, whole_set
 from jobgen.datasets.record import TRAIN, Ints
-from jobgen.job.hours import AI_STUDIO, Expected, about, expect, picture_megapixels
+from jobgen.job.hours import AI_STUDIO, Expected, Pictures, about, as_read, expect
 from jobgen.job.plan import Plan
 from jobgen_runtime.data.shrink import shrink_limits
 from jobgen_runtime.train.pace import MUCH_WAITING
@@ -36,11 +36,10 @@ def shrunk(facts: DataFacts) -> Iterator[Hit]:
     large = sizes[sizes.min(axis=1) > limits.over]
     if not len(large):
         return
-    width, height = np.median(large, axis=0)
-    megapixels = width * height / 1e6
-    smaller = picture_megapixels(plan, width, height)
-    before, after = _expected(plan, megapixels), _expected(plan, smaller)
-    saved = before.seconds - after.seconds
+    megapixels, short = _usual(large)
+    smaller = as_read(plan, megapixels, short)
+    before = _expected(plan, Pictures(megapixels, megapixels))
+    saved = before.seconds - _expected(plan, Pictures(smaller, megapixels)).seconds
     detail = (
         f"{megapixels:.0f} megapixels take {_ms(plan, megapixels):.0f} ms to read, their copies "
         f"{_ms(plan, smaller):.0f} ms"
@@ -55,17 +54,18 @@ def shrunk(facts: DataFacts) -> Iterator[Hit]:
     WARNING,
     "pictures that are read slower than a card trains",
     why="The card waits for them, in every epoch, and the hours of the quota go by.",
-    remedy="dataset.shrink: auto in job.yaml has training read smaller copies, a number of pixels "
-    "still smaller ones; augment: {distort: none} spares the changing of colours.",
+    remedy="Set dataset.shrink in job.yaml to auto, or to a number of pixels for still smaller "
+    "copies; augment: {distort: none} spares the changing of colours.",
 )
 def slow(facts: DataFacts) -> Iterator[Hit]:
     sizes = _sizes(facts)
     if facts.plan is None or sizes is None:
         return
-    width, height = np.median(sizes, axis=0)
-    expected = _expected(facts.plan, picture_megapixels(facts.plan, width, height))
+    megapixels, short = _usual(sizes)
+    read = as_read(facts.plan, megapixels, short)
+    expected = _expected(facts.plan, Pictures(read, megapixels))
     if expected.waits > MUCH_WAITING:
-        detail = f"with four processes a V100 waits about {100 * expected.waits:.0f} % of the time"
+        detail = f"on four cores a V100 waits about {100 * expected.waits:.0f} % of the time"
         yield Hit(1, (), facts.splits[0].place, detail)
 
 
@@ -79,8 +79,14 @@ def _sizes(facts: DataFacts) -> Ints | None:
     return None
 
 
-def _expected(plan: Plan, megapixels: float) -> Expected:
-    return expect(plan, AI_STUDIO, (), megapixels)
+def _usual(sizes: Ints) -> tuple[float, float]:
+    """Megapixels and short side of the usual one of these pictures."""
+    width, height = np.median(sizes, axis=0)
+    return width * height / 1e6, min(width, height)
+
+
+def _expected(plan: Plan, pictures: Pictures) -> Expected:
+    return expect(plan, AI_STUDIO, (), pictures)
 
 
 def _ms(plan: Plan, megapixels: float) -> float:

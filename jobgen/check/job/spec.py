@@ -168,6 +168,16 @@ from_reader(
 )
 
 
+from_reader(
+    "PL011",
+    ERROR,
+    "copies of pictures that are smaller than training uses",
+    why="Training would see blurred pictures, and evaluation sharp ones.",
+    remedy="Set dataset.shrink to auto, off, or a larger number of pixels.",
+    name="shrunk_too_far",
+)
+
+
 @job(
     "PL005",
     WARNING,
