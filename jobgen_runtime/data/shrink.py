@@ -21,8 +21,8 @@ from jobgen_runtime.setup.machine import core_count
 ROOM_TO_CROP = 2
 # Below this a picture loses under a third of its pixels, which saves a tenth of the reading.
 WORTH_IT = 1.25
-# The most grain of pictures that `auto` makes smaller. Photographs have about 0.2, speckle of a
-# pixel's size 1: a model that was trained on copies of it found less (decisions/shrinking.md).
+# The most grain of pictures that `auto` makes smaller: photographs have about 0.2, speckle of a
+# pixel's size 1 (docs/decisions/shrinking.md).
 MOST_GRAIN = 0.5
 # What a pixel takes as JPEG of quality 95 and as PNG, and as decoded beside its smaller copy.
 BYTES_A_PIXEL = {".jpg": 1.0, ".jpeg": 1.0}
