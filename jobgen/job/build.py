@@ -67,7 +67,7 @@ def render(plan: AnyPlan, pack: Pack) -> Bundle:
     chosen = [stage.name for stage in _chosen(pack, values["stages"])]
     values["shown_stages"] = [n for _, n, kind in pack.cells() if kind == "py" and n in chosen]
     files = {name: pack.render(path, values).encode() for name, path in plan.files.items()}
-    if pack.origin("config/model.yml.j2").folder.parent != templates_dir():
+    if _writes_the_model_itself(pack):
         values["plan"]["family"] = _reader_as_written(values["plan"]["family"])
     values["file_hashes"] = {name: sha256(data) for name, data in files.items()}
     facts = {
@@ -123,6 +123,7 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
 
 
 # The cell after which the tools stand, and those that a notebook shows folded.
+MODEL_TEMPLATE = "config/model.yml.j2"
 SETTINGS_CELL, TOOLS_CELL = "job", "tools"
 FOLDED = (SETTINGS_CELL, TOOLS_CELL)
 # What cells of earlier versions shared as names of their own.
@@ -294,6 +295,19 @@ def _values(plan: AnyPlan, pack: Pack) -> dict[str, Any]:
         "number": itertools.count(1).__next__,
         **plan.template_values(),
     }
+
+
+def _writes_the_model_itself(pack: Pack) -> bool:
+    """Whether somebody's template writes the model's file otherwise than a built-in one; comments,
+    such as that of an ejected file, aside."""
+    texts = [
+        path.read_text(encoding="utf-8") for path in templates_dir().glob(f"*/{MODEL_TEMPLATE}")
+    ]
+    own, *built_in = (
+        re.sub(r"\{#.*?#\}", "", text, flags=re.DOTALL).split()
+        for text in (pack.origin(MODEL_TEMPLATE).files[MODEL_TEMPLATE], *texts)
+    )
+    return own not in built_in
 
 
 def _reader_as_written(family: dict[str, Any]) -> dict[str, Any]:

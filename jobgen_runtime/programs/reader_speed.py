@@ -96,8 +96,8 @@ def rate(dataset, reader, together, seconds, processes):
 def look_at_reader(dataset, reader, seconds, processes):
     """What of a reader is to be known: `rates`, `steps` and `pictures`, as said above; only a
     `fault` where a picture or a process fails, of which training itself will tell."""
-    together = max(1, min(TOGETHER, reader.batch_size))
     try:
+        together = max(1, min(TOGETHER, reader.batch_size))
         steps, looked_at = by_steps(dataset, reader, together, seconds)
         rates = {n: rate(dataset, reader, together, seconds, n) for n in processes}
     except Exception as error:

@@ -34,14 +34,14 @@ def endless(reader):
             sys.exit("the training set gives no batch of %d images" % reader.batch_size)
 
 
-def images_per_second(step, batch, batch_size, size, steps):
-    """How fast steps are, once the first ones have set up what they use, at `size` pixels: that
-    of a batch is drawn anew each time."""
+def images_per_second(step, batch, batch_size, shape, steps):
+    """How fast steps are, once the first ones have set up what they use, on images of the last side
+    in `shape`: that of a batch is drawn anew each time. None: whatever the batch's is."""
     started = time.time()
     for _ in range(steps):
         step(batch)
-    seconds = time.time() - started
-    return batch_size * steps / seconds * (batch["image"].shape[-1] / float(size)) ** 2
+    speed = batch_size * steps / (time.time() - started)
+    return speed * (batch["image"].shape[-1] / float(shape[-1])) ** 2 if shape else speed
 
 
 def stepper(cfg):
@@ -86,9 +86,9 @@ def main() -> None:
     seconds = time.time() - started
     batch = next(batches)
     batch["epoch_id"] = epochs[-1]
-    size = cfg.TestReader["inputs_def"]["image_shape"][-1]
+    shape = (cfg["TestReader"].get("inputs_def") or {}).get("image_shape")
     timed = CPU_STEPS if limit else CARD_STEPS
-    speed = images_per_second(step, batch, batch_size, size, timed)
+    speed = images_per_second(step, batch, batch_size, shape, timed)
     reading = look_at_reader(dataset, reader, float(sys.argv[4]), [int(sys.argv[5])])
     print(
         json.dumps(
