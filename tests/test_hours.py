@@ -19,6 +19,8 @@ from jobgen.machine.speeds import remember, seen_of, seen_runs, speeds_file
 from jobgen.spec import load_any, parse_spec
 from jobgen.yamlio import load
 from tests.conftest import JOB, ROOT, Answer
+from tests.sets import Coco, write_zip
+from tests.test_check import SOUND_JOB
 
 CPU = Place("here", "cpu", 2)
 RUN = Seen(
@@ -233,3 +235,36 @@ def test_this_machine_is_named_once_a_run_was_made_on_it(
     remember(load_settings().cache, result(machine={"cores": cores, "gpus": []}))
     places = [e["place"] for e in json.loads(jobgen("explain", job, "--json").out)["expected"]]
     assert places == ["AI Studio's V100", f"this machine's {cores} cores"]
+
+
+def test_a_run_reckons_with_the_size_of_its_pictures(tmp_path: Path) -> None:
+    from jobgen.job.build import render
+    from jobgen.machine.speeds import here
+    from jobgen.packs.disk import find_pack
+    from jobgen.packs.render import load_pack
+    from jobgen.run.expected import expected_run, took_text
+    from jobgen.settings import Settings
+
+    text = SOUND_JOB.replace("dataset:\n", "dataset:\n  shrink: off\n", 1)
+    spec, document = parse_spec(load(text, "job.yaml"))
+    bundle = render(make_plan(spec, document), load_pack(find_pack(spec.template)))
+    settings = Settings(tmp_path / "cache", None)
+    assert expected_run(bundle, {}, settings, "cpu") is None
+    remember(settings.cache, result(machine={"cores": here().cores, "gpus": []}))
+    found = []
+    for number, size in enumerate(((640, 480), (4000, 3000))):
+        made = Coco()
+        for record in (made.train, made.val):
+            for image in record["images"]:
+                image.update(width=size[0], height=size[1])
+        archive = write_zip(tmp_path / f"{number}.zip", made.all_files())
+        expected = expected_run(bundle, {}, settings, "cpu", [archive])
+        assert expected is not None
+        found.append(expected.parts[1].seconds)
+    assert found[1] > found[0] + 1
+    assert expected_run(bundle, {"SMOKE": True}, settings, "cpu") is None
+    assert expected_run(bundle, {"EPOCHS": "many"}, settings, "cpu") is None
+    longer = expected_run(bundle, {"EPOCHS": 100}, settings, "cpu")
+    assert longer is not None
+    assert longer.parts[1].seconds > 5 * found[0]
+    assert took_text(longer, {"seconds": 61}).startswith("took 60 s; expected: about ")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jobgen.check.upload import plan_in
+from jobgen.datasets.contents import silent
+from jobgen.errors import JobgenError
 from jobgen.job.bundle import Bundle
-from jobgen.job.hours import Expected, Place, about, expect
+from jobgen.job.hours import Expected, Pictures, Place, about, expect
+from jobgen.job.plan import Plan
 from jobgen.machine.speeds import here, seen_runs
 from jobgen.settings import Settings
 from jobgen_runtime.record.errors import StageError
@@ -15,7 +20,11 @@ from jobgen_runtime.train.configure import run_values
 
 
 def expected_run(
-    bundle: Bundle, parameters: dict[str, Any], settings: Settings, device: str
+    bundle: Bundle,
+    parameters: dict[str, Any],
+    settings: Settings,
+    device: str,
+    archives: Sequence[Path] = (),
 ) -> Expected | None:
     """From what earlier runs on this machine took; None where there was none, or where nothing
     like a training is run."""
@@ -31,7 +40,20 @@ def expected_run(
         changed = _moved(plan.numbers(), parameters, images)
     except (StageError, TypeError, ArithmeticError):
         return None  # the notebook says what is wrong with them
-    return expect(plan, place, seen, None, changed)
+    return expect(plan, place, seen, _pictures(plan, archives), changed)
+
+
+def _pictures(plan: Plan, archives: Sequence[Path]) -> Pictures | None:
+    """How large the pictures of the data are; None where it can't be read, which a run tells."""
+    from jobgen.check.data.reading import usual_pictures
+    from jobgen.check.dataset import data_facts
+
+    if len(archives) != len(plan.spec.dataset.sources):
+        return None
+    try:
+        return usual_pictures(data_facts(archives, plan, None, deep=False, progress=silent))
+    except (JobgenError, OSError, ValueError):
+        return None
 
 
 def _moved(numbers: dict[str, Any], given: dict[str, Any], images: int) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def _foretold(
 ) -> Verdict:
     """Execute, and say before it how long that will take, and after it what it took."""
     parameters = {**request.parameters, **({"SMOKE": True} if request.smoke else {})}
-    expected = expected_run(request.bundle, parameters, settings, request.device)
+    expected = expected_run(request.bundle, parameters, settings, request.device, request.archives)
     if expected is not None:
         say(f"expected: {expected.text()}")
     verdict = execute()

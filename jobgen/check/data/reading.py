@@ -58,15 +58,23 @@ def shrunk(facts: DataFacts) -> Iterator[Hit]:
     "copies; augment: {distort: none} spares the changing of colours.",
 )
 def slow(facts: DataFacts) -> Iterator[Hit]:
-    sizes = _sizes(facts)
-    if facts.plan is None or sizes is None:
+    pictures = usual_pictures(facts)
+    if facts.plan is None or pictures is None:
         return
-    megapixels, short = _usual(sizes)
-    read = as_read(facts.plan, megapixels, short)
-    expected = _expected(facts.plan, Pictures(read, megapixels))
+    expected = _expected(facts.plan, pictures)
     if expected.waits > MUCH_WAITING:
         detail = f"on four cores a V100 waits about {100 * expected.waits:.0f} % of the time"
         yield Hit(1, (), facts.splits[0].place, detail)
+
+
+def usual_pictures(facts: DataFacts) -> Pictures | None:
+    """Of the usual training picture of a job's set: how it is read; None where that is not
+    known."""
+    sizes = _sizes(facts)
+    if facts.plan is None or sizes is None:
+        return None
+    megapixels, short = _usual(sizes)
+    return Pictures(as_read(facts.plan, megapixels, short), megapixels)
 
 
 def _sizes(facts: DataFacts) -> Ints | None:
