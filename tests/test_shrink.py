@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from jobgen.run.progress import event_line
 from jobgen_runtime.data import shrink as shrinking
 from jobgen_runtime.data.coco import annotation_path, read_coco
 from jobgen_runtime.data.shrink import Limits, shrink, shrink_limits
@@ -203,3 +204,8 @@ def test_grain_is_not_frozen(run: Outcome, place: dict[str, Any], tmp_path: Path
 )
 def test_what_is_large_follows_from_the_model(wanted: Any, side: int, limits: Any) -> None:
     assert shrink_limits(wanted, side) == limits
+
+
+def test_a_person_sees_how_far_it_is() -> None:
+    event = {"event": "shrinking", "stage": "configure", "done": 12, "total": 300}
+    assert event_line(event) == ("configure copies of large pictures: 12 of 300", True)

@@ -21,14 +21,7 @@ WAYS = {"as_trained": "as trained", "originals": "pictures themselves"}
 
 @click.command(epilog=EXAMPLES)
 @click.argument("job", type=click.Path(path_type=Path))
-@click.option(
-    "--archive",
-    "archives",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The data: a file or an unpacked folder, once for each source.",
-)
+@options.archives
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1, max=600),

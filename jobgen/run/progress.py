@@ -31,6 +31,8 @@ def event_line(event: dict[str, Any]) -> tuple[str, bool] | None:
     if kind == "unpacking":
         share = 100.0 * event["done"] / max(1, event["total"])
         return f"{stage:<10}unpacking {event['archive']}: {share:.0f} %", True
+    if kind == "shrinking":
+        return f"{stage:<10}copies of large pictures: {event['done']} of {event['total']}", True
     if kind == "download":
         total = f" of {event['total'] / 1e6:.1f}" if event["total"] else ""
         return f"{stage:<10}downloading {event['done'] / 1e6:.1f}{total} MB", True

@@ -91,7 +91,8 @@ def shrink(
         return place
     copies = dict(zip(wanted, copied))
     small = smaller_record(record, {name: copies.get(path) for name, path in paths.items()})
-    path = os.path.join(folder, "train.json")
+    # A smoke run and the job itself share the copies, and train on other pictures of them.
+    path = os.path.join(folder, os.path.basename(outcome().folder) + ".json")
     write_text_atomically(path, coco_text(small))
     _tell(large, copies, limits)
     return dict(marked, train=dict(place["train"], anno_path=path))
