@@ -214,7 +214,7 @@ def test_another_run_makes_and_fetches_nothing_again(folder: Path) -> None:
     assert notebook.stat().st_size < 1_000_000
 
 
-@pytest.mark.parametrize("name", ["ssdd", "bccd"])
+@pytest.mark.parametrize("name", ["ssdd", pytest.param("bccd", marks=pytest.mark.slow)])
 def test_the_committed_bundles_run_on_the_real_data(name: str, tmp_path: Path) -> None:
     archive = real_data(f"{name}.zip")
     code, answer, _ = call(

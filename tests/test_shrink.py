@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,10 +155,17 @@ def test_a_second_run_makes_none_again(run: Outcome, place: dict[str, Any], tmp_
     first = shrunk(tmp_path, place)
     made = written(first)
     folder = Path(annotation_path(first, "train")).parent
-    (folder / "half.jpg.1-2.tmp").write_bytes(b"as a kill leaves it")
+    left, young = folder / "half.jpg.1-2.tmp", folder / "half.jpg.3-4.tmp"
+    for path in (left, young):
+        path.write_bytes(b"half a picture")
+    # A kill left one of them yesterday; the other belongs to a run that goes on beside this one.
+    os.utime(left, (time.time() - 86400,) * 2)
     lost = sorted(made)[0]
     (folder / lost).unlink()
-    again = written(shrunk(tmp_path, place))
+    small = shrunk(tmp_path, place)
+    assert (left.exists(), young.exists()) == (False, True)
+    young.unlink()
+    again = written(small)
     assert set(again) == set(made)
     assert {name for name in made if again[name] != made[name]} == {lost}
 

@@ -27,6 +27,7 @@ QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
 LOSSLESS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 TELL_EVERY = 2.0
 LOOKED_AT = 12
+ABANDONED_AFTER = 3600.0
 COPY = re.compile(
     r"(?P<hash>[0-9a-f]{32})-(?P<to>\d+)-(?P<old_width>\d+)x(?P<old_height>\d+)-"
     r"(?P<width>\d+)x(?P<height>\d+)\.(jpg|png)$"
@@ -44,9 +45,17 @@ def known_copies(folder, over, to):
             size = [int(copy.group("width")), int(copy.group("height"))]
             if min(was) > over:
                 found[copy.group("hash")] = {"name": name, "size": size, "was": was}
-        elif copy or name.endswith(".tmp"):
+        elif copy or (name.endswith(".tmp") and _is_abandoned(os.path.join(folder, name))):
             os.remove(os.path.join(folder, name))
     return found
+
+
+def _is_abandoned(path):
+    """Another run of the same home may be writing a young one."""
+    try:
+        return time.time() - os.path.getmtime(path) > ABANDONED_AFTER
+    except OSError:
+        return False
 
 
 def read_bytes(path):
