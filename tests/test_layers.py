@@ -22,6 +22,7 @@ FLOORS = (
     ("machine",),
     ("check", "authoring"),
     ("run",),
+    ("deploy",),
     ("report",),
     ("api",),
     ("cli",),

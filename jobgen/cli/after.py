@@ -99,10 +99,12 @@ def run_stage(
     stage: str,
     given: dict[str, Any],
     change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda spec, _best: spec,
+    more: Callable[[Path, dict[str, Any]], dict[str, Any]] = lambda _output, _result: {},
 ) -> Path:
     """Build the job that the weights are of with just this stage after training, and run it here
     without training; gives the folder of what it made. `change` gets the job, and the threshold of
-    the weights' best F1 as far as it is known, to set what the stage takes."""
+    the weights' best F1 as far as it is known, to set what the stage takes; `more` what a good run
+    left, to make more of it."""
     from jobgen.catalog import SUITES
     from jobgen.cli.build import trust
     from jobgen.cli.run import show_run
@@ -137,7 +139,7 @@ def run_stage(
             bundle, archives, given["runs"], given["device"], python=given["python"], fresh=True,
             parameters={"TRAINED_WEIGHTS": str(output.weights.absolute())},
         )  # fmt: skip
-        made = show_run(console, request, load_settings(mirror=given["mirror"]))
+        made = show_run(console, request, load_settings(mirror=given["mirror"]), more)
         made = made / STAGE_FOLDERS[stage]
         if goal is not None:
             made = copied(made, goal)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobgen.cli.after import run_stage, shared
 from jobgen.cli.console import Console
 
+if TYPE_CHECKING:
+    from jobgen.deploy.forms import Form
+    from jobgen.deploy.make import Judged
+
 EXAMPLES = """\b
 Examples:
   jobgen export output.zip --archive ssdd.zip --onnx
-  jobgen export output.zip --archive ssdd.zip --no-nms
+  jobgen export output.zip --archive ssdd.zip --to onnx-int8,mnn
 """
+FORMS = "forms"
 
 
 @click.command(epilog=EXAMPLES)
@@ -22,17 +28,96 @@ Examples:
 @click.option("--nms/--no-nms", default=None, help="Leave NMS in the model.  [default: the job's]")
 @click.option("--format", "form", type=click.Choice(["auto", "pdmodel", "json"]),
               help="Paddle's file form.  [default: the job's]")  # fmt: skip
+@click.option("--to", "to", metavar="FORMS",
+              help="Forms to make and prove as well: onnx-int8, mnn.")  # fmt: skip
 @click.pass_obj
 def command(
-    console: Console, /, onnx: bool | None, nms: bool | None, form: str | None, **given: Any
+    console: Console,
+    /,
+    onnx: bool | None,
+    nms: bool | None,
+    form: str | None,
+    to: str | None,
+    **given: Any,
 ) -> None:
     """Export the weights in OUTPUT, and prove that the exported model finds the same boxes."""
+    wanted = _forms(to) if to is not None else []
+    if wanted and (nms or onnx is False):
+        raise click.UsageError(
+            "--to makes its forms from ONNX without NMS: leave out --nms, --no-onnx"
+        )
+    judged: list[Judged] = []
 
     def change(spec: dict[str, Any], _best: dict[str, Any]) -> dict[str, Any]:
         asked = {"onnx": onnx, "nms": nms, "format": form}
-        if spec["task"] == "classification" and (nms is not None or form is not None):
-            raise click.UsageError("--nms and --format are for detection")
+        if spec["task"] == "classification" and (nms is not None or form is not None or wanted):
+            raise click.UsageError("--nms, --format and --to are for detection")
+        if wanted:
+            asked.update(onnx=True, nms=False)
         chosen = {name: value for name, value in asked.items() if value is not None}
         return {**spec, "export": {**spec["export"], **chosen}}
 
-    run_stage(console, "export", given, change)
+    def more(output: Path, result: dict[str, Any]) -> dict[str, Any]:
+        if wanted:
+            judged.extend(_make(console, wanted, output, result))
+        return {"forms": [_facts(each) for each in judged]} if wanted else {}
+
+    made = run_stage(console, "export", given, change, more)
+    for each in judged:
+        if not each.fault:
+            console.say(f"{each.name}: {made / FORMS / each.name}")
+    if any(each.fault for each in judged):
+        from jobgen.errors import RunError
+
+        raise click.exceptions.Exit(RunError.exit_code)
+
+
+def _forms(to: str) -> list[Form]:
+    from jobgen.deploy.forms import forms
+
+    known = forms()
+    names = list(dict.fromkeys(filter(None, (name.strip() for name in to.split(",")))))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise click.BadParameter(
+            f"{', '.join(unknown) or 'nothing'} is no form; there are {', '.join(known)}",
+            param_hint="--to",
+        )
+    return [known[name] for name in names]
+
+
+def _make(
+    console: Console, wanted: list[Form], output: Path, result: dict[str, Any]
+) -> list[Judged]:
+    from jobgen.deploy.make import make_forms
+    from jobgen.deploy.source import source_of_run
+    from jobgen.settings import load_settings
+
+    source = source_of_run(output, result)
+    goal, language = output / "inference" / FORMS, result.get("language", "en")
+    cache = load_settings().cache
+    judged = make_forms(wanted, source, goal, cache, language, console.say)
+    console.data("\n".join(_lines(judged)))
+    return judged
+
+
+def _lines(judged: list[Judged]) -> list[str]:
+    """A row for each form: what it measured beside the trained model."""
+    rows = []
+    for each in judged:
+        m = each.measured
+        if each.fault:
+            rows.append(f"{each.name:<10} not left behind: {each.fault}")
+            continue
+        rows.append(
+            f"{each.name:<10} {m['bytes'] / 1e6:.2f} MB  "
+            f"mAP {m['mAP']:.3f} ({m['model_mAP']:.3f})  "
+            f"mAP@0.5 {m['mAP50']:.3f} ({m['model_mAP50']:.3f})  {m['milliseconds']:.1f} ms "
+            f"({m['model_milliseconds']:.1f})  {m['boxes']} boxes, {m['lost']} lost, "
+            f"{m['gained']} gained, {m['mean_px']:.4f} px apart, at most {m['largest_px']:.4f}"
+        )
+    return [*rows, "in brackets: the trained model, as ONNX on one thread"]
+
+
+def _facts(each: Judged) -> dict[str, Any]:
+    return {"name": each.name, "fault": each.fault, "measured": each.measured}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,14 +173,20 @@ def lacks_weights(result: dict[str, Any]) -> bool:
     return "pretrain_weights" in replaced and job.get("pretrained_missing") != "scratch"
 
 
-def show_run(console: Console, request: Any, settings: Any) -> Path:
+def show_run(
+    console: Console,
+    request: Any,
+    settings: Any,
+    more: Callable[[Path, dict[str, Any]], dict[str, Any]] = lambda _output, _result: {},
+) -> Path:
     """Run, show the verdict, and end with exit code 7 where it is not good. Gives the output
-    folder."""
+    folder. `more` gets it and the result of a good run; what it gives is part of the answer."""
     from jobgen.errors import RunError
     from jobgen.run.local import run_bundle
 
     workspace, verdict = run_bundle(request, settings, console.say, console.live())
-    console.result(status=verdict.status, run=str(workspace.folder), result=verdict.result)
+    facts = more(workspace.output, verdict.result) if verdict.good else {}
+    console.result(status=verdict.status, run=str(workspace.folder), result=verdict.result, **facts)
     console.data("\n".join(verdict.lines(workspace)))
     if verdict.status == "ok-smoke":
         console.say(

@@ -1,8 +1,9 @@
 """Find objects with an exported detector: python detect.py MODEL IMAGE ... [--threshold 0.5]
 
 MODEL is a folder with infer_cfg.yml and model.pdmodel or model.json (Paddle Inference), or an
-.onnx file in such a folder (onnxruntime). What is done to an image before it goes in is read from
-infer_cfg.yml. Needs numpy, OpenCV, PyYAML, and the runtime of the form; nothing of PaddleDetection.
+.onnx file in such a folder (onnxruntime), or the file of another form, with its engine.py. What
+is done to an image before it goes in is read from infer_cfg.yml. Needs numpy, OpenCV, PyYAML, and
+the runtime of the form; nothing of PaddleDetection.
 
 Prints a line of JSON for each image: its path, and a list of boxes with class, score, and
 x1, y1, x2, y2 in its pixels. --tiles 640 reads larger images in tiles of that side, for small
@@ -121,14 +122,27 @@ class PaddleForm:
 class OnnxForm:
     """An exported model in onnxruntime, on the CPU."""
 
-    def __init__(self, path):
+    def __init__(self, path, threads=0):
         import onnxruntime
 
-        self.model = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.model = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(self, inputs):
         names = [each.name for each in self.model.get_inputs()]
         return self.model.run(None, {name: inputs[name] for name in names})
+
+
+def open_model(path, folder):
+    """The model of a path: a folder is Paddle's, and what is not ONNX has engine.py beside it."""
+    if path.endswith(".onnx"):
+        return OnnxForm(path)
+    if path == folder:
+        return PaddleForm(folder)
+    from engine import open_model as open_other  # type: ignore[import-not-found]
+
+    return open_other(folder)
 
 
 def boxes_of(outputs, scale, nms):
@@ -175,8 +189,7 @@ def main():
     parser.add_argument("--answer")
     parser.add_argument("--nms", help="JSON with score_threshold, nms_threshold, ...")
     given = parser.parse_args()
-    onnx = given.model.endswith(".onnx")
-    folder = os.path.dirname(given.model) if onnx else given.model
+    folder = given.model if os.path.isdir(given.model) else os.path.dirname(given.model)
     with open(os.path.join(folder, "infer_cfg.yml"), encoding="utf-8") as stream:
         settings = yaml.safe_load(stream)
     images = list(given.image)
@@ -184,7 +197,7 @@ def main():
         with open(given.images, encoding="utf-8") as stream:
             images += json.load(stream)
     nms = json.loads(given.nms) if given.nms else settings["NMS"]
-    model = OnnxForm(given.model) if onnx else PaddleForm(folder)
+    model = open_model(given.model, folder)
     found = []
     for path in images:
         image = read_image(path)

@@ -1,0 +1,1 @@
+"""Forms of a trained model for where it will run, each proven to find what the model finds."""

@@ -1,0 +1,197 @@
+"""Forms made and judged: what does not find what the trained model finds is not left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobgen.deploy.forms import COMMON, Form
+from jobgen.deploy.likeness import Likeness, likeness
+from jobgen.deploy.pages import form_page
+from jobgen.deploy.source import Source
+from jobgen.errors import RunError
+from jobgen.files import sha256, write_atomically
+from jobgen.machine.packages import python_with
+from jobgen.text import PIPED
+from jobgen_runtime.after.parity import Rows, compare_boxes, fault_of
+from jobgen_runtime.after.trained import as_coco
+from jobgen_runtime.children.processes import last_words, program_path
+
+Say = Callable[[str], None]
+TRY_FORM = Path(__file__).parent / "programs" / "try_form.py"
+# Of mAP, for a form that rounds: what 8 bits cost on sets where they work is under 0.015.
+MOST_LOST = 0.02
+COMPANIONS = ("detect.py", "tiles.py", "infer_cfg.yml")
+RECORD = "form.json"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A form as it was made and measured; `fault` says why it was not left behind."""
+
+    name: str
+    fault: str
+    measured: dict[str, Any]
+    folder: Path | None
+
+
+class Judge:
+    """The trained model's boxes in the evaluation's pictures, and how a form compares."""
+
+    def __init__(self, source: Source, python: Path, spare: Path) -> None:
+        self.source, self.python, self.spare = source, python, spare
+        found = self._ask(python, {"images": list(map(str, source.images))}, None, source.folder)
+        if "not_finite" in found:
+            raise RunError(f"the exported model gives no number for {found['not_finite']}")
+        self.boxes: list[Rows] = found["boxes"]
+        self.milliseconds: float = found["milliseconds"]
+        self.figures = self._figures(self.boxes)
+
+    def make(self, form: Form, python: Path, folder: Path) -> None:
+        self._ask(python, {"calibration": list(map(str, self.source.calibration))}, form, folder)
+
+    def measure(self, form: Form, python: Path, folder: Path) -> tuple[dict[str, Any], str]:
+        """What was measured of a form, and what is wrong with it; empty where nothing is."""
+        found = self._ask(python, {"images": list(map(str, self.source.images))}, form, folder)
+        if "not_finite" in found:
+            return {}, f"an output is no number (NaN or infinite) for {found['not_finite']}"
+        alike = likeness(self.boxes, found["boxes"])
+        figures = self._figures(found["boxes"])
+        measured = {
+            **alike.as_dict(),
+            "images": len(self.boxes),
+            "mAP": figures["mAP"],
+            "mAP50": figures["mAP50"],
+            "model_mAP": self.figures["mAP"],
+            "model_mAP50": self.figures["mAP50"],
+            "milliseconds": found["milliseconds"],
+            "model_milliseconds": self.milliseconds,
+        }
+        return measured, self._fault(form, found["boxes"], alike, measured)
+
+    def _fault(
+        self, form: Form, boxes: list[Rows], alike: Likeness, measured: dict[str, Any]
+    ) -> str:
+        if not alike.boxes:
+            return (
+                "the trained model has no box with a score over 0.3 in these pictures, so nothing "
+                "shows that the form finds the same; train it longer first"
+            )
+        lost = self.figures["mAP"] - measured["mAP"]
+        if not form.exact:
+            if lost <= MOST_LOST:
+                return ""
+            was = self.figures["mAP"]
+            return f"its mAP is {measured['mAP']:.3f}, the trained model's {was:.3f}"
+        compared = compare_boxes(self.boxes, boxes, self.source.nms, self._candidates)
+        compared["mAP"] = abs(lost)
+        return fault_of(compared, self.source.longest_side)
+
+    def _candidates(self, numbers: list[int]) -> list[Rows]:
+        paths = [str(self.source.images[number]) for number in numbers]
+        rows: list[Rows] = self._ask(self.python, {"candidates": paths}, None, self.source.folder)
+        return rows
+
+    def _figures(self, boxes: list[Rows]) -> dict[str, float]:
+        source = self.source
+        listed = self.spare / "found.json"
+        listed.write_text(json.dumps(as_coco(boxes, source.ids, source.categories)), "utf-8")
+        request: dict[str, Any] = {"iou": 0.5, "images": source.ids}
+        request.update(annotations=str(source.truth), boxes=str(listed))
+        figures: dict[str, float] = self._call(
+            self.python, Path(program_path("judge_boxes")), request
+        )["figures"]
+        return figures
+
+    def _ask(self, python: Path, what: dict[str, Any], form: Form | None, folder: Path) -> Any:
+        request = {
+            "detect": program_path("detect"),
+            "form": str(form.path) if form else None,
+            "source": str(self.source.folder),
+            "folder": str(folder),
+            "nms": self.source.nms,
+            **what,
+        }
+        return self._call(python, TRY_FORM, request)
+
+    def _call(self, python: Path, program: Path, request: dict[str, Any]) -> Any:
+        asked, answer = self.spare / "request.json", self.spare / "answer.json"
+        asked.write_text(json.dumps(request, ensure_ascii=False), encoding="utf-8")
+        answer.unlink(missing_ok=True)
+        env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+        argv = [str(python), "-s", str(program), str(asked), str(answer)]
+        finished = subprocess.run(argv, **PIPED, env=env, cwd=self.spare, check=False)
+        if finished.returncode != 0 or not answer.is_file():
+            said = last_words((finished.stdout + finished.stderr).splitlines())
+            raise RunError(f"{program.name}: {said}")
+        return json.loads(answer.read_text(encoding="utf-8"))
+
+
+def make_forms(
+    wanted: Sequence[Form], source: Source, goal: Path, cache: Path, language: str, say: Say
+) -> list[Judged]:
+    """Make each form in a folder of its name below `goal`, and judge it by the evaluation's
+    pictures; what is beyond its bound, or could not be made, has a `fault` and no folder. Raises
+    RunError where the trained model itself can't be run."""
+    goal.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".jobgen-", dir=goal) as spare:
+        python = python_with("forms", COMMON, cache, say)
+        say(f"the trained model looks at {len(source.images)} pictures ...")
+        judge = Judge(source, python, Path(spare))
+        found = []
+        for form in wanted:
+            say(f"{form.name}: made and tried ...")
+            found.append(_made(form, judge, goal, cache, language, say))
+        return found
+
+
+def _made(form: Form, judge: Judge, goal: Path, cache: Path, language: str, say: Say) -> Judged:
+    place = judge.spare / form.name
+    place.mkdir()
+    try:
+        python = python_with(f"form-{form.name}", (*COMMON, *form.needs), cache, say)
+        judge.make(form, python, place)
+        measured, fault = judge.measure(form, python, place)
+    except RunError as error:
+        measured, fault = {}, error.message
+    measured["bytes"] = sum(path.stat().st_size for path in place.iterdir())
+    if fault:
+        shutil.rmtree(place)
+        # What an earlier export left under this name is another model's.
+        shutil.rmtree(goal / form.name, ignore_errors=True)
+        return Judged(form.name, fault, measured, None)
+    _furnish(form, judge.source, place, measured, language)
+    shutil.rmtree(goal / form.name, ignore_errors=True)
+    place.rename(goal / form.name)
+    return Judged(form.name, "", measured, goal / form.name)
+
+
+def _furnish(
+    form: Form, source: Source, place: Path, measured: dict[str, Any], language: str
+) -> None:
+    """What somebody who gets this folder alone needs beside the model."""
+    model = sorted(path.name for path in place.iterdir())
+    for name in COMPANIONS:
+        shutil.copyfile(source.folder / name, place / name)
+    if form.has_engine:
+        shutil.copyfile(form.path, place / "engine.py")
+    (place / "labels.txt").write_text("".join(f"{c}\n" for c in source.classes), "utf-8")
+    record = {
+        "form": form.name,
+        "model": source.result.get("plan", {}).get("model", ""),
+        "classes": source.classes,
+        "measured": measured,
+        "sha256": {name: sha256((place / name).read_bytes()) for name in model},
+    }
+    write_atomically(
+        place / RECORD, (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode()
+    )
+    page = form_page(form, source, record, language)
+    (place / "README.md").write_text(page, encoding="utf-8")

@@ -1,0 +1,79 @@
+"""What is written about a form for those who get it: README.md beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from jobgen.deploy.forms import COMMON, Form
+
+if TYPE_CHECKING:
+    from jobgen.deploy.source import Source
+
+WORDS = Path(__file__).parent / "words"
+# OpenCV's numbers for interpolations.
+INTERPOLATIONS = {0: "INTER_NEAREST", 1: "INTER_LINEAR", 2: "INTER_CUBIC", 3: "INTER_AREA"}
+STEPS = {
+    "en": {
+        "Resize": "Resize it to {width} x {height} px with OpenCV's {interp}{ratio}.",
+        "ratio": ", its proportions kept",
+        "NormalizeImage": "Divide by 255, take away {mean} and divide by {std}, for R, G and B.",
+        "scale": "Divide by 255.",
+        "Permute": "Put the channels first: float32 [1, 3, height, width].",
+        "other": "{type}: see prepare() in detect.py.",
+    },
+    "zh": {
+        "Resize": "用 OpenCV 的 {interp} 缩放到 {width} x {height} 像素{ratio}。",
+        "ratio": "，保持长宽比",
+        "NormalizeImage": "除以 255，减去 {mean}，再除以 {std}（依次为 R、G、B）。",
+        "scale": "除以 255。",
+        "Permute": "通道放在最前：float32 [1, 3, 高, 宽]。",
+        "other": "{type}：见 detect.py 的 prepare()。",
+    },
+}
+
+
+def preprocess_lines(steps: list[dict[str, Any]], language: str) -> list[str]:
+    """The steps of infer_cfg.yml's Preprocess as sentences."""
+    words = STEPS[language]
+    found = []
+    for step in steps:
+        kind = step["type"]
+        if kind == "Resize":
+            height, width = step["target_size"]
+            interp = INTERPOLATIONS.get(step.get("interp", 1), str(step.get("interp")))
+            ratio = words["ratio"] if step.get("keep_ratio", True) else ""
+            found.append(words[kind].format(width=width, height=height, interp=interp, ratio=ratio))
+        elif kind == "NormalizeImage" and step.get("is_scale", True):
+            plain = step.get("norm_type", "mean_std") != "mean_std"
+            found.append(
+                words["scale" if plain else kind].format(**{"mean": "", "std": "", **step})
+            )
+        elif kind == "Permute":
+            found.append(words[kind])
+        else:
+            found.append(words["other"].format(type=kind))
+    return found
+
+
+def form_page(form: Form, source: Source, record: dict[str, Any], language: str) -> str:
+    """README.md of a form's folder, in the job's language."""
+    loader = jinja2.FileSystemLoader(WORDS)
+    # The pages are Markdown: names of classes are the user's own.
+    env = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)
+    engine = [name for name in record["sha256"] if name.startswith("model.")]
+    wanted = [each.split("==")[0] for each in (*COMMON[:3], *form.needs)]
+    if not form.has_engine:
+        wanted.append("onnxruntime")
+    return env.get_template(f"form.{language}.md.j2").render(
+        form=form,
+        record=record,
+        measured=record["measured"],
+        classes=source.classes,
+        nms=source.nms,
+        steps=preprocess_lines(source.preprocess, language),
+        packages=wanted,
+        file=engine[0],
+    )

@@ -1,0 +1,125 @@
+"""A form of a model made and run: python try_form.py REQUEST ANSWER
+
+REQUEST is a JSON file: `detect` and `form` (the files of detect.py and of the form's module, null
+for ONNX itself), `source` (a folder with infer_cfg.yml and a model.onnx without NMS), `folder`
+(where the form is), `nms`, and one of
+  `calibration`  paths of pictures: the form is made in `folder`
+  `images`       paths of pictures: it is run on them
+  `candidates`   paths of pictures: what ONNX itself finds in them before suppression
+ANSWER gets, for `images`, `boxes` (for each, rows of class number, score, x1, y1, x2, y2) and
+`milliseconds` (the median of a run on one thread), or `not_finite`, the first picture on which an
+output was no number; for `candidates` their rows.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# OpenCV first, as everywhere.
+import cv2
+import numpy as np
+import yaml
+
+WARM_UP = 3
+
+
+class NotFiniteError(Exception):
+    """An output that is no number: its mAP may look well all the same."""
+
+
+def module_of(path: str, name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Watched:
+    """A model whose runs are timed, in milliseconds, and whose outputs are looked at."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.times: list[float] = []
+        self.last: list[Any] = []
+
+    def run(self, inputs: dict[str, Any]) -> list[Any]:
+        begun = time.perf_counter()
+        found = self.model.run(inputs)
+        self.times.append((time.perf_counter() - begun) * 1000)
+        if not all(np.isfinite(each).all() for each in found):
+            raise NotFiniteError
+        self.last = list(found)
+        return self.last
+
+    def milliseconds(self) -> float | None:
+        counted = self.times[WARM_UP:] or self.times
+        return round(float(np.median(counted)), 3) if counted else None
+
+
+def inputs_of(detect: Any, paths: list[str], settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What ONNX takes of each picture."""
+    for path in paths:
+        ready, scale = detect.prepare(detect.read_image(path), settings["Preprocess"])
+        yield {"image": ready, "scale_factor": scale}
+
+
+def run_all(detect: Any, model: Any, request: dict[str, Any], settings: Any) -> dict[str, Any]:
+    watched, boxes = Watched(model), []
+    for path in request["images"]:
+        try:
+            boxes.append(detect.find(watched, detect.read_image(path), settings, request["nms"]))
+        except NotFiniteError:
+            return {"not_finite": path}
+    return {"boxes": boxes, "milliseconds": watched.milliseconds()}
+
+
+def before_suppression(
+    detect: Any, model: Any, request: dict[str, Any], settings: Any
+) -> list[list[list[float]]]:
+    found = []
+    for path in request["candidates"]:
+        image = detect.read_image(path)
+        ready, scale = detect.prepare(image, settings["Preprocess"])
+        boxes, scores = model.run({"image": ready, "scale_factor": scale})[:2]
+        corners = np.concatenate([scale[0][::-1], scale[0][::-1]])
+        rows = []
+        for number, row in enumerate(scores[0]):
+            for which in np.nonzero(row > request["nms"]["score_threshold"])[0]:
+                rows.append([number, float(row[which]), *(boxes[0][which] / corners).tolist()])
+        found.append(rows)
+    return found
+
+
+def main() -> None:
+    cv2.setNumThreads(1)
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    detect = module_of(request["detect"], "detect")
+    form = module_of(request["form"], "form") if request["form"] else None
+    source = Path(request["source"])
+    settings = yaml.safe_load((source / "infer_cfg.yml").read_text(encoding="utf-8"))
+    whole = detect.OnnxForm(str(source / "model.onnx"), 1)
+    answer: Any = {}
+    if "calibration" in request:
+        names = {each.name for each in whole.model.get_inputs()}
+        ready = inputs_of(detect, request["calibration"], settings)
+        wanted = ({k: v for k, v in each.items() if k in names} for each in ready)
+        assert form
+        form.make(source, Path(request["folder"]), wanted)
+    else:
+        model = form.open_model(request["folder"], 1) if form else whole
+        work = run_all if "images" in request else before_suppression
+        answer = work(detect, model, request, settings)
+    Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
