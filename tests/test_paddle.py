@@ -18,7 +18,12 @@ import pytest
 
 from jobgen.catalog import environments
 from jobgen.datasets.look import look
+from jobgen.deploy.forms import COMMON, Form
+from jobgen.deploy.forms import forms as forms_by_name
+from jobgen.deploy.make import make_forms
+from jobgen.deploy.source import source_of_run
 from jobgen.machine.environment import managed_python
+from jobgen.machine.packages import python_with
 from jobgen.settings import load_settings
 from jobgen_runtime.train.trainwatch import read_metrics
 from tests.conftest import ROOT, real_data
@@ -132,6 +137,7 @@ def test_what_followed_training_is_proven(folder: Path) -> None:
 def test_downloaded_weights_are_measured_drawn_and_exported(folder: Path, tmp_path: Path) -> None:
     """From the zip; and from a lone .pdparams of no run of jobgen's."""
     (output,) = folder.glob("runs/*/home/output")
+    (folder / "exported").mkdir()
     zipped = shutil.make_archive(str(tmp_path / "download"), "zip", output.parent, "output")
     archive = folder / "ships.zip"
     tiles = ("--tiles", 160)
@@ -142,11 +148,18 @@ def test_downloaded_weights_are_measured_drawn_and_exported(folder: Path, tmp_pa
     assert whole == pytest.approx(metrics["claimed_mAP50"], abs=0.001)
     # The tiles show the ships larger than training did.
     assert metrics["evaluation"]["mAP50"] > 0.2
-    arguments = (zipped, "--archive", archive, "--no-nms", "--no-onnx")
-    code, answer, said = call("export", *arguments, cwd=tmp_path)
+    arguments = (zipped, "--archive", archive, "--to", "onnx-int8,mnn,server")
+    code, answer, said = call("export", *arguments, cwd=folder / "exported")
     assert code == 0, said
     assert answer["result"]["metrics"]["parity"]["paddle"]["largest_px"] < 0.01
-    assert "onnx" not in answer["result"]["metrics"]["parity"]
+    forms = {form["name"]: form for form in answer["forms"]}
+    assert [form["fault"] for form in forms.values()] == [""] * 3
+    for exact in ("mnn", "server"):
+        assert forms[exact]["measured"]["largest_px"] < 0.01
+        assert forms[exact]["measured"]["lost"] == forms[exact]["measured"]["gained"] == 0
+    small, whole = forms["onnx-int8"]["measured"], forms["mnn"]["measured"]
+    assert small["bytes"] < whole["bytes"] / 2
+    assert small["mAP"] >= small["model_mAP"] - 0.02
     lone = tmp_path / "picodet_xs_320_mine_lcnet.pdparams"
     shutil.copy(output / "ships" / "weights" / "best_model.pdparams", lone)
     code, answer, said = call("infer", lone, "--archive", archive, "--threshold", 0.2, cwd=tmp_path)
@@ -172,6 +185,42 @@ def test_downloaded_weights_are_measured_drawn_and_exported(folder: Path, tmp_pa
     assert code == 7
     assert answer["result"]["failure"]["cause"] == "weights"
     assert "the weights are another model's: " in answer["result"]["failure"]["message"]
+
+
+def test_a_spoilt_form_is_not_left_behind(folder: Path, tmp_path: Path) -> None:
+    (output,) = (folder / "exported").glob("runs/*/home/output/*")
+    result = json.loads((output / "result.json").read_text(encoding="utf-8"))
+    nms = {"score_threshold": 0.025, "nms_threshold": 0.6, "nms_top_k": 1000, "keep_top_k": 100}
+    source = source_of_run(output, result, nms)
+    spoilt = [
+        Form(name, {"en": name}, (), exact, False, Path(__file__).parent / "spoilt_forms" / file)
+        for name, exact, file in
+        (("nan", True, "not_a_number.py"), ("blind", False, "blind_int8.py"))
+    ]  # fmt: skip
+    # Of an earlier export, whose model was another.
+    (tmp_path / "forms" / "blind").mkdir(parents=True)
+    found = make_forms(spoilt, source, tmp_path / "forms", load_settings().cache, "en", print)
+    assert "is no number" in found[0].fault
+    assert "its mAP is" in found[1].fault
+    assert list((tmp_path / "forms").iterdir()) == []
+
+
+def test_a_form_runs_by_what_lies_beside_it(folder: Path, tmp_path: Path) -> None:
+    """As its README says, for somebody who got this folder alone."""
+    (forms,) = (folder / "exported").glob("runs/*/home/output/*/inference/forms")
+    with zipfile.ZipFile(folder / "ships.zip") as ships:
+        name = next(name for name in ships.namelist() if name.endswith(".jpg"))
+        (tmp_path / "photo.jpg").write_bytes(ships.read(name))
+    for name in ("mnn", "onnx-int8"):
+        form, place = forms_by_name()[name], tmp_path / name
+        shutil.copytree(forms / name, place)
+        page = (place / "README.md").read_text(encoding="utf-8")
+        (line,) = [row for row in page.splitlines() if row.startswith("    python ")]
+        python = python_with("forms", (*COMMON, *form.needs), load_settings().cache, print)
+        argv = [python, *line.split()[1:-1], str(tmp_path / "photo.jpg")]
+        answer = subprocess.run(argv, cwd=place, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stderr[-2000:]
+        assert "boxes" in json.loads(answer.stdout.splitlines()[-1])
 
 
 def test_the_mirrors_own_infer_draws(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,7 @@ def run_stage(
     stage: str,
     given: dict[str, Any],
     change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda spec, _best: spec,
-    more: Callable[[Path, dict[str, Any]], dict[str, Any]] = lambda _output, _result: {},
+    more: Callable[[AnyPlan, Path, dict[str, Any]], dict[str, Any]] = lambda *_: {},
 ) -> Path:
     """Build the job that the weights are of with just this stage after training, and run it here
     without training; gives the folder of what it made. `change` gets the job, and the threshold of
@@ -139,7 +140,9 @@ def run_stage(
             bundle, archives, given["runs"], given["device"], python=given["python"], fresh=True,
             parameters={"TRAINED_WEIGHTS": str(output.weights.absolute())},
         )  # fmt: skip
-        made = show_run(console, request, load_settings(mirror=given["mirror"]), more)
+        made = show_run(
+            console, request, load_settings(mirror=given["mirror"]), partial(more, plan)
+        )
         made = made / STAGE_FOLDERS[stage]
         if goal is not None:
             made = copied(made, goal)

@@ -13,6 +13,7 @@ from jobgen.cli.console import Console
 if TYPE_CHECKING:
     from jobgen.deploy.forms import Form
     from jobgen.deploy.make import Judged
+    from jobgen.deploy.source import Source
 
 EXAMPLES = """\b
 Examples:
@@ -29,7 +30,7 @@ FORMS = "forms"
 @click.option("--format", "form", type=click.Choice(["auto", "pdmodel", "json"]),
               help="Paddle's file form.  [default: the job's]")  # fmt: skip
 @click.option("--to", "to", metavar="FORMS",
-              help="Forms to make and prove as well: onnx-int8, mnn.")  # fmt: skip
+              help="Forms to make and prove as well: onnx-int8, mnn, server.")  # fmt: skip
 @click.pass_obj
 def command(
     console: Console,
@@ -41,6 +42,8 @@ def command(
     **given: Any,
 ) -> None:
     """Export the weights in OUTPUT, and prove that the exported model finds the same boxes."""
+    from jobgen.deploy.source import source_of_run
+
     wanted = _forms(to) if to is not None else []
     if wanted and (nms or onnx is False):
         raise click.UsageError(
@@ -57,9 +60,9 @@ def command(
         chosen = {name: value for name, value in asked.items() if value is not None}
         return {**spec, "export": {**spec["export"], **chosen}}
 
-    def more(output: Path, result: dict[str, Any]) -> dict[str, Any]:
+    def more(plan: Any, output: Path, result: dict[str, Any]) -> dict[str, Any]:
         if wanted:
-            judged.extend(_make(console, wanted, output, result))
+            judged.extend(_make(console, wanted, source_of_run(output, result, plan.nms)))
         return {"forms": [_facts(each) for each in judged]} if wanted else {}
 
     made = run_stage(console, "export", given, change, more)
@@ -86,17 +89,14 @@ def _forms(to: str) -> list[Form]:
     return [known[name] for name in names]
 
 
-def _make(
-    console: Console, wanted: list[Form], output: Path, result: dict[str, Any]
-) -> list[Judged]:
+def _make(console: Console, wanted: list[Form], source: Source) -> list[Judged]:
     from jobgen.deploy.make import make_forms
-    from jobgen.deploy.source import source_of_run
     from jobgen.settings import load_settings
 
-    source = source_of_run(output, result)
-    goal, language = output / "inference" / FORMS, result.get("language", "en")
-    cache = load_settings().cache
-    judged = make_forms(wanted, source, goal, cache, language, console.say)
+    language = source.result.get("language", "en")
+    judged = make_forms(
+        wanted, source, source.folder / FORMS, load_settings().cache, language, console.say
+    )
     console.data("\n".join(_lines(judged)))
     return judged
 

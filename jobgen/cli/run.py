@@ -177,7 +177,7 @@ def show_run(
     console: Console,
     request: Any,
     settings: Any,
-    more: Callable[[Path, dict[str, Any]], dict[str, Any]] = lambda _output, _result: {},
+    more: Callable[[Path, dict[str, Any]], dict[str, Any]] = lambda *_: {},
 ) -> Path:
     """Run, show the verdict, and end with exit code 7 where it is not good. Gives the output
     folder. `more` gets it and the result of a good run; what it gives is part of the answer."""

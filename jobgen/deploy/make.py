@@ -156,7 +156,7 @@ def _made(form: Form, judge: Judge, goal: Path, cache: Path, language: str, say:
     place = judge.spare / form.name
     place.mkdir()
     try:
-        python = python_with(f"form-{form.name}", (*COMMON, *form.needs), cache, say)
+        python = python_with("forms", (*COMMON, *form.needs), cache, say)
         judge.make(form, python, place)
         measured, fault = judge.measure(form, python, place)
     except RunError as error:
@@ -185,7 +185,7 @@ def _furnish(
     (place / "labels.txt").write_text("".join(f"{c}\n" for c in source.classes), "utf-8")
     record = {
         "form": form.name,
-        "model": source.result.get("plan", {}).get("model", ""),
+        "model": source.result["job"]["model"]["config"],
         "classes": source.classes,
         "measured": measured,
         "sha256": {name: sha256((place / name).read_bytes()) for name in model},

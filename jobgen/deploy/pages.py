@@ -62,18 +62,23 @@ def form_page(form: Form, source: Source, record: dict[str, Any], language: str)
     """README.md of a form's folder, in the job's language."""
     loader = jinja2.FileSystemLoader(WORDS)
     # The pages are Markdown: names of classes are the user's own.
-    env = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)
+    env = jinja2.Environment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+    )
     engine = [name for name in record["sha256"] if name.startswith("model.")]
     wanted = [each.split("==")[0] for each in (*COMMON[:3], *form.needs)]
     if not form.has_engine:
         wanted.append("onnxruntime")
-    return env.get_template(f"form.{language}.md.j2").render(
-        form=form,
+    return env.select_template([f"{form.name}.{language}.md.j2", f"form.{language}.md.j2"]).render(
+        words=form.words[language],
         record=record,
         measured=record["measured"],
         classes=source.classes,
-        nms=source.nms,
-        steps=preprocess_lines(source.preprocess, language),
+        nms=source.settings["NMS"],
+        steps=preprocess_lines(source.settings["Preprocess"], language),
         packages=wanted,
         file=engine[0],
     )

@@ -22,7 +22,8 @@ CALIBRATION = 64
 class Source:
     """`folder` has infer_cfg.yml and model.onnx without NMS. `images` are the evaluation's, by the
     ids that they have in the COCO file `truth`; `proof` is what the export measured of model.onnx
-    beside the trained model."""
+    beside the trained model,
+    `settings` what infer_cfg.yml has."""
 
     folder: Path
     truth: Path
@@ -32,23 +33,27 @@ class Source:
     categories: list[int]
     classes: list[str]
     nms: dict[str, Any]
-    preprocess: list[dict[str, Any]]
+    settings: dict[str, Any]
     longest_side: int
     proof: dict[str, Any]
     result: dict[str, Any]
 
 
-def source_of_run(output: Path, result: dict[str, Any]) -> Source:
-    """Of a run on this machine that exported to ONNX without NMS; `output` is its output folder.
-    Raises RunError where something of it is not there."""
+def source_of_run(output: Path, result: dict[str, Any], nms: dict[str, Any]) -> Source:
+    """Of a run on this machine that exported to ONNX without NMS; `output` is its output folder,
+    `nms` what training suppressed by. Raises RunError where something of it is not there."""
     folder = output / "inference"
     config = result.get("run_config") or {}
     proof = result.get("metrics", {}).get("parity", {}).get("onnx")
     if not (folder / "model.onnx").is_file() or not proof:
         raise RunError(f"{folder} has no model.onnx that was proven")
     settings = load_file(folder / "infer_cfg.yml", "yaml11").value
-    if not isinstance(settings.get("NMS"), dict):
-        raise RunError(f"{folder / 'infer_cfg.yml'} says nothing of NMS: it is in the model")
+    if not nms or not isinstance(settings.get("NMS"), dict):
+        raise RunError(
+            f"{folder / 'model.onnx'} does its own suppression, or needs none: forms are made of "
+            "models that leave it out, as PicoDet, PP-YOLOE and YOLO do",
+            "Deploy inference/ as it is; docs/after.md says how.",
+        )
     truth, record, pictures = _split(config, "EvalDataset", MOST_IMAGES)
     sides = [max(i["width"], i["height"]) for i in record["images"]]
     return Source(
@@ -59,8 +64,8 @@ def source_of_run(output: Path, result: dict[str, Any]) -> Source:
         calibration=[path for _, path in _split(config, "TrainDataset", CALIBRATION)[2]],
         categories=[int(each["id"]) for each in record["categories"]],
         classes=list(settings["label_list"]),
-        nms=settings["NMS"],
-        preprocess=settings["Preprocess"],
+        nms=nms,
+        settings=settings,
         longest_side=max(sides),
         proof=proof,
         result=result,

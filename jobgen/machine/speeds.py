@@ -13,6 +13,8 @@ from jobgen_runtime.setup.machine import core_count
 
 # Old runs say little of a machine that has changed since.
 KEPT = 200
+# A training that came to its end, whatever it has learned, took its time.
+ENDED = ("ok", "untrained")
 
 
 def speeds_file(cache: Path) -> Path:
@@ -69,7 +71,7 @@ def seen_of(result: dict[str, Any]) -> Seen | None:
         step = result.get("smoke_step") or {}
         steps = (step.get("reading") or {}).get("steps") or {}
         speed = float(pace["images_per_second"])
-        if result["smoke"] or "weights" in result or result["status"] != "ok" or speed <= 0:
+        if result["smoke"] or "weights" in result or result["status"] not in ENDED or speed <= 0:
             return None
         others = {
             stage["name"]: float(stage["seconds"])

@@ -27,7 +27,7 @@ from jobgen.machine.overlay import (
     prove_unchanged,
     wanted_modules,
 )
-from jobgen.machine.speeds import remember
+from jobgen.machine.speeds import ENDED, remember
 from jobgen.run.expected import expected_run, took_text
 from jobgen.run.kernel import execute, inject, parameter_defaults
 from jobgen.run.progress import Progress
@@ -154,7 +154,7 @@ def _foretold(
         say(f"expected: {expected.text()}")
     verdict = execute()
     remember(settings.cache, verdict.result)
-    if expected is not None and verdict.status == "ok" and not verdict.result.get("attempts"):
+    if expected is not None and verdict.status in ENDED and not verdict.result.get("attempts"):
         say(took_text(expected, verdict.result))
     return verdict
 

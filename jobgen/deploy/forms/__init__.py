@@ -3,14 +3,19 @@
 A form's module has
 
     NEEDS           packages beside those of every form, as pip takes them
-    WORDS           what it is for, in a line
-    BOUND           how near its boxes have to be to the trained model's: Bound
-    make(source, folder, calibration)
+    WORDS           what it is for, in a line of each language
+    EXACT           its boxes are the trained model's but for rounding; else it is judged by mAP
+    HAS_ENGINE      its module goes with the model as engine.py, for detect.py
+    make(source, folder, calibration, nms)
                     makes the form in `folder` from `source/model.onnx`, which has no NMS inside;
-                    `calibration` gives inputs of training pictures, as a model takes them
+                    `calibration` gives inputs of training pictures, as a model takes them,
+                    and `nms` is what training suppressed by
     open_model(folder, threads)
                     the form ready to run: run(inputs) gives boxes [1, N, 4] in the input's pixels
                     and scores [1, classes, N], as detect.py reads them
+    open_finder(folder)
+                    in its place, of a form that takes pictures as they are: a context, which gives
+                    a function from a path to rows of class number, score, x1, y1, x2, y2
 
 Its functions run in an environment of their own (`deploy/programs/try_form.py`), where jobgen is
 not: they import what they need, and nothing of jobgen but what lies in this folder.
@@ -36,10 +41,10 @@ COMMON = (
 
 @dataclass(frozen=True)
 class Form:
-    """`path` is its module's file, which goes to the user as engine.py where `has_engine`."""
+    """A form as its module says it; `path` is the module's file."""
 
     name: str
-    words: str
+    words: dict[str, str]
     needs: tuple[str, ...]
     exact: bool
     has_engine: bool

@@ -13,16 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-WORDS = "MNN, for Android and iOS"
+WORDS = {"en": "MNN, for Android and iOS", "zh": "MNN，用于安卓与 iOS"}
 NEEDS = ("MNN==3.6.1",)
 # Single precision all through: the same boxes but for rounding.
 EXACT = True
 HAS_ENGINE = True
 
 
-def make(source: Path, folder: Path, _calibration: Iterator[dict[str, Any]]) -> None:
+def make(
+    source: Path, folder: Path, _calibration: Iterator[dict[str, Any]], _nms: dict[str, Any]
+) -> None:
     """Convert with MNN's own converter. Raises RuntimeError with its last words."""
-    import onnx  # type: ignore[import-not-found]
+    import onnx
 
     model, goal = source / "model.onnx", folder / "model.mnn"
     argv = [str(Path(sys.executable).with_name("mnnconvert")), "-f", "ONNX", "--bizCode", "jobgen"]
@@ -40,7 +42,7 @@ class Mnn:
     """model.mnn, and in tensors.json the names of its inputs and outputs."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        import MNN  # type: ignore[import-not-found]
+        import MNN
 
         self.expr = MNN.expr
         self.names = json.loads(path.with_name("tensors.json").read_text(encoding="utf-8"))

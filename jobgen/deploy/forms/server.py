@@ -1,0 +1,78 @@
+"""A folder that runs as a web service without jobgen: FastAPI, uvicorn and onnxruntime."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+FILES = Path(__file__).resolve().parent.parent / "server"
+WORDS = {"en": "a web service: pip install, one command", "zh": "网络服务：pip install 加一条命令"}
+NEEDS = tuple((FILES / "requirements.txt").read_text(encoding="utf-8").split())
+EXACT = True
+HAS_ENGINE = False
+MODEL = ("model.onnx", "infer_cfg.yml", "detect.py", "tiles.py")
+START_SECONDS = 60.0
+
+
+def make(
+    source: Path, folder: Path, _calibration: Iterator[dict[str, Any]], nms: dict[str, Any]
+) -> None:
+    # The threshold comes with each request: the service starts from as low a score as training.
+    (folder / "nms.json").write_text(json.dumps(nms), encoding="utf-8")
+    for name in MODEL:
+        shutil.copyfile(source / name, folder / name)
+    for path in FILES.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, folder / path.name)
+
+
+@contextlib.contextmanager
+def open_finder(folder: str) -> Iterator[Any]:
+    """The service, started on this machine; finds rows of class number, score and box in the
+    picture of a path, over the wire. Raises RuntimeError where it does not start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    argv = [sys.executable, "app.py", "--port", str(port)]
+    server = subprocess.Popen(argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        classes = _wait_for(address, server)["classes"]
+
+        def find(path: str) -> list[list[float]]:
+            data = Path(path).read_bytes()
+            request = urllib.request.Request(f"{address}/detect?threshold=0", data)
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                boxes = json.load(answer)["boxes"]
+            return [[classes.index(each["class"]), each["score"], *each["box"]] for each in boxes]
+
+        yield find
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes]) -> Any:
+    begun = time.monotonic()
+    while time.monotonic() - begun < START_SECONDS and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/version", timeout=5) as answer:
+                return json.load(answer)
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    server.kill()
+    said = (server.stdout.read() if server.stdout else b"").decode("utf-8", "replace")
+    raise RuntimeError(f"the service did not start: {' '.join(said.splitlines()[-3:])}")

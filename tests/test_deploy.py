@@ -1,0 +1,86 @@
+"""Forms of a model: how alike they find, and what is written beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from jobgen.cli import main
+from jobgen.deploy.forms import forms
+from jobgen.deploy.likeness import likeness
+from jobgen.deploy.pages import preprocess_lines
+
+SHIP, PLANE = 0.0, 1.0
+FIRST = [SHIP, 0.9, 10.0, 10.0, 50.0, 40.0]
+SECOND = [SHIP, 0.6, 100.0, 100.0, 140.0, 130.0]
+
+
+def moved(row: list[float], by: float, score: float | None = None) -> list[float]:
+    return [row[0], row[1] if score is None else score, *(value + by for value in row[2:])]
+
+
+def test_the_same_boxes_are_alike() -> None:
+    found = likeness([[FIRST, SECOND]], [[SECOND, FIRST]])
+    assert found.as_dict() == {"boxes": 2, "lost": 0, "gained": 0, "largest_px": 0, "mean_px": 0}
+
+
+def test_distances_are_of_edges() -> None:
+    found = likeness([[FIRST, SECOND]], [[moved(FIRST, 1.0), moved(SECOND, 3.0)]])
+    assert (found.largest_px, found.mean_px) == (3.0, 2.0)
+
+
+def test_a_box_that_is_not_there_is_lost_and_one_of_another_class_gained() -> None:
+    found = likeness([[FIRST, SECOND]], [[[PLANE, *FIRST[1:]], SECOND]])
+    assert (found.boxes, found.lost, found.gained) == (2, 1, 1)
+
+
+def test_a_score_that_falls_below_the_bound_loses_no_box() -> None:
+    found = likeness([[moved(FIRST, 0, 0.31)]], [[moved(FIRST, 0, 0.29)]])
+    assert (found.boxes, found.lost, found.gained) == (1, 0, 0)
+
+
+def test_two_boxes_do_not_share_a_fellow() -> None:
+    found = likeness([[FIRST, moved(FIRST, 0.5, 0.8)]], [[FIRST]])
+    assert (found.lost, found.gained) == (1, 0)
+
+
+def test_as_many_pictures_on_both_sides() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        likeness([[FIRST]], [])
+
+
+def test_every_form_says_what_it_is() -> None:
+    found = forms()
+    assert {"onnx-int8", "mnn", "server"} <= set(found)
+    for name, form in found.items():
+        assert form.name == name
+        assert form.words
+        assert form.path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", ["224 x 160 px", "INTER_CUBIC", "[0.4, 0.5, 0.6]"]), ("zh", ["224 x 160 像素"])],
+)
+def test_the_steps_before_a_model_are_in_words(language: str, words: list[str]) -> None:
+    steps: list[dict[str, Any]] = [
+        {"type": "Resize", "target_size": [160, 224], "interp": 2, "keep_ratio": False},
+        {"type": "NormalizeImage", "is_scale": True, "mean": [0.4, 0.5, 0.6], "std": [1, 1, 1]},
+        {"type": "Permute"},
+        {"type": "Pad", "size": [224, 224]},
+    ]
+    text = "\n".join(preprocess_lines(steps, language))
+    assert all(word in text for word in words)
+    # What has no sentence of its own names where it is done.
+    assert "Pad" in text.splitlines()[-1]
+
+
+def test_an_unknown_form_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    answer = CliRunner().invoke(
+        main, ["export", str(tmp_path), "--archive", str(tmp_path), "--to", "tensorrt"]
+    )
+    assert answer.exit_code == 2
+    assert "tensorrt is no form; there are mnn, onnx-int8, server" in answer.output
