@@ -217,7 +217,7 @@ def test_a_form_runs_by_what_lies_beside_it(folder: Path, tmp_path: Path) -> Non
         page = (place / "README.md").read_text(encoding="utf-8")
         (line,) = [row for row in page.splitlines() if row.startswith("    python ")]
         python = python_with("forms", (*COMMON, *form.needs), load_settings().cache, print)
-        argv = [python, *line.split()[1:-1], str(tmp_path / "photo.jpg")]
+        argv = [str(python), *line.split()[1:-1], str(tmp_path / "photo.jpg")]
         answer = subprocess.run(argv, cwd=place, capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stderr[-2000:]
         assert "boxes" in json.loads(answer.stdout.splitlines()[-1])
