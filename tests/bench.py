@@ -27,6 +27,7 @@ from jobgen.run.kernel import execute
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from jobgen_runtime.children.processes import program_path
 from tests.bench_reader import reader_speed_rows
+from tests.bench_server import server_rows
 from tests.bench_sets import reader_rows, tiles_row
 from tests.large_coco import write_large_coco
 from tests.sets import picture
@@ -219,6 +220,7 @@ def main() -> int:
             *reader_rows(folder),
             tiles_row(folder),
             *reader_speed_rows(folder),
+            *server_rows(folder),
             output_row(folder),
             second_run_row(folder),
             train_row(folder),

@@ -118,10 +118,10 @@ def server_rows(folder: Path) -> list[Row]:
                 rounds.append((ours, peer))
     rows = []
     for clients, rounds in found.items():
-        ours, peer = (statistics.median(len(r[side]) for r in rounds) / SECONDS for side in (0, 1))
+        a, b = (statistics.median(len(r[side]) for r in rounds) / SECONDS for side in (0, 1))
         ratio = statistics.median(len(peer) / len(ours) for ours, peer in rounds)
         what = f"service, {clients} client{'s' * (clients > 1)} / plain, seconds a request"
-        rows.append((what, f"{ours:.0f}/s", f"{peer:.0f}/s", ratio, 1.0))
+        rows.append((what, f"{a:.0f}/s", f"{b:.0f}/s", ratio, 1.0))
     pairs = [(statistics.median(o), statistics.median(p)) for o, p in found[1]]
     a, b = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
     ratio = statistics.median(o / p for o, p in pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from jobgen.cli import main
 from jobgen.deploy.forms import forms
 from jobgen.deploy.likeness import likeness
 from jobgen.deploy.pages import preprocess_lines
+from jobgen.deploy.serving import find_service
+from jobgen.files import sha256
 
 SHIP, PLANE = 0.0, 1.0
 FIRST = [SHIP, 0.9, 10.0, 10.0, 50.0, 40.0]
@@ -84,3 +87,30 @@ def test_an_unknown_form_is_refused_with_those_there_are(tmp_path: Path) -> None
     )
     assert answer.exit_code == 2
     assert "tensorrt is no form; there are mnn, onnx-int8, server" in answer.output
+
+
+def service_in(place: Path, model: bytes = b"a model") -> Path:
+    place.mkdir(parents=True)
+    for name, data in (("model.onnx", model), ("infer_cfg.yml", b"{}"), ("nms.json", b"{}")):
+        (place / name).write_bytes(data)
+    record = {"sha256": {"model.onnx": sha256(b"a model")}}
+    (place / "form.json").write_text(json.dumps(record), encoding="utf-8")
+    return place
+
+
+def test_a_service_is_found_below(tmp_path: Path) -> None:
+    place = service_in(tmp_path / "model" / "forms" / "server")
+    assert find_service(tmp_path / "model") == place
+
+
+def test_another_model_than_the_proven_one_is_not_served(tmp_path: Path) -> None:
+    service_in(tmp_path / "server", b"somebody's")
+    answer = CliRunner().invoke(main, ["serve", str(tmp_path)])
+    assert answer.exit_code == 7
+    assert "is not the model that form.json was written for" in answer.output
+
+
+def test_a_folder_without_a_service_says_how_to_make_one(tmp_path: Path) -> None:
+    answer = CliRunner().invoke(main, ["serve", str(tmp_path)])
+    assert answer.exit_code == 7
+    assert f"jobgen export {tmp_path} --archive DATA --to server" in answer.output

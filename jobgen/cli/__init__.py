@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "Measure weights that were downloaded.",
     "infer": "Draw what downloaded weights find.",
     "export": "Make a model for deployment of downloaded weights.",
+    "serve": "Serve an exported detector on this machine.",
     "templates": "List, change, compare and try template packs.",
     "report": "Make a page of what a run left, or compare runs.",
     "doctor": "Say what works on this machine, and what doesn't.",

@@ -103,9 +103,8 @@ def run_stage(
     more: Callable[[AnyPlan, Path, dict[str, Any]], dict[str, Any]] = lambda *_: {},
 ) -> Path:
     """Build the job that the weights are of with just this stage after training, and run it here
-    without training; gives the folder of what it made. `change` gets the job, and the threshold of
-    the weights' best F1 as far as it is known, to set what the stage takes; `more` what a good run
-    left, to make more of it."""
+    without training; gives the folder of what it made. `change` gets the job and what is known of
+    the weights' best F1, to set what the stage takes; `more` what a good run left."""
     from jobgen.catalog import SUITES
     from jobgen.cli.build import trust
     from jobgen.cli.run import show_run
@@ -144,8 +143,7 @@ def run_stage(
             console, request, load_settings(mirror=given["mirror"]), partial(more, plan)
         )
         made = made / STAGE_FOLDERS[stage]
-        if goal is not None:
-            made = copied(made, goal)
+        made = made if goal is None else copied(made, goal)
         console.say(f"{stage}: {made}")
     return made
 

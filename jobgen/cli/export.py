@@ -107,7 +107,7 @@ def _lines(judged: list[Judged]) -> list[str]:
     for each in judged:
         m = each.measured
         if each.fault:
-            rows.append(f"{each.name:<10} not left behind: {each.fault}")
+            rows.append(f"{each.name:<10} not kept: {each.fault}")
             continue
         rows.append(
             f"{each.name:<10} {m['bytes'] / 1e6:.2f} MB  "

@@ -51,7 +51,7 @@ def source_of_run(output: Path, result: dict[str, Any], nms: dict[str, Any]) -> 
     if not nms or not isinstance(settings.get("NMS"), dict):
         raise RunError(
             f"{folder / 'model.onnx'} does its own suppression, or needs none: forms are made of "
-            "models that leave it out, as PicoDet, PP-YOLOE and YOLO do",
+            "models whose export can leave it out",
             "Deploy inference/ as it is; docs/after.md says how.",
         )
     truth, record, pictures = _split(config, "EvalDataset", MOST_IMAGES)

@@ -21,7 +21,7 @@ def make(
     source: Path, folder: Path, calibration: Iterator[dict[str, Any]], _nms: dict[str, Any]
 ) -> None:
     """Static quantisation, each channel for itself, of convolutions alone: with every operator, or
-    with NMS inside, a PicoDet's mAP fell from 0.205 to 0.020 (docs/deploy.md)."""
+    with NMS inside, a small detector's mAP fell from 0.205 to 0.020 (docs/deploy.md)."""
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,

@@ -322,9 +322,11 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 opens it to the network")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--token", default=os.environ.get("DETECTOR_TOKEN", ""))
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the model lies")
     given = parser.parse_args()
+    print(f"http://{given.host}:{given.port}  (Ctrl-C stops it)", flush=True)
     uvicorn.run(
-        make_app(Detector(FOLDER), given.token),
+        make_app(Detector(given.folder), given.token),
         host=given.host,
         port=given.port,
         log_level="warning",
