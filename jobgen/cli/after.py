@@ -108,18 +108,14 @@ def run_stage(
     from jobgen.catalog import SUITES
     from jobgen.cli.build import trust
     from jobgen.cli.run import show_run
-    from jobgen.errors import RunError
     from jobgen.run.local import RunRequest
     from jobgen.run.output import job_of, open_output
     from jobgen.settings import load_settings
     from jobgen_runtime.record.collect import STAGE_FOLDERS
 
-    console.json_output = given["json_output"]
-    archives, goal = list(given["archives"]), given["goal"]
-    if goal is not None and goal.exists():
-        raise RunError(f"{goal} is there already", "Give another folder, or remove it first.")
-    if not archives and given.get("images") is None:
-        raise click.UsageError("give the data set: --archive FILE")
+    console.json_output, goal = given["json_output"], given["goal"]
+    archives = list(given["archives"])
+    _check_paths(given)
     with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
         output = open_output(given["output"], Path(spare))
         spec, _ = job_of(output, archives, given["model"], given["environment"])
@@ -130,8 +126,8 @@ def run_stage(
             # Its pack may lie elsewhere, and nothing that it adds is wanted here.
             console.say(f"the stage is the built-in pack's, not that of {spec.template}")
             values.update(template=built_in, parameters={})
-        source = f"the options of jobgen {stage}"
-        plan, bundle, pack = _rendered(change(values, known_best(output.result)), source)
+        values = change(values, known_best(output.result))
+        plan, bundle, pack = _rendered(values, f"the options of jobgen {stage}")
         trust(console, bundle, pack)
         smoke = ", of a smoke run" if output.result.get("smoke") else ""
         console.say(f"{stage}: {output.weights}{smoke}, {plan.model.name}")
@@ -145,7 +141,17 @@ def run_stage(
         made = made / STAGE_FOLDERS[stage]
         made = made if goal is None else copied(made, goal)
         console.say(f"{stage}: {made}")
-    return made
+        return made
+
+
+def _check_paths(given: dict[str, Any]) -> None:
+    from jobgen.errors import RunError
+
+    goal = given["goal"]
+    if goal is not None and goal.exists():
+        raise RunError(f"{goal} is there already", "Give another folder, or remove it first.")
+    if not given["archives"] and given.get("images") is None:
+        raise click.UsageError("give the data set: --archive FILE")
 
 
 def _with_options(
