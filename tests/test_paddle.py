@@ -160,6 +160,9 @@ def test_downloaded_weights_are_measured_drawn_and_exported(folder: Path, tmp_pa
     small, whole = forms["onnx-int8"]["measured"], forms["mnn"]["measured"]
     assert small["bytes"] < whole["bytes"] / 2
     assert small["mAP"] >= small["model_mAP"] - 0.02
+    (card,) = (folder / "exported").glob("runs/*/home/output/*/inference/forms/MODEL_CARD.md")
+    rows = card.read_text(encoding="utf-8").splitlines()
+    assert [name for name in forms if any(row.startswith(f"| {name} |") for row in rows)] == [*forms]
     lone = tmp_path / "picodet_xs_320_mine_lcnet.pdparams"
     shutil.copy(output / "ships" / "weights" / "best_model.pdparams", lone)
     code, answer, said = call("infer", lone, "--archive", archive, "--threshold", 0.2, cwd=tmp_path)

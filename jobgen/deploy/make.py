@@ -14,7 +14,7 @@ from typing import Any
 
 from jobgen.deploy.forms import COMMON, Form
 from jobgen.deploy.likeness import Likeness, likeness
-from jobgen.deploy.pages import form_page
+from jobgen.deploy.pages import form_page, model_card
 from jobgen.deploy.source import Source
 from jobgen.errors import RunError
 from jobgen.files import sha256, write_atomically
@@ -30,6 +30,7 @@ TRY_FORM = Path(__file__).parent / "programs" / "try_form.py"
 MOST_LOST = 0.02
 COMPANIONS = ("detect.py", "tiles.py", "infer_cfg.yml")
 RECORD = "form.json"
+CARD = "MODEL_CARD.md"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class Judge:
             raise RunError(f"the exported model gives no number for {found['not_finite']}")
         self.boxes: list[Rows] = found["boxes"]
         self.milliseconds: float = found["milliseconds"]
-        self.figures = self._figures(self.boxes)
+        judged = self._judged(self.boxes)
+        self.figures: dict[str, float] = judged["figures"]
+        self.by_class: list[dict[str, Any]] = judged["classes"]
 
     def make(self, form: Form, python: Path, folder: Path) -> None:
         self._ask(python, {"calibration": list(map(str, self.source.calibration))}, form, folder)
@@ -63,7 +66,7 @@ class Judge:
         if "not_finite" in found:
             return {}, f"an output is no number (NaN or infinite) for {found['not_finite']}"
         alike = likeness(self.boxes, found["boxes"])
-        figures = self._figures(found["boxes"])
+        figures = self._judged(found["boxes"])["figures"]
         measured = {
             **alike.as_dict(),
             "images": len(self.boxes),
@@ -99,16 +102,15 @@ class Judge:
         rows: list[Rows] = self._ask(self.python, {"candidates": paths}, None, self.source.folder)
         return rows
 
-    def _figures(self, boxes: list[Rows]) -> dict[str, float]:
+    def _judged(self, boxes: list[Rows]) -> dict[str, Any]:
+        """COCO's figures of boxes in the pictures, as judge_boxes.py has them."""
         source = self.source
         listed = self.spare / "found.json"
         listed.write_text(json.dumps(as_coco(boxes, source.ids, source.categories)), "utf-8")
         request: dict[str, Any] = {"iou": 0.5, "images": source.ids}
         request.update(annotations=str(source.truth), boxes=str(listed))
-        figures: dict[str, float] = self._call(
-            self.python, Path(program_path("judge_boxes")), request
-        )["figures"]
-        return figures
+        answer: dict[str, Any] = self._call(self.python, Path(program_path("judge_boxes")), request)
+        return answer
 
     def _ask(self, python: Path, what: dict[str, Any], form: Form | None, folder: Path) -> Any:
         request = {
@@ -149,6 +151,8 @@ def make_forms(
         for form in wanted:
             say(f"{form.name}: made and tried ...")
             found.append(_made(form, judge, goal, cache, language, say))
+        card = model_card(source, found, judge, language)
+        write_atomically(goal / CARD, card.encode())
         return found
 
 

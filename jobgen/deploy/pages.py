@@ -10,11 +10,14 @@ import jinja2
 from jobgen.deploy.forms import COMMON, Form
 
 if TYPE_CHECKING:
+    from jobgen.deploy.make import Judge, Judged
     from jobgen.deploy.source import Source
 
 WORDS = Path(__file__).parent / "words"
 # OpenCV's numbers for interpolations.
 INTERPOLATIONS = {0: "INTER_NEAREST", 1: "INTER_LINEAR", 2: "INTER_CUBIC", 3: "INTER_AREA"}
+# Of a class: below this its AP moves by more than models differ.
+FEW_BOXES = 50
 STEPS = {
     "en": {
         "Resize": "Resize it to {width} x {height} px with OpenCV's {interp}{ratio}.",
@@ -60,25 +63,56 @@ def preprocess_lines(steps: list[dict[str, Any]], language: str) -> list[str]:
 
 def form_page(form: Form, source: Source, record: dict[str, Any], language: str) -> str:
     """README.md of a form's folder, in the job's language."""
-    loader = jinja2.FileSystemLoader(WORDS)
-    # The pages are Markdown: names of classes are the user's own.
-    env = jinja2.Environment(
-        loader=loader,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        keep_trailing_newline=True,
-    )
     engine = [name for name in record["sha256"] if name.startswith("model.")]
     wanted = [each.split("==")[0] for each in (*COMMON[:3], *form.needs)]
     if not form.has_engine:
         wanted.append("onnxruntime")
-    return env.select_template([f"{form.name}.{language}.md.j2", f"form.{language}.md.j2"]).render(
-        words=form.words[language],
-        record=record,
-        measured=record["measured"],
-        classes=source.classes,
-        nms=source.settings["NMS"],
-        steps=preprocess_lines(source.settings["Preprocess"], language),
-        packages=wanted,
-        file=engine[0],
+    return (
+        _pages()
+        .select_template([f"{form.name}.{language}.md.j2", f"form.{language}.md.j2"])
+        .render(
+            words=form.words[language],
+            record=record,
+            measured=record["measured"],
+            classes=source.classes,
+            nms=source.settings["NMS"],
+            steps=preprocess_lines(source.settings["Preprocess"], language),
+            packages=wanted,
+            file=engine[0],
+        )
+    )
+
+
+def model_card(source: Source, judged: list[Judged], judge: Judge, language: str) -> str:
+    """MODEL_CARD.md: what the model was trained and judged on, and how its forms compare."""
+    result, classes = source.result, source.classes
+    rows = [dict(row, name=name) for name, row in zip(classes, judge.by_class, strict=True)]
+    return (
+        _pages()
+        .get_template(f"card.{language}.md.j2")
+        .render(
+            classes=classes,
+            model=result["job"]["model"]["config"],
+            name=result["job"]["name"],
+            revision=result["source"]["revision"],
+            counts=result["dataset"]["counts"],
+            images=len(source.images),
+            rows=rows,
+            few=[row["name"] for row in rows if row["boxes"] < FEW_BOXES],
+            figures=judge.figures,
+            milliseconds=judge.milliseconds,
+            bytes=(source.folder / "model.onnx").stat().st_size,
+            judged=judged,
+            proof=source.proof,
+        )
+    )
+
+
+def _pages() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(WORDS),
+        undefined=jinja2.StrictUndefined,
+        # The pages are Markdown: names of classes are the user's own.
+        autoescape=False,
+        keep_trailing_newline=True,
     )
