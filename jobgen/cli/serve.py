@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def command(console: Console, folder: Path, host: str, port: int, token: str) ->
     if token:
         # In the environment: other users of this machine can read the words of a command.
         env["DETECTOR_TOKEN"] = token
+    console.say(f"serving {place}")
     process = subprocess.Popen(argv, env={**os.environ, **env})
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while process.poll() is None:
         try:
             process.wait()

@@ -19,32 +19,45 @@ LARGEST_MODEL = 2 * 2**30
 
 
 def find_service(folder: Path) -> Path:
-    """The folder of a service at or below `folder`, whose model is the one that was proven. Raises
-    RunError where there is none, or another model lies in it."""
+    """The folder of the service at or below `folder`, as an export has written it. Raises RunError
+    where there is none, more than one, or one that was changed or damaged since."""
     if not folder.exists():
         raise RunError(f"{folder} is not there", "Give what jobgen export --to server has made.")
-    places = sorted(path.parent for path in folder.rglob("nms.json"))
-    found = [place for place in places if all((place / name).is_file() for name in PARTS)]
+    below = (path.parent for path in folder.rglob("nms.json"))
+    found = sorted(
+        place for place in below
+        if all((place / name).is_file() for name in PARTS)
+        and not any(part.startswith(".") for part in place.relative_to(folder).parts)
+    )  # fmt: skip
     if not found:
         raise RunError(
             f"{folder} has no service",
             f"Make one: jobgen export {shown(folder)} --archive DATA --to server -o service",
         )
-    place = found[0]
-    model = place / "model.onnx"
-    if model.stat().st_size > LARGEST_MODEL:
-        raise RunError(f"{model} has {model.stat().st_size:,} bytes, more than any detector")
-    try:
-        record = json.loads((place / RECORD).read_text(encoding="utf-8"))
-        proven = record["sha256"]["model.onnx"]
-    except (OSError, ValueError, KeyError, TypeError):
-        proven = None
-    if proven != sha256(model.read_bytes()):
-        raise RunError(
-            f"{model} is not the model that {RECORD} was written for",
-            "Export it again: jobgen export OUTPUT --archive DATA --to server",
-        )
+    if len(found) > 1:
+        listed = ", ".join(shown(place) for place in found[:5])
+        raise RunError(f"{folder} has {len(found)} services", f"Give one of them: {listed}")
+    (place,) = found
+    _need_unchanged(place)
     return place
+
+
+def _need_unchanged(place: Path) -> None:
+    """Raises RunError where a part is not the one that the export has written."""
+    try:
+        written = json.loads((place / RECORD).read_text(encoding="utf-8"))["sha256"]
+        hashes = {name: written[name] for name in PARTS}
+    except (OSError, ValueError, KeyError, TypeError):
+        hashes = {}
+    for name in PARTS:
+        path = place / name
+        if path.stat().st_size > LARGEST_MODEL:
+            raise RunError(f"{path} has {path.stat().st_size:,} bytes, more than any detector")
+        if hashes.get(name) != sha256(path.read_bytes()):
+            raise RunError(
+                f"{path} is not what {RECORD} was written for",
+                "Export it again: jobgen export OUTPUT --archive DATA --to server",
+            )
 
 
 def service_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def python_with(name: str, packages: Iterable[str], cache: Path, say: Say) -> Pa
     def make(place: Path) -> str:
         say(f"making the Python environment {place.name} (once): {', '.join(rows)} ...")
         uv, env, log = uv_program(), uv_environment(None), place.with_name(place.name + ".log")
-        python = str(place / "bin" / "python")
+        python = str(place / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
         run_uv([uv, "venv", "--python", base, str(place)], env, log, say)
         run_uv([uv, "pip", "install", "--python", python, *rows], env, log, say)
         return python

@@ -18,18 +18,20 @@ import json
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 20 * 2**20
-MOST_PIXELS = 50_000_000
+MOST_BYTES = int(os.environ.get("DETECTOR_MOST_MB", "20")) * 2**20
+MOST_PIXELS = int(os.environ.get("DETECTOR_MOST_PIXELS", "50000000"))
 MOST_PICTURES = 16
 MOST_DROPPED = 100 * 2**20
-# How long a sender may take, and how many requests may wait for a core before the next is refused.
+# How long a sender may take, how many requests may be worked on
+# or wait before the next is refused, and how many pictures are looked at at a time.
 BODY_SECONDS = 30.0
-MOST_WAITING = 64
+MOST_AT_ONCE = 32
+MOST_CORES = 4
 STOP_SECONDS = 5
 # OpenCV reads it once, at its import: a picture that declares more is not decoded.
 os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MOST_PIXELS)
@@ -47,8 +49,11 @@ from prometheus_client import (  # noqa: E402
     Histogram,
     generate_latest,
 )
+from starlette.formparsers import MultiPartParser  # noqa: E402
 from starlette.requests import ClientDisconnect  # noqa: E402
 
+# Parts of a form stay in memory: nothing that is sent touches the disk.
+MultiPartParser.spool_max_size = MOST_BYTES * 2
 FOLDER = Path(__file__).resolve().parent
 Row = list[float]
 ANSWERS = Counter("detector_answers_total", "Answers by address and status", ["path", "status"])
@@ -66,15 +71,19 @@ class Detector:
         self.nms = json.loads((folder / "nms.json").read_text(encoding="utf-8"))
         self.classes: list[str] = self.settings["label_list"]
         self.version = hashlib.sha256(path.read_bytes()).hexdigest()
-        cores = os.cpu_count() or 1
+        # In a container os.cpu_count() is the whole machine's.
+        allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+        cores = min(MOST_CORES, len(allowed))
         cv2.setNumThreads(1)
         self.model = detect.OnnxForm(str(path), 1 if cores > 1 else 0)
         self.threads = ThreadPoolExecutor(cores, "detector")
-        self.waiting = 0
+        self.asked = 0
 
     def find(self, data: bytes, threshold: float) -> tuple[list[int], list[Row]]:
         """Width and height of a picture, and what is found in it with a score of at least
         `threshold`. Raises HTTPException 413 or 415."""
+        if len(data) > MOST_BYTES:
+            raise HTTPException(413, f"a picture has more than {MOST_BYTES // 2**20} MB")
         if is_cut_short(data):
             raise HTTPException(415, "the picture is cut short: send it again")
         try:
@@ -90,31 +99,43 @@ class Detector:
         # A box is suppressed by higher scores alone: lower ones need not be looked at.
         least = max(self.nms["score_threshold"], threshold - 1e-9)
         nms = {**self.nms, "score_threshold": least}
-        rows = detect.find(self.model, image, self.settings, nms)
+        try:
+            rows = detect.find(self.model, image, self.settings, nms)
+        except cv2.error:
+            raise HTTPException(415, "a picture of this shape can't be resized") from None
         PICTURES.inc()
         return [image.shape[1], image.shape[0]], rows
 
     async def found(self, data: bytes, threshold: float = 0.0) -> tuple[list[int], list[Row]]:
-        """The same, on a core when there is one. Raises HTTPException 503 where too many wait."""
-        if self.waiting >= MOST_WAITING:
-            raise HTTPException(503, "too many requests are waiting", {"Retry-After": "1"})
-        self.waiting += 1
+        """The same, on a core when there is one."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.threads, self.find, data, threshold)
+
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """A request's turn, before its body is read. Raises HTTPException 503 where there are too
+        many."""
+        if self.asked >= MOST_AT_ONCE:
+            raise HTTPException(503, "too many requests at once", {"Retry-After": "1"})
+        self.asked += 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.threads, self.find, data, threshold)
+            yield
         finally:
-            self.waiting -= 1
+            self.asked -= 1
 
 
 def is_cut_short(data: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end: OpenCV would fill up a JPEG with grey."""
     if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-64:]
+        return b"IEND" not in data
     place = 2
     if not data.startswith(b"\xff\xd8"):
         return False
     # Segments before the picture itself, one of which may hold a small picture with an end.
     while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != 0xDA:
+        if data[place + 1] == 0xFF:  # a marker may have more of them before it
+            place += 1
+            continue
         place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
     return data.find(b"\xff\xd9", place) < 0
 
@@ -238,8 +259,9 @@ def make_app(detector: Detector, token: str = "") -> FastAPI:
         """Boxes in a picture (the body) or in some (a form's field `images`), with a score of at
         least `threshold`."""
         guard(request)
-        pictures = await pictures_of(request)
-        found = [await detector.found(data, threshold) for data in pictures]
+        with detector.admitted():
+            pictures = await pictures_of(request)
+            found = [await detector.found(data, threshold) for data in pictures]
         answers = [shown(detector.classes, size, rows) for size, rows in found]
         whole = request.headers.get("content-type", "").startswith("multipart/form-data")
         return JSONResponse({"images": answers} if whole else answers[0])
@@ -292,11 +314,13 @@ def add_kserve(app: FastAPI, detector: Detector, guard: Any) -> None:
     @app.post("/v2/models/detector/infer")
     async def infer(request: Request) -> dict[str, Any]:
         guard(request)
-        body = await body_of(request, MOST_BYTES * 2)
         rows: list[Row] = []
-        for number, data in enumerate(tensor_pictures(body)):
-            _, found = await detector.found(data)
-            rows += [[float(number), *row] for row in found]
+        with detector.admitted():
+            body = await body_of(request, MOST_BYTES * 2)
+            pictures = await asyncio.to_thread(tensor_pictures, body)
+            for number, data in enumerate(pictures):
+                _, found = await detector.found(data)
+                rows += [[float(number), *row] for row in found]
         values = [value for row in rows for value in row]
         boxes = {"name": "boxes", "datatype": "FP32", "shape": [len(rows), 7], "data": values}
         return {
