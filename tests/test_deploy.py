@@ -12,8 +12,10 @@ from click.testing import CliRunner
 from jobgen.cli import main
 from jobgen.deploy.forms import forms
 from jobgen.deploy.likeness import likeness
-from jobgen.deploy.pages import preprocess_lines
+from jobgen.deploy.make import Judged
+from jobgen.deploy.pages import model_card, preprocess_lines
 from jobgen.deploy.serving import find_service
+from jobgen.deploy.source import Source
 from jobgen.files import sha256
 
 SHIP, PLANE = 0.0, 1.0
@@ -116,3 +118,46 @@ def test_a_folder_without_a_service_says_how_to_make_one(tmp_path: Path) -> None
     answer = CliRunner().invoke(main, ["serve", str(tmp_path)])
     assert answer.exit_code == 7
     assert f"jobgen export {tmp_path} --archive DATA --to server" in answer.output
+
+
+def test_scores_that_are_others_are_seen() -> None:
+    found = likeness([[FIRST]], [[moved(FIRST, 0, 0.45)]])
+    assert (found.lost, found.largest_px) == (0, 0)
+    assert found.largest_score == pytest.approx(0.45)
+
+
+def test_a_service_beside_another_is_chosen_by_hand(tmp_path: Path) -> None:
+    first = service_in(tmp_path / "a")
+    service_in(tmp_path / "b")
+    # Half made when its export was killed.
+    service_in(tmp_path / ".jobgen-x" / "server")
+    answer = CliRunner().invoke(main, ["serve", str(tmp_path)])
+    assert (answer.exit_code, "2 services" in answer.output) == (7, True)
+    assert find_service(first) == first
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("known", [True, False])
+def test_the_card_claims_of_training_what_is_known(language: str, known: bool) -> None:
+    result = {
+        "job": {"name": "ships", "model": {"config": "picodet_s_320"}},
+        "dataset": {"counts": {"train": {"images": 8000, "boxes": 9000},
+                               "eval": {"images": 30, "boxes": 85}}, "sha256": {"eval": "1"}},
+    }  # fmt: skip
+    trained = {
+        "source": {"revision": "v2.6.0"},
+        "smoke": False,
+        "dataset": {"sha256": {"eval": "1"}},
+    }
+    folder = Path(__file__).parent
+    source = Source(
+        folder, folder, [], [], [], [1], ["ship"], {}, {}, 640,
+        {"largest_px": 0.001, "boxes": 9}, result, trained if known else {},
+    )  # fmt: skip
+    judged = [Judged("mnn", "its mAP is 0.1", {}, None)]
+    figures = {"mAP": 0.5, "mAP50": 0.9}
+    rows = [{"AP50": 0.9, "boxes": 7}]
+    page = model_card(source, judged, figures, rows, 3.2, 2_000_000, language)
+    assert ("8000" in page) == known
+    assert ("v2.6.0" in page) == known
+    assert "its mAP is 0.1" in page

@@ -100,11 +100,12 @@ def run_stage(
     stage: str,
     given: dict[str, Any],
     change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda spec, _best: spec,
-    more: Callable[[AnyPlan, Path, dict[str, Any]], dict[str, Any]] = lambda *_: {},
+    more: Callable[..., dict[str, Any]] = lambda *_: {},
 ) -> Path:
     """Build the job that the weights are of with just this stage after training, and run it here
     without training; gives the folder of what it made. `change` gets the job and what is known of
-    the weights' best F1, to set what the stage takes; `more` what a good run left."""
+    the weights' best F1, to set what the stage takes; `more` the plan, the weights' own result,
+    and a good run's output folder and result."""
     from jobgen.catalog import SUITES
     from jobgen.cli.build import trust
     from jobgen.cli.run import show_run
@@ -135,9 +136,8 @@ def run_stage(
             bundle, archives, given["runs"], given["device"], python=given["python"], fresh=True,
             parameters={"TRAINED_WEIGHTS": str(output.weights.absolute())},
         )  # fmt: skip
-        made = show_run(
-            console, request, load_settings(mirror=given["mirror"]), partial(more, plan)
-        )
+        then = partial(more, plan, output.result)
+        made = show_run(console, request, load_settings(mirror=given["mirror"]), then)
         made = made / STAGE_FOLDERS[stage]
         made = made if goal is None else copied(made, goal)
         console.say(f"{stage}: {made}")

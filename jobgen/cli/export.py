@@ -60,9 +60,9 @@ def command(
         chosen = {name: value for name, value in asked.items() if value is not None}
         return {**spec, "export": {**spec["export"], **chosen}}
 
-    def more(plan: Any, output: Path, result: dict[str, Any]) -> dict[str, Any]:
+    def more(plan: Any, trained: Any, output: Path, result: dict[str, Any]) -> dict[str, Any]:
         if wanted:
-            judged.extend(_make(console, wanted, source_of_run(output, result, plan.nms)))
+            judged.extend(_make(console, wanted, source_of_run(output, result, plan.nms, trained)))
         return {"forms": [_facts(each) for each in judged]} if wanted else {}
 
     made = run_stage(console, "export", given, change, more)

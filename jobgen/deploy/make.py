@@ -162,7 +162,10 @@ def make_forms(
         for form in wanted:
             say(f"{form.name}: made and tried ...")
             found.append(_made(form, judge, goal, cache, language, say))
-        card = model_card(source, found, judge, language)
+        size = (source.folder / "model.onnx").stat().st_size
+        card = model_card(
+            source, found, judge.figures, judge.by_class, judge.milliseconds, size, language
+        )
         write_atomically(goal / CARD, card.encode())
         return found
 

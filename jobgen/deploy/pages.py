@@ -10,7 +10,7 @@ import jinja2
 from jobgen.deploy.forms import COMMON, Form
 
 if TYPE_CHECKING:
-    from jobgen.deploy.make import Judge, Judged
+    from jobgen.deploy.make import Judged
     from jobgen.deploy.source import Source
 
 WORDS = Path(__file__).parent / "words"
@@ -83,10 +83,19 @@ def form_page(form: Form, source: Source, record: dict[str, Any], language: str)
     )
 
 
-def model_card(source: Source, judged: list[Judged], judge: Judge, language: str) -> str:
-    """MODEL_CARD.md: what the model was trained and judged on, and how its forms compare."""
+def model_card(
+    source: Source,
+    judged: list[Judged],
+    figures: dict[str, float],
+    by_class: list[dict[str, Any]],
+    milliseconds: float,
+    size: int,
+    language: str,
+) -> str:
+    """MODEL_CARD.md: what the model was trained and judged on, and how its forms compare with it,
+    of which `figures`, `by_class`, `milliseconds` and `size` in bytes are."""
     result, classes = source.result, source.classes
-    rows = [dict(row, name=name) for name, row in zip(classes, judge.by_class, strict=True)]
+    rows = [dict(row, name=name) for name, row in zip(classes, by_class, strict=True)]
     return (
         _pages()
         .get_template(f"card.{language}.md.j2")
@@ -94,18 +103,32 @@ def model_card(source: Source, judged: list[Judged], judge: Judge, language: str
             classes=classes,
             model=result["job"]["model"]["config"],
             name=result["job"]["name"],
-            revision=result["source"]["revision"],
             counts=result["dataset"]["counts"],
+            trained=_training(source),
             images=len(source.images),
             rows=rows,
             few=[row["name"] for row in rows if row["boxes"] < FEW_BOXES],
-            figures=judge.figures,
-            milliseconds=judge.milliseconds,
-            bytes=(source.folder / "model.onnx").stat().st_size,
+            figures=figures,
+            milliseconds=milliseconds,
+            bytes=size,
             judged=judged,
             proof=source.proof,
         )
     )
+
+
+def _training(source: Source) -> dict[str, Any]:
+    """What is known of the training: `revision` of PaddleDetection, `smoke`, and whether its data
+    is the set that the model was judged on; empty where nothing is."""
+    record, judged = source.trained, source.result["dataset"]
+    try:
+        return {
+            "revision": record["source"]["revision"],
+            "smoke": bool(record["smoke"]),
+            "same": record["dataset"]["sha256"] == judged["sha256"],
+        }
+    except (KeyError, TypeError):
+        return {}
 
 
 def _pages() -> jinja2.Environment:

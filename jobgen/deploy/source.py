@@ -37,11 +37,15 @@ class Source:
     longest_side: int
     proof: dict[str, Any]
     result: dict[str, Any]
+    trained: dict[str, Any]
 
 
-def source_of_run(output: Path, result: dict[str, Any], nms: dict[str, Any]) -> Source:
+def source_of_run(
+    output: Path, result: dict[str, Any], nms: dict[str, Any], trained: dict[str, Any] | None = None
+) -> Source:
     """Of a run on this machine that exported to ONNX without NMS; `output` is its output folder,
-    `nms` what training suppressed by. Raises RunError where something of it is not there."""
+    `nms` what training suppressed by, `trained` the result of the training where it is known.
+    Raises RunError where something of it is not there."""
     folder = output / "inference"
     config = result.get("run_config") or {}
     proof = result.get("metrics", {}).get("parity", {}).get("onnx")
@@ -69,6 +73,7 @@ def source_of_run(output: Path, result: dict[str, Any], nms: dict[str, Any]) -> 
         longest_side=max(sides),
         proof=proof,
         result=result,
+        trained=trained or {},
     )
 
 
