@@ -117,7 +117,7 @@ def test_another_model_than_the_proven_one_is_not_served(tmp_path: Path) -> None
 def test_a_folder_without_a_service_says_how_to_make_one(tmp_path: Path) -> None:
     answer = CliRunner().invoke(main, ["serve", str(tmp_path)])
     assert answer.exit_code == 7
-    assert f"jobgen export {tmp_path} --archive DATA --to server" in answer.output
+    assert "jobgen export OUTPUT --archive DATA --to server" in answer.output
 
 
 def test_scores_that_are_others_are_seen() -> None:

@@ -20,7 +20,7 @@ from jobgen.errors import RunError
 from jobgen.files import sha256, write_atomically
 from jobgen.machine.packages import python_with
 from jobgen.text import PIPED
-from jobgen_runtime.after.parity import Rows, compare_boxes, fault_of
+from jobgen_runtime.after.parity import PARITY_SCORE, Rows, compare_boxes, fault_of
 from jobgen_runtime.after.trained import as_coco
 from jobgen_runtime.children.processes import last_words, program_path
 
@@ -33,6 +33,10 @@ MOST_LOST_SHARE = 0.1
 # Of scores: rounding moves them by 0.0005, 8 bits by 0.01 to 0.03 on average. A form whose scores
 # are others has other boxes over any threshold, and yet the same mAP.
 MOST_SCORE_APART = {True: 0.01, False: 0.1}
+NOTHING_SHOWN = (
+    f"the trained model has no box with a score over {PARITY_SCORE} in the evaluation's pictures, or "
+    "none that is right, so nothing shows that a form finds the same; train it longer first"
+)
 COMPANIONS = ("detect.py", "tiles.py", "infer_cfg.yml")
 RECORD = "form.json"
 CARD = "MODEL_CARD.md"
@@ -62,6 +66,11 @@ class Judge:
         self.figures: dict[str, float] = judged["figures"]
         self.by_class: list[dict[str, Any]] = judged["classes"]
 
+    def nothing_shown(self) -> bool:
+        """Whether the trained model itself finds so little that no form can be judged by it."""
+        sure = any(row[1] > PARITY_SCORE for rows in self.boxes for row in rows)
+        return not sure or self.figures["mAP"] <= 0
+
     def make(self, form: Form, python: Path, folder: Path) -> None:
         self._ask(python, {"calibration": list(map(str, self.source.calibration))}, form, folder)
 
@@ -87,12 +96,6 @@ class Judge:
     def _fault(
         self, form: Form, boxes: list[Rows], alike: Likeness, measured: dict[str, Any]
     ) -> str:
-        if not alike.boxes or self.figures["mAP"] <= 0:
-            return (
-                "the trained model has no box with a score over 0.3 in these pictures, or finds "
-                "nothing that is there, so nothing shows that the form finds the same; train it "
-                "longer first"
-            )
         score = alike.largest_score if form.exact else alike.mean_score
         if score > MOST_SCORE_APART[form.exact]:
             return f"its scores are others, by {score:.3f}"
@@ -171,6 +174,10 @@ def make_forms(
 
 
 def _made(form: Form, judge: Judge, goal: Path, cache: Path, language: str, say: Say) -> Judged:
+    # What an earlier export left under this name is another model's.
+    shutil.rmtree(goal / form.name, ignore_errors=True)
+    if judge.nothing_shown():
+        return Judged(form.name, NOTHING_SHOWN, {}, None)
     place = judge.spare / form.name
     place.mkdir()
     try:
@@ -184,11 +191,8 @@ def _made(form: Form, judge: Judge, goal: Path, cache: Path, language: str, say:
     measured["bytes"] = sum(path.stat().st_size for path in place.iterdir() if path.is_file())
     if fault:
         shutil.rmtree(place)
-        # What an earlier export left under this name is another model's.
-        shutil.rmtree(goal / form.name, ignore_errors=True)
         return Judged(form.name, fault, measured, None)
     _furnish(form, judge.source, place, measured, language)
-    shutil.rmtree(goal / form.name, ignore_errors=True)
     place.rename(goal / form.name)
     return Judged(form.name, "", measured, goal / form.name)
 

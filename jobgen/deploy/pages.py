@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from jobgen.deploy.forms import COMMON, Form
+from jobgen.deploy.forms import DETECTING, Form
 
 if TYPE_CHECKING:
     from jobgen.deploy.make import Judged
@@ -64,7 +64,7 @@ def preprocess_lines(steps: list[dict[str, Any]], language: str) -> list[str]:
 def form_page(form: Form, source: Source, record: dict[str, Any], language: str) -> str:
     """README.md of a form's folder, in the job's language."""
     engine = [name for name in record["sha256"] if name.startswith("model.")]
-    wanted = [each.split("==")[0] for each in (*COMMON[:3], *form.needs)]
+    wanted = [each.split("==")[0] for each in (*DETECTING, *form.needs)]
     if not form.has_engine:
         wanted.append("onnxruntime")
     return (
@@ -95,7 +95,9 @@ def model_card(
     """MODEL_CARD.md: what the model was trained and judged on, and how its forms compare with it,
     of which `figures`, `by_class`, `milliseconds` and `size` in bytes are."""
     result, classes = source.result, source.classes
-    rows = [dict(row, name=name) for name, row in zip(classes, by_class, strict=True)]
+    # A bar would end a table's cell.
+    names = [name.replace("|", "\\|") for name in classes]
+    rows = [dict(row, name=name) for name, row in zip(names, by_class, strict=True)]
     return (
         _pages()
         .get_template(f"card.{language}.md.j2")

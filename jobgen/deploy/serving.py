@@ -32,7 +32,7 @@ def find_service(folder: Path) -> Path:
     if not found:
         raise RunError(
             f"{folder} has no service",
-            f"Make one: jobgen export {shown(folder)} --archive DATA --to server -o service",
+            "Make one: jobgen export OUTPUT --archive DATA --to server -o service",
         )
     if len(found) > 1:
         listed = ", ".join(shown(place) for place in found[:5])

@@ -21,9 +21,9 @@ CALIBRATION = 64
 @dataclass(frozen=True)
 class Source:
     """`folder` has infer_cfg.yml and model.onnx without NMS. `images` are the evaluation's, by the
-    ids that they have in the COCO file `truth`; `proof` is what the export measured of model.onnx
-    beside the trained model,
-    `settings` what infer_cfg.yml has."""
+    ids that they have in the COCO file `truth`, `settings` what infer_cfg.yml has; `proof` is what
+    the export measured of model.onnx beside the trained model, `result` is the export's record, and
+    `trained` the training's, empty where it is not known."""
 
     folder: Path
     truth: Path

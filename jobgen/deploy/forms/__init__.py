@@ -28,15 +28,10 @@ import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 
+# What detect.py needs beside the runtime of a form.
+DETECTING = ("numpy==1.26.4", "opencv-python-headless==4.10.0.84", "pyyaml==6.0.3")
 # What every form is made and judged with, beside its own needs.
-COMMON = (
-    "numpy==1.26.4",
-    "opencv-python-headless==4.10.0.84",
-    "pyyaml==6.0.3",
-    "pycocotools==2.0.11",
-    "onnx==1.19.1",
-    "onnxruntime==1.23.2",
-)
+COMMON = (*DETECTING, "pycocotools==2.0.11", "onnx==1.19.1", "onnxruntime==1.23.2")
 
 
 @dataclass(frozen=True)
