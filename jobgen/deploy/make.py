@@ -1,4 +1,4 @@
-"""Forms made and judged: what does not find what the trained model finds is not left behind."""
+"""Forms made and judged: what does not find what the trained model finds is not kept."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ MOST_LOST_SHARE = 0.1
 # are others has other boxes over any threshold, and yet the same mAP.
 MOST_SCORE_APART = {True: 0.01, False: 0.1}
 NOTHING_SHOWN = (
-    f"the trained model has no box with a score over {PARITY_SCORE} in the evaluation's pictures, or "
-    "none that is right, so nothing shows that a form finds the same; train it longer first"
+    f"the trained model has no box with a score over {PARITY_SCORE} in the evaluation's pictures, "
+    "or none that is right, so nothing shows that a form finds the same; train it longer first"
 )
 COMPANIONS = ("detect.py", "tiles.py", "infer_cfg.yml")
 RECORD = "form.json"
@@ -44,7 +44,7 @@ CARD = "MODEL_CARD.md"
 
 @dataclass(frozen=True)
 class Judged:
-    """A form as it was made and measured; `fault` says why it was not left behind."""
+    """A form as it was made and measured; `fault` says why it was not kept."""
 
     name: str
     fault: str
