@@ -49,7 +49,7 @@ def list_(console: Console, json_output: bool) -> None:
 
 
 @command.command(epilog="\b\nExamples:\n  jobgen cache clear envs\n  jobgen cache clear --all\n")
-@click.argument("kind", required=False, type=click.Choice(["envs", "mirrors", "weights"]))
+@click.argument("kind", required=False, type=click.Choice(["envs", "mirrors", "weights", "npm"]))
 @click.option("--all", "everything", is_flag=True, help="All kinds.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @options.json_output
@@ -62,7 +62,7 @@ def clear(
     from jobgen.settings import load_settings
 
     if (kind is None) == (not everything):
-        raise click.UsageError("give one of envs, mirrors, weights, or --all")
+        raise click.UsageError("give one of envs, mirrors, weights, npm, or --all")
     console.json_output = json_output
     chosen = [e for e in entries(load_settings().cache) if everything or e.kind == kind]
     for entry in chosen:

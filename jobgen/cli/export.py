@@ -30,7 +30,9 @@ FORMS = "forms"
 @click.option("--format", "form", type=click.Choice(["auto", "pdmodel", "json"]),
               help="Paddle's file form.  [default: the job's]")  # fmt: skip
 @click.option("--to", "to", metavar="FORMS",
-              help="Forms to make and prove as well: onnx-int8, mnn, server.")  # fmt: skip
+              help="Forms to make and prove as well: onnx-int8, mnn, page, server, ...")  # fmt: skip
+@click.option("--ort-web", metavar="PATH", type=click.Path(exists=True, path_type=Path),
+              help="Folder or .tgz of npm's onnxruntime-web, for page.  [default: npm fetches it]")  # fmt: skip
 @click.pass_obj
 def command(
     console: Console,
@@ -39,6 +41,7 @@ def command(
     nms: bool | None,
     form: str | None,
     to: str | None,
+    ort_web: Path | None,
     **given: Any,
 ) -> None:
     """Export the weights in OUTPUT, and prove that the exported model finds the same boxes."""
@@ -62,7 +65,7 @@ def command(
 
     def more(plan: Any, trained: Any, output: Path, result: dict[str, Any]) -> dict[str, Any]:
         if wanted:
-            judged.extend(_make(console, wanted, source_of_run(output, result, plan.nms, trained)))
+            judged.extend(_make(console, wanted, source_of_run(output, result, plan.nms, trained), ort_web))
         return {"forms": [_facts(each) for each in judged]} if wanted else {}
 
     made = run_stage(console, "export", given, change, more)
@@ -89,13 +92,15 @@ def _forms(to: str) -> list[Form]:
     return [known[name] for name in names]
 
 
-def _make(console: Console, wanted: list[Form], source: Source) -> list[Judged]:
+def _make(
+    console: Console, wanted: list[Form], source: Source, by_hand: Path | None
+) -> list[Judged]:
     from jobgen.deploy.make import make_forms
     from jobgen.settings import load_settings
 
     language = source.result.get("language", "en")
     judged = make_forms(
-        wanted, source, source.folder / FORMS, load_settings().cache, language, console.say
+        wanted, source, source.folder / FORMS, load_settings().cache, language, console.say, by_hand
     )
     console.data("\n".join(_lines(judged)))
     return judged

@@ -18,6 +18,7 @@ from jobgen.deploy.pages import form_page, model_card
 from jobgen.deploy.source import Source
 from jobgen.errors import RunError
 from jobgen.files import sha256, write_atomically
+from jobgen.machine.npm import npm_files
 from jobgen.machine.packages import python_with
 from jobgen.text import PIPED
 from jobgen_runtime.after.parity import PARITY_SCORE, Rows, compare_boxes, fault_of
@@ -71,8 +72,10 @@ class Judge:
         sure = any(row[1] > PARITY_SCORE for rows in self.boxes for row in rows)
         return not sure or self.figures["mAP"] <= 0
 
-    def make(self, form: Form, python: Path, folder: Path) -> None:
-        self._ask(python, {"calibration": list(map(str, self.source.calibration))}, form, folder)
+    def make(self, form: Form, python: Path, folder: Path, parts: Path | None) -> None:
+        wanted: dict[str, Any] = {"calibration": list(map(str, self.source.calibration))}
+        wanted["parts"] = str(parts) if parts else None
+        self._ask(python, wanted, form, folder)
 
     def measure(self, form: Form, python: Path, folder: Path) -> tuple[dict[str, Any], str]:
         """What was measured of a form, and what is wrong with it; empty where nothing is."""
@@ -150,12 +153,27 @@ class Judge:
         return json.loads(answer.read_text(encoding="utf-8"))
 
 
+def form_python(form: Form, cache: Path, say: Say) -> Path:
+    """The Python of the environment in which a form is made and run."""
+    name = "forms" if not form.pythons else f"forms-{form.name}"
+    return python_with(
+        name, form.packages, cache, say, alone=form.alone, pythons=form.pythons
+    )
+
+
 def make_forms(
-    wanted: Sequence[Form], source: Source, goal: Path, cache: Path, language: str, say: Say
+    wanted: Sequence[Form],
+    source: Source,
+    goal: Path,
+    cache: Path,
+    language: str,
+    say: Say,
+    by_hand: Path | None = None,
 ) -> list[Judged]:
     """Make each form in a folder of its name below `goal`, and judge it by the evaluation's
-    pictures; what is beyond its bound, or could not be made, has a `fault` and no folder. Raises
-    RunError where the trained model itself can't be run."""
+    pictures; what is beyond its bound, or could not be made, has a `fault` and no folder.
+    `by_hand` has what else npm gives. Raises RunError where the trained model itself can't be run.
+    """
     goal.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".jobgen-", dir=goal) as spare:
         python = python_with("forms", COMMON, cache, say)
@@ -164,7 +182,7 @@ def make_forms(
         found = []
         for form in wanted:
             say(f"{form.name}: made and tried ...")
-            found.append(_made(form, judge, goal, cache, language, say))
+            found.append(_made(form, judge, goal, cache, language, say, by_hand))
         size = (source.folder / "model.onnx").stat().st_size
         card = model_card(
             source, found, judge.figures, judge.by_class, judge.milliseconds, size, language
@@ -173,7 +191,15 @@ def make_forms(
         return found
 
 
-def _made(form: Form, judge: Judge, goal: Path, cache: Path, language: str, say: Say) -> Judged:
+def _made(
+    form: Form,
+    judge: Judge,
+    goal: Path,
+    cache: Path,
+    language: str,
+    say: Say,
+    by_hand: Path | None,
+) -> Judged:
     # What an earlier export left under this name is another model's.
     shutil.rmtree(goal / form.name, ignore_errors=True)
     if judge.nothing_shown():
@@ -181,11 +207,12 @@ def _made(form: Form, judge: Judge, goal: Path, cache: Path, language: str, say:
     place = judge.spare / form.name
     place.mkdir()
     try:
-        python = python_with("forms", (*COMMON, *form.needs), cache, say)
-        judge.make(form, python, place)
+        python = form_python(form, cache, say)
+        parts = npm_files(form.npm, cache, by_hand, say) if form.npm else None
+        judge.make(form, python, place, parts)
         measured, fault = judge.measure(form, python, place)
     except RunError as error:
-        measured, fault = {}, error.message
+        measured, fault = {}, " ".join(filter(None, (error.message, error.remedy)))
     except OSError as error:
         measured, fault = {}, f"it could not be made: {error}"
     measured["bytes"] = sum(path.stat().st_size for path in place.iterdir() if path.is_file())

@@ -78,7 +78,7 @@ def form_page(form: Form, source: Source, record: dict[str, Any], language: str)
             nms=source.settings["NMS"],
             steps=preprocess_lines(source.settings["Preprocess"], language),
             packages=wanted,
-            file=engine[0],
+            file=next(iter(engine), ""),
         )
     )
 

@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from jobgen.deploy.forms import COMMON, forms
-from jobgen.deploy.make import RECORD
+from jobgen.deploy.forms import forms
+from jobgen.deploy.make import RECORD, form_python
 from jobgen.errors import RunError
 from jobgen.files import sha256, shown
-from jobgen.machine.packages import python_with
 from jobgen_runtime.children.processes import program_path
 
 APP = Path(__file__).parent / "server" / "app.py"
@@ -64,6 +63,6 @@ def service_command(
     place: Path, cache: Path, say: Callable[[str], None]
 ) -> tuple[list[str], dict[str, str]]:
     """The words that start the service, and what its environment has to have."""
-    python = python_with("forms", (*COMMON, *forms()["server"].needs), cache, say)
+    python = form_python(forms()["server"], cache, say)
     env = {"PYTHONPATH": str(Path(program_path("detect")).parent), "PYTHONHOME": ""}
     return [str(python), "-s", str(APP), "--folder", str(place)], env

@@ -26,7 +26,7 @@ from jobgen_runtime.train.weights import (
 )
 from jobgen_runtime.train.weightsfile import weights_fault
 
-KINDS = ("envs", "mirrors", "weights")
+KINDS = ("envs", "mirrors", "weights", "npm")
 
 
 @dataclass(frozen=True)

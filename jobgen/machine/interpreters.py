@@ -14,13 +14,14 @@ from jobgen.errors import RunError
 from jobgen.settings import home_folder
 from jobgen.text import PIPED
 
-VERSIONS = ((3, 10), (3, 11), (3, 12))
+Version = tuple[int, int]
+VERSIONS: tuple[Version, ...] = ((3, 10), (3, 11), (3, 12))
 FACTS = "import json,sys; print(json.dumps([list(sys.version_info[:2]), sys.executable]))"
 
 
-def candidate_pythons() -> Iterator[str]:
+def candidate_pythons(versions: Iterable[Version] = VERSIONS) -> Iterator[str]:
     """Interpreters of this machine that might do, the best guesses first."""
-    for major, minor in VERSIONS:
+    for major, minor in versions:
         found = shutil.which(f"python{major}.{minor}")
         if found:
             yield found
@@ -36,7 +37,7 @@ def candidate_pythons() -> Iterator[str]:
     yield sys.executable
 
 
-def python_facts(python: str) -> tuple[tuple[int, int], str] | None:
+def python_facts(python: str) -> tuple[Version, str] | None:
     """Version and real path of an interpreter, or None where it can't run."""
     try:
         answer = subprocess.run(
@@ -51,18 +52,28 @@ def python_facts(python: str) -> tuple[tuple[int, int], str] | None:
     return (version[0], version[1]), path
 
 
-def find_python(candidates: Iterable[str]) -> tuple[tuple[int, int], str]:
-    """The first of the interpreters that is a Python 3.10 to 3.12. Raises RunError without one."""
-    seen = []
+def find_python(
+    candidates: Iterable[str], versions: Iterable[Version] = VERSIONS, what: str = "a local run"
+) -> tuple[Version, str]:
+    """The first of the interpreters that is one of the versions, and its own; `what` needs it.
+    Raises RunError without one."""
+    wanted, seen = tuple(versions), []
     for python in candidates:
         facts = python_facts(python)
-        if facts and facts[0] in VERSIONS:
+        if facts and facts[0] in wanted:
             return facts
         if facts:
             seen.append(f"{facts[0][0]}.{facts[0][1]}")
     there = f"only {', '.join(sorted(set(seen)))}" if seen else "none at all"
+    names = [f"{major}.{minor}" for major, minor in sorted(wanted)]
+    listed = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    if wanted != VERSIONS:
+        raise RunError(
+            f"{what} needs an installed Python {listed}; here is {there}",
+            f"Install one, for example: uv python install {names[-1]}",
+        )
     raise RunError(
-        f"a local run needs an installed Python 3.10, 3.11 or 3.12; here is {there}",
+        f"{what} needs an installed Python {listed}; here is {there}",
         "Install one (for example: sudo apt-get install python3.11 python3.11-venv), or give a "
         "Python that has Paddle: --python PATH",
     )

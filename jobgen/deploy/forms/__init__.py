@@ -6,16 +6,25 @@ A form's module has
     WORDS           what it is for, in a line of each language
     EXACT           its boxes are the trained model's but for rounding; else it is judged by mAP
     HAS_ENGINE      its module goes with the model as engine.py, for detect.py
-    make(source, folder, calibration, nms)
-                    makes the form in `folder` from `source/model.onnx`, which has no NMS inside;
-                    `calibration` gives inputs of training pictures, as a model takes them,
-                    and `nms` is what training suppressed by
+    make(source, folder, given)
+                    makes the form in `folder` from `source`, which has infer_cfg.yml, model.onnx
+                    without NMS, and Paddle's own files; `given` has `calibration`, inputs of
+                    training pictures as a model takes them, `nms`, what training suppressed by,
+                    and `parts`, the folder of NPM's files. Raises RuntimeError with the reason.
     open_model(folder, threads)
                     the form ready to run: run(inputs) gives boxes [1, N, 4] in the input's pixels
                     and scores [1, classes, N], as detect.py reads them
     open_finder(folder)
                     in its place, of a form that takes pictures as they are: a context, which gives
                     a function from a path to rows of class number, score, x1, y1, x2, y2
+
+and may have
+
+    ALONE           packages that are installed without what they say they need
+    PYTHONS         the Pythons that its packages are made for, if not jobgen's own
+    INSTEAD         packages in place of COMMON, for such a Python
+    NPM             fields of the `NpmPackage` that it takes files from
+    FORMAT          Paddle's file format that it has to have, pdmodel
 
 Its functions run in an environment of their own (`deploy/programs/try_form.py`), where jobgen is
 not: they import what they need, and nothing of jobgen but what lies in this folder.
@@ -28,6 +37,8 @@ import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobgen.machine.npm import NpmPackage
+
 # What detect.py needs beside the runtime of a form.
 DETECTING = ("numpy==1.26.4", "opencv-python-headless==4.10.0.84", "pyyaml==6.0.3")
 # What every form is made and judged with, beside its own needs.
@@ -36,7 +47,8 @@ COMMON = (*DETECTING, "pycocotools==2.0.11", "onnx==1.19.1", "onnxruntime==1.23.
 
 @dataclass(frozen=True)
 class Form:
-    """A form as its module says it; `path` is the module's file."""
+    """A form as its module says it; `path` is the module's file, `packages` all that its
+    environment has."""
 
     name: str
     words: dict[str, str]
@@ -44,6 +56,15 @@ class Form:
     exact: bool
     has_engine: bool
     path: Path
+    alone: tuple[str, ...] = ()
+    pythons: tuple[tuple[int, int], ...] = ()
+    instead: tuple[str, ...] = COMMON
+    npm: NpmPackage | None = None
+    format: str | None = None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return (*self.instead, *self.needs)
 
 
 def forms() -> dict[str, Form]:
@@ -52,6 +73,7 @@ def forms() -> dict[str, Form]:
     for info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{info.name}")
         name = info.name.replace("_", "-")
+        npm = getattr(module, "NPM", None)
         found[name] = Form(
             name,
             module.WORDS,
@@ -59,5 +81,10 @@ def forms() -> dict[str, Form]:
             module.EXACT,
             module.HAS_ENGINE,
             Path(__path__[0]) / f"{info.name}.py",
+            alone=tuple(getattr(module, "ALONE", ())),
+            pythons=tuple(getattr(module, "PYTHONS", ())),
+            instead=tuple(getattr(module, "INSTEAD", COMMON)),
+            npm=NpmPackage(**npm) if npm else None,
+            format=getattr(module, "FORMAT", None),
         )
     return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,7 @@ EXACT = True
 HAS_ENGINE = True
 
 
-def make(
-    source: Path, folder: Path, _calibration: Iterator[dict[str, Any]], _nms: dict[str, Any]
-) -> None:
+def make(source: Path, folder: Path, _given: Any) -> None:
     """Convert with MNN's own converter. Raises RuntimeError with its last words."""
     import onnx
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ EXACT = False
 HAS_ENGINE = False
 
 
-def make(
-    source: Path, folder: Path, calibration: Iterator[dict[str, Any]], _nms: dict[str, Any]
-) -> None:
+def make(source: Path, folder: Path, given: Any) -> None:
     """Static quantisation, each channel for itself, of convolutions alone: with every operator, or
     with NMS inside, a small detector's mAP fell from 0.205 to 0.020 (docs/deploy.md)."""
+    import onnx
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
@@ -32,8 +30,11 @@ def make(
 
     class Pictures(CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> Any:
-            return next(calibration, None)
+            inputs = next(given.calibration, None)
+            return inputs and {name: inputs[name] for name in names}
 
+    graph = onnx.load(str(source / "model.onnx"), load_external_data=False).graph
+    names = [each.name for each in graph.input]
     prepared = folder / "prepared.onnx"
     quant_pre_process(str(source / "model.onnx"), str(prepared), skip_symbolic_shape=True)
     quantize_static(

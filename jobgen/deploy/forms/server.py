@@ -27,11 +27,9 @@ START_SECONDS = 60.0
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def make(
-    source: Path, folder: Path, _calibration: Iterator[dict[str, Any]], nms: dict[str, Any]
-) -> None:
+def make(source: Path, folder: Path, given: Any) -> None:
     # The threshold comes with each request: the service starts from as low a score as training.
-    (folder / "nms.json").write_text(json.dumps(nms), encoding="utf-8")
+    (folder / "nms.json").write_text(json.dumps(given.nms), encoding="utf-8")
     for name in MODEL:
         shutil.copyfile(source / name, folder / name)
     for path in FILES.iterdir():

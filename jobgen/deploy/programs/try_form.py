@@ -3,7 +3,7 @@
 REQUEST is a JSON file: `detect` and `form` (the files of detect.py and of the form's module, null
 for ONNX itself), `source` (a folder with infer_cfg.yml and a model.onnx without NMS), `folder`
 (where the form is), `nms`, and one of
-  `calibration`  paths of pictures: the form is made in `folder`
+  `calibration`  paths of pictures: the form is made in `folder`, with `parts`, a folder or null
   `images`       paths of pictures: it is run on them
   `candidates`   paths of pictures: what ONNX itself finds in them before suppression
 ANSWER gets, for `images`, `boxes` (for each, rows of class number, score, x1, y1, x2, y2) and
@@ -43,6 +43,15 @@ def module_of(path: str, name: str) -> Any:
     return module
 
 
+class Given:
+    """What a form is made with: inputs of training pictures, what training suppressed by, and the
+    folder of files that it takes from npm."""
+
+    def __init__(self, calibration: Iterator[dict[str, Any]], nms: Any, parts: str | None) -> None:
+        self.calibration, self.nms = calibration, nms
+        self.parts = Path(parts) if parts else None
+
+
 class Watched:
     """A model whose runs are timed, in milliseconds, and whose outputs are looked at."""
 
@@ -66,7 +75,7 @@ class Watched:
 
 
 def inputs_of(detect: Any, paths: list[str], settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What ONNX takes of each picture."""
+    """What a model may take of each picture."""
     for path in paths:
         ready, scale = detect.prepare(detect.read_image(path), settings["Preprocess"])
         yield {"image": ready, "scale_factor": scale}
@@ -120,20 +129,19 @@ def main() -> None:
     form = module_of(request["form"], "form") if request["form"] else None
     source = Path(request["source"])
     settings = yaml.safe_load((source / "infer_cfg.yml").read_text(encoding="utf-8"))
-    whole = detect.OnnxForm(str(source / "model.onnx"), 1)
     answer: Any = {}
     if "calibration" in request:
-        names = {each.name for each in whole.model.get_inputs()}
-        ready = inputs_of(detect, request["calibration"], settings)
-        wanted = ({k: v for k, v in each.items() if k in names} for each in ready)
         assert form
-        form.make(source, Path(request["folder"]), wanted, request["nms"])
+        ready = inputs_of(detect, request["calibration"], settings)
+        form.make(source, Path(request["folder"]), Given(ready, request["nms"], request["parts"]))
     elif form and hasattr(form, "open_finder"):
         answer = run_whole(form, request)
+    elif form:
+        answer = run_all(detect, form.open_model(request["folder"], 1), request, settings)
     else:
-        model = form.open_model(request["folder"], 1) if form else whole
+        whole = detect.OnnxForm(str(source / "model.onnx"), 1)
         work = run_all if "images" in request else before_suppression
-        answer = work(detect, model, request, settings)
+        answer = work(detect, whole, request, settings)
     Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")
 
 
