@@ -60,6 +60,7 @@ def command(
             raise click.UsageError("--nms, --format and --to are for detection")
         if wanted:
             asked.update(onnx=True, nms=False)
+            asked["format"] = form or next((f.format for f in wanted if f.format), None)
         chosen = {name: value for name, value in asked.items() if value is not None}
         return {**spec, "export": {**spec["export"], **chosen}}
 

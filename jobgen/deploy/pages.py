@@ -63,10 +63,7 @@ def preprocess_lines(steps: list[dict[str, Any]], language: str) -> list[str]:
 
 def form_page(form: Form, source: Source, record: dict[str, Any], language: str) -> str:
     """README.md of a form's folder, in the job's language."""
-    engine = [name for name in record["sha256"] if name.startswith("model.")]
-    wanted = [each.split("==")[0] for each in (*DETECTING, *form.needs)]
-    if not form.has_engine:
-        wanted.append("onnxruntime")
+    wanted = [*(each.split("==")[0] for each in DETECTING), *form.runs_with]
     return (
         _pages()
         .select_template([f"{form.name}.{language}.md.j2", f"form.{language}.md.j2"])
@@ -78,7 +75,8 @@ def form_page(form: Form, source: Source, record: dict[str, Any], language: str)
             nms=source.settings["NMS"],
             steps=preprocess_lines(source.settings["Preprocess"], language),
             packages=wanted,
-            file=next(iter(engine), ""),
+            file=form.file,
+            notes=(form.notes or {}).get(language, ""),
         )
     )
 

@@ -6,6 +6,7 @@ A form's module has
     WORDS           what it is for, in a line of each language
     EXACT           its boxes are the trained model's but for rounding; else it is judged by mAP
     HAS_ENGINE      its module goes with the model as engine.py, for detect.py
+    FILE            what detect.py is given to run it
     make(source, folder, given)
                     makes the form in `folder` from `source`, which has infer_cfg.yml, model.onnx
                     without NMS, and Paddle's own files; `given` has `calibration`, inputs of
@@ -25,6 +26,8 @@ and may have
     INSTEAD         packages in place of COMMON, for such a Python
     NPM             fields of the `NpmPackage` that it takes files from
     FORMAT          Paddle's file format that it has to have, pdmodel
+    RUNS_WITH       packages that run it, where these are not NEEDS
+    NOTES           what else its reader has to know, in a line of each language
 
 Its functions run in an environment of their own (`deploy/programs/try_form.py`), where jobgen is
 not: they import what they need, and nothing of jobgen but what lies in this folder.
@@ -56,6 +59,9 @@ class Form:
     exact: bool
     has_engine: bool
     path: Path
+    file: str = ""
+    runs_with: tuple[str, ...] = ()
+    notes: dict[str, str] | None = None
     alone: tuple[str, ...] = ()
     pythons: tuple[tuple[int, int], ...] = ()
     instead: tuple[str, ...] = COMMON
@@ -81,6 +87,9 @@ def forms() -> dict[str, Form]:
             module.EXACT,
             module.HAS_ENGINE,
             Path(__path__[0]) / f"{info.name}.py",
+            file=module.FILE,
+            runs_with=tuple(getattr(module, "RUNS_WITH", module.NEEDS)),
+            notes=getattr(module, "NOTES", None),
             alone=tuple(getattr(module, "ALONE", ())),
             pythons=tuple(getattr(module, "PYTHONS", ())),
             instead=tuple(getattr(module, "INSTEAD", COMMON)),

@@ -17,6 +17,7 @@ WORDS = {
 }
 # The newest that PyPI has: for Python 3.10 there is none, and that for 3.9 fails on matmul_v2.
 NEEDS = ("paddlelite==2.13rc0; python_version == '3.8'", "paddlelite==2.12; python_version < '3.8'")
+RUNS_WITH = ("paddlelite",)
 PYTHONS = ((3, 8), (3, 7))
 INSTEAD = (
     "numpy==1.24.4; python_version == '3.8'",
@@ -27,7 +28,15 @@ INSTEAD = (
 # Single precision all through: the same boxes but for rounding.
 EXACT = True
 HAS_ENGINE = True
+FILE = "model.x86.nb"
 FORMAT = "pdmodel"
+NOTES = {
+    "en": "Python 3.8 or 3.7 is needed: PyPI has no newer Paddle Lite. The figures are "
+    "model.x86.nb's; model.arm.nb is made of the same model by the same program, and runs on ARM "
+    "alone.",
+    "zh": "需要 Python 3.8 或 3.7：PyPI 上没有更新的 Paddle Lite。以上指标为 model.x86.nb 的结果；"
+    "model.arm.nb 由同一程序从同一模型转换，只能在 ARM 上运行。",
+}
 TARGETS = ("arm", "x86")
 
 

@@ -17,6 +17,7 @@ NEEDS = ("MNN==3.6.1",)
 # Single precision all through: the same boxes but for rounding.
 EXACT = True
 HAS_ENGINE = True
+FILE = "model.mnn"
 
 
 def make(source: Path, folder: Path, _given: Any) -> None:

@@ -20,6 +20,7 @@ ALONE = ("pnnx==20261020",)
 # Single precision all through: the same boxes but for rounding.
 EXACT = True
 HAS_ENGINE = True
+FILE = "model.ncnn.param"
 FILES = ("model.ncnn.param", "model.ncnn.bin")
 # By order: pnnx names them so.
 INPUT, OUTPUTS = "in0", ("out0", "out1")

@@ -10,10 +10,12 @@ WORDS = {
     "zh": "卷积为 8 位的 ONNX，大小为三分之一",
 }
 NEEDS: tuple[str, ...] = ()
+RUNS_WITH = ("onnxruntime",)
 # Rounding to 8 bits moves boxes: it is judged by mAP.
 EXACT = False
 # detect.py runs ONNX by itself.
 HAS_ENGINE = False
+FILE = "model.onnx"
 
 
 def make(source: Path, folder: Path, given: Any) -> None:

@@ -30,6 +30,7 @@ WORDS = {
 NEEDS: tuple[str, ...] = ()
 EXACT = True
 HAS_ENGINE = False
+FILE = "page.html"
 NPM = {
     "name": "onnxruntime-web",
     "version": "1.30.0",

@@ -21,6 +21,7 @@ WORDS = {"en": "a web service: pip install, one command", "zh": "网络服务：
 NEEDS = tuple((FILES / "requirements.txt").read_text(encoding="utf-8").split())
 EXACT = True
 HAS_ENGINE = False
+FILE = "app.py"
 MODEL = ("model.onnx", "infer_cfg.yml", "detect.py", "tiles.py")
 START_SECONDS = 60.0
 # urllib asks a proxy even for this machine.
