@@ -13,11 +13,12 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from jobgen.deploy.forms import COMMON, forms
+from jobgen.deploy.forms import forms
 from jobgen.deploy.forms.server import make
-from jobgen.machine.packages import python_with
+from jobgen.deploy.make import Workshop
 from jobgen.settings import load_settings
 from jobgen_runtime.children.processes import program_path
 
@@ -103,8 +104,7 @@ class Service:
 
 
 def service_python() -> Path:
-    packages = (*COMMON, *forms()["server"].needs)
-    return python_with("forms", packages, load_settings().cache, print)
+    return Workshop(load_settings().cache, "en", print).python(forms()["server"])
 
 
 def service_folder(place: Path) -> Path:
@@ -117,7 +117,7 @@ def service_folder(place: Path) -> Path:
     (source / "infer_cfg.yml").write_text(json.dumps(SETTINGS), encoding="utf-8")
     argv = [str(service_python()), "-c", MODEL, str(source / "model.onnx")]
     subprocess.run(argv, check=True)
-    make(source, folder, iter(()), NMS)
+    make(source, folder, SimpleNamespace(nms=NMS))
     return folder
 
 

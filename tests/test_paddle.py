@@ -18,12 +18,11 @@ import pytest
 
 from jobgen.catalog import environments
 from jobgen.datasets.look import look
-from jobgen.deploy.forms import COMMON, Form
+from jobgen.deploy.forms import Form
 from jobgen.deploy.forms import forms as forms_by_name
-from jobgen.deploy.make import make_forms
+from jobgen.deploy.make import Workshop, make_forms
 from jobgen.deploy.source import source_of_run
 from jobgen.machine.environment import managed_python
-from jobgen.machine.packages import python_with
 from jobgen.settings import load_settings
 from jobgen_runtime.train.trainwatch import read_metrics
 from tests.conftest import ROOT, real_data
@@ -204,7 +203,9 @@ def test_a_spoilt_form_is_not_left_behind(folder: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     # Of an earlier export, whose model was another.
     (tmp_path / "forms" / "blind").mkdir(parents=True)
-    found = make_forms(spoilt, source, tmp_path / "forms", load_settings().cache, "en", print)
+    found = make_forms(
+        spoilt, source, tmp_path / "forms", Workshop(load_settings().cache, "en", print)
+    )
     assert "is no number" in found[0].fault
     assert "its scores are others" in found[1].fault
     assert [path.name for path in (tmp_path / "forms").iterdir()] == ["MODEL_CARD.md"]
@@ -221,7 +222,7 @@ def test_a_form_runs_by_what_lies_beside_it(folder: Path, tmp_path: Path) -> Non
         shutil.copytree(forms / name, place)
         page = (place / "README.md").read_text(encoding="utf-8")
         (line,) = [row for row in page.splitlines() if row.startswith("    python ")]
-        python = python_with("forms", (*COMMON, *form.needs), load_settings().cache, print)
+        python = Workshop(load_settings().cache, "en", print).python(form)
         argv = [str(python), *line.split()[1:-1], str(tmp_path / "photo.jpg")]
         answer = subprocess.run(argv, cwd=place, capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stderr[-2000:]

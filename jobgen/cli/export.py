@@ -30,9 +30,9 @@ FORMS = "forms"
 @click.option("--format", "form", type=click.Choice(["auto", "pdmodel", "json"]),
               help="Paddle's file form.  [default: the job's]")  # fmt: skip
 @click.option("--to", "to", metavar="FORMS",
-              help="Forms to make and prove as well: onnx-int8, mnn, page, server, ...")  # fmt: skip
+              help="Forms to make and prove: onnx-int8, mnn, page, server, ...")  # fmt: skip
 @click.option("--ort-web", metavar="PATH", type=click.Path(exists=True, path_type=Path),
-              help="Folder or .tgz of npm's onnxruntime-web, for page.  [default: npm fetches it]")  # fmt: skip
+              help="onnxruntime-web, a folder or .tgz.  [default: npm fetches it]")  # fmt: skip
 @click.pass_obj
 def command(
     console: Console,
@@ -66,7 +66,9 @@ def command(
 
     def more(plan: Any, trained: Any, output: Path, result: dict[str, Any]) -> dict[str, Any]:
         if wanted:
-            judged.extend(_make(console, wanted, source_of_run(output, result, plan.nms, trained), ort_web))
+            judged.extend(
+                _make(console, wanted, source_of_run(output, result, plan.nms, trained), ort_web)
+            )
         return {"forms": [_facts(each) for each in judged]} if wanted else {}
 
     made = run_stage(console, "export", given, change, more)
@@ -96,13 +98,12 @@ def _forms(to: str) -> list[Form]:
 def _make(
     console: Console, wanted: list[Form], source: Source, by_hand: Path | None
 ) -> list[Judged]:
-    from jobgen.deploy.make import make_forms
+    from jobgen.deploy.make import Workshop, make_forms
     from jobgen.settings import load_settings
 
     language = source.result.get("language", "en")
-    judged = make_forms(
-        wanted, source, source.folder / FORMS, load_settings().cache, language, console.say, by_hand
-    )
+    workshop = Workshop(load_settings().cache, language, console.say, by_hand)
+    judged = make_forms(wanted, source, source.folder / FORMS, workshop)
     console.data("\n".join(_lines(judged)))
     return judged
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobgen.deploy.cpp import write_example
 from jobgen.deploy.forms import COMMON, Form
 from jobgen.deploy.likeness import Likeness, likeness
 from jobgen.deploy.pages import form_page, model_card
@@ -153,53 +154,53 @@ class Judge:
         return json.loads(answer.read_text(encoding="utf-8"))
 
 
-def form_python(form: Form, cache: Path, say: Say) -> Path:
-    """The Python of the environment in which a form is made and run."""
-    name = "forms" if not form.pythons else f"forms-{form.name}"
-    return python_with(
-        name, form.packages, cache, say, alone=form.alone, pythons=form.pythons
-    )
+@dataclass(frozen=True)
+class Workshop:
+    """Where forms are made: with what is in `cache`, in a `language`, what is done being said.
+    `by_hand` has the files that npm would be asked for."""
+
+    cache: Path
+    language: str
+    say: Say
+    by_hand: Path | None = None
+
+    def python(self, form: Form) -> Path:
+        """The Python of the environment in which a form is made and run."""
+        name = f"forms-{form.name}" if form.pythons else "forms"
+        return python_with(
+            name, form.packages, self.cache, self.say, alone=form.alone, pythons=form.pythons
+        )
+
+    def parts(self, form: Form) -> Path | None:
+        return npm_files(form.npm, self.cache, self.by_hand, self.say) if form.npm else None
 
 
 def make_forms(
-    wanted: Sequence[Form],
-    source: Source,
-    goal: Path,
-    cache: Path,
-    language: str,
-    say: Say,
-    by_hand: Path | None = None,
+    wanted: Sequence[Form], source: Source, goal: Path, workshop: Workshop
 ) -> list[Judged]:
     """Make each form in a folder of its name below `goal`, and judge it by the evaluation's
-    pictures; what is beyond its bound, or could not be made, has a `fault` and no folder.
-    `by_hand` has what else npm gives. Raises RunError where the trained model itself can't be run.
-    """
+    pictures; what is beyond its bound, or could not be made, has a `fault` and no folder. Raises
+    RunError where the trained model itself can't be run."""
     goal.mkdir(parents=True, exist_ok=True)
+    say = workshop.say
     with tempfile.TemporaryDirectory(prefix=".jobgen-", dir=goal) as spare:
-        python = python_with("forms", COMMON, cache, say)
+        python = python_with("forms", COMMON, workshop.cache, say)
         say(f"the trained model looks at {len(source.images)} pictures ...")
         judge = Judge(source, python, Path(spare))
         found = []
         for form in wanted:
             say(f"{form.name}: made and tried ...")
-            found.append(_made(form, judge, goal, cache, language, say, by_hand))
+            found.append(_made(form, judge, goal, workshop))
         size = (source.folder / "model.onnx").stat().st_size
         card = model_card(
-            source, found, judge.figures, judge.by_class, judge.milliseconds, size, language
-        )
+            source, found, judge.figures, judge.by_class, judge.milliseconds, size,
+            workshop.language,
+        )  # fmt: skip
         write_atomically(goal / CARD, card.encode())
         return found
 
 
-def _made(
-    form: Form,
-    judge: Judge,
-    goal: Path,
-    cache: Path,
-    language: str,
-    say: Say,
-    by_hand: Path | None,
-) -> Judged:
+def _made(form: Form, judge: Judge, goal: Path, workshop: Workshop) -> Judged:
     # What an earlier export left under this name is another model's.
     shutil.rmtree(goal / form.name, ignore_errors=True)
     if judge.nothing_shown():
@@ -207,19 +208,18 @@ def _made(
     place = judge.spare / form.name
     place.mkdir()
     try:
-        python = form_python(form, cache, say)
-        parts = npm_files(form.npm, cache, by_hand, say) if form.npm else None
-        judge.make(form, python, place, parts)
+        python = workshop.python(form)
+        judge.make(form, python, place, workshop.parts(form))
         measured, fault = judge.measure(form, python, place)
     except RunError as error:
-        measured, fault = {}, " ".join(filter(None, (error.message, error.remedy)))
+        measured, fault = {}, " ".join(filter(None, (error.message, error.hint)))
     except OSError as error:
         measured, fault = {}, f"it could not be made: {error}"
     measured["bytes"] = sum(path.stat().st_size for path in place.iterdir() if path.is_file())
     if fault:
         shutil.rmtree(place)
         return Judged(form.name, fault, measured, None)
-    _furnish(form, judge.source, place, measured, language)
+    _furnish(form, judge.source, place, measured, workshop.language)
     place.rename(goal / form.name)
     return Judged(form.name, "", measured, goal / form.name)
 
@@ -233,6 +233,7 @@ def _furnish(
         shutil.copyfile(source.folder / name, place / name)
     if form.has_engine:
         shutil.copyfile(form.path, place / "engine.py")
+    example = write_example(form.name, place, source.settings)
     (place / "labels.txt").write_text("".join(f"{c}\n" for c in source.classes), "utf-8")
     record = {
         "form": form.name,
@@ -244,5 +245,5 @@ def _furnish(
     write_atomically(
         place / RECORD, (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode()
     )
-    page = form_page(form, source, record, language)
+    page = form_page(form, source, record, language, example)
     (place / "README.md").write_text(page, encoding="utf-8")

@@ -61,8 +61,10 @@ def preprocess_lines(steps: list[dict[str, Any]], language: str) -> list[str]:
     return found
 
 
-def form_page(form: Form, source: Source, record: dict[str, Any], language: str) -> str:
-    """README.md of a form's folder, in the job's language."""
+def form_page(
+    form: Form, source: Source, record: dict[str, Any], language: str, example: bool
+) -> str:
+    """README.md of a form's folder, in the job's language; `example` is whether cpp/ is in it."""
     wanted = [*(each.split("==")[0] for each in DETECTING), *form.runs_with]
     return (
         _pages()
@@ -76,6 +78,7 @@ def form_page(form: Form, source: Source, record: dict[str, Any], language: str)
             steps=preprocess_lines(source.settings["Preprocess"], language),
             packages=wanted,
             file=form.file,
+            example=example,
             notes=(form.notes or {}).get(language, ""),
         )
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobgen.deploy.forms import forms
-from jobgen.deploy.make import RECORD, form_python
+from jobgen.deploy.make import RECORD, Workshop
 from jobgen.errors import RunError
 from jobgen.files import sha256, shown
 from jobgen_runtime.children.processes import program_path
@@ -63,6 +63,6 @@ def service_command(
     place: Path, cache: Path, say: Callable[[str], None]
 ) -> tuple[list[str], dict[str, str]]:
     """The words that start the service, and what its environment has to have."""
-    python = form_python(forms()["server"], cache, say)
+    python = Workshop(cache, "en", say).python(forms()["server"])
     env = {"PYTHONPATH": str(Path(program_path("detect")).parent), "PYTHONHOME": ""}
     return [str(python), "-s", str(APP), "--folder", str(place)], env

@@ -8,10 +8,10 @@ from typing import Any
 WORDS = {"en": "spoilt", "zh": "spoilt"}
 
 
-def make(source: Path, folder: Path, calibration: Any, _nms: Any) -> None:
+def make(source: Path, folder: Path, given: Any) -> None:
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
-    black = iter([{name: value * 0 for name, value in next(calibration).items()}])
+    black = iter([{"image": next(given.calibration)["image"] * 0}])
 
     class Black(CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> Any:

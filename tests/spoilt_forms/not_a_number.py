@@ -8,8 +8,8 @@ from typing import Any
 WORDS = {"en": "spoilt", "zh": "spoilt"}
 
 
-def make(_source: Path, folder: Path, _calibration: Any, _nms: Any) -> None:
-    (folder / "model.onnx").write_bytes((_source / "model.onnx").read_bytes())
+def make(source: Path, folder: Path, _given: Any) -> None:
+    (folder / "model.onnx").write_bytes((source / "model.onnx").read_bytes())
 
 
 class Spoilt:

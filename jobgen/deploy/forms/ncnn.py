@@ -90,7 +90,7 @@ def split_into_slices(model: Any) -> None:
         for number, output in enumerate(node.output):
             words = (number * part, min((number + 1) * part, whole[axis]), axis)
             names = [f"{output}.{word}" for word in ("start", "end", "axis")]
-            for name, value in zip(names, words):
+            for name, value in zip(names, words, strict=True):
                 array = numpy_helper.from_array(np.array([value], dtype=np.int64), name)
                 model.graph.initializer.append(array)
             nodes.append(helper.make_node("Slice", [node.input[0], *names], [output]))
@@ -108,7 +108,7 @@ class Ncnn:
         # Halves of a number are faster on a phone, and move edges by about half a pixel.
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         options.use_bf16_storage = False
-        for read, name in zip((self.net.load_param, self.net.load_model), FILES):
+        for read, name in zip((self.net.load_param, self.net.load_model), FILES, strict=True):
             if read(str(folder / name)) != 0:
                 raise RuntimeError(f"ncnn can't read {folder / name}")
 

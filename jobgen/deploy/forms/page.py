@@ -34,13 +34,15 @@ FILE = "page.html"
 NPM = {
     "name": "onnxruntime-web",
     "version": "1.30.0",
-    "integrity": "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4"
-    "CXAfKYQ==",
+    "integrity": "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02V"
+    "b7QmRMDs1SigqR4CXAfKYQ==",
     "files": {
-        "dist/ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22e"
-        "f3d90",
-        "dist/ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb"
-        "78842dee2",
+        "dist/ort.wasm.bundle.min.mjs": (
+            "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90"
+        ),
+        "dist/ort-wasm-simd-threaded.wasm": (
+            "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
+        ),
     },
     "option": "--ort-web",
 }
@@ -116,7 +118,8 @@ ASKING = """<script>(async () => {
     const next = await fetch("next");
     if (next.status !== 200) break;
     let answer;
-    try { answer = await findBoxes(await next.blob()); } catch (error) { answer = { fault: String(error) }; }
+    try { answer = await findBoxes(await next.blob()); }
+    catch (error) { answer = { fault: String(error) }; }
     await fetch("found", { method: "POST", body: JSON.stringify(answer) });
   }
 })();</script>"""

@@ -78,7 +78,8 @@ def inputs_of(detect: Any, paths: list[str], settings: dict[str, Any]) -> Iterat
     """What a model may take of each picture."""
     for path in paths:
         ready, scale = detect.prepare(detect.read_image(path), settings["Preprocess"])
-        yield {"image": ready, "scale_factor": scale}
+        size = np.array([ready.shape[2:]], dtype=np.float32)
+        yield {"image": ready, "scale_factor": scale, "im_shape": size}
 
 
 def run_all(detect: Any, model: Any, request: dict[str, Any], settings: Any) -> dict[str, Any]:
@@ -112,7 +113,8 @@ def before_suppression(
     for path in request["candidates"]:
         image = detect.read_image(path)
         ready, scale = detect.prepare(image, settings["Preprocess"])
-        boxes, scores = model.run({"image": ready, "scale_factor": scale})[:2]
+        size = np.array([ready.shape[2:]], dtype=np.float32)
+        boxes, scores = model.run({"image": ready, "scale_factor": scale, "im_shape": size})[:2]
         corners = np.concatenate([scale[0][::-1], scale[0][::-1]])
         rows = []
         for number, row in enumerate(scores[0]):

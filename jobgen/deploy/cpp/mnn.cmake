@@ -1,0 +1,13 @@
+# cmake -S . -B build -DCMAKE_PREFIX_PATH=where-MNN-is && cmake --build build
+cmake_minimum_required(VERSION 3.10)
+project(detect CXX)
+set(CMAKE_CXX_STANDARD 14)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
+find_path(MNN_INCLUDE MNN/expr/Module.hpp REQUIRED)
+find_library(MNN_LIBRARY MNN REQUIRED)
+add_executable(detect detect.cpp)
+target_include_directories(detect PRIVATE ${OpenCV_INCLUDE_DIRS} ${MNN_INCLUDE})
+target_link_libraries(detect PRIVATE ${MNN_LIBRARY} ${OpenCV_LIBS})

@@ -1,0 +1,12 @@
+# cmake -S . -B build -DCMAKE_PREFIX_PATH=where-ncnn-is && cmake --build build
+cmake_minimum_required(VERSION 3.10)
+project(detect CXX)
+set(CMAKE_CXX_STANDARD 14)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
+find_package(ncnn REQUIRED)
+add_executable(detect detect.cpp)
+target_include_directories(detect PRIVATE ${OpenCV_INCLUDE_DIRS})
+target_link_libraries(detect PRIVATE ncnn ${OpenCV_LIBS})
