@@ -24,7 +24,7 @@ async function openModel() {
 async function pixelsOf(blob) {
   const options = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const picture = await createImageBitmap(blob, options).catch(() => {
-    throw new Error("\u26a0 JPEG / PNG / WebP ?");
+    throw new Error("no_picture");
   });
   const canvas = document.createElement("canvas");
   canvas.width = picture.width;
@@ -50,7 +50,7 @@ async function findBoxes(blob) {
   const outputs = await session.run(inputs);
   const [boxes, scores] = session.outputNames.map(name => outputs[name].data);
   const ran = performance.now();
-  if (![boxes, scores].every(values => values.every(Number.isFinite))) throw new Error("NaN");
+  if (![boxes, scores].every(values => values.every(Number.isFinite))) throw new Error("not_finite");
   const rows = suppress(boxes, scores, scale, settings.nms);
   return {
     width: pixels.width, height: pixels.height, milliseconds: Math.round(ran - begun),
