@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from jobgen.deploy.make import Judged
 from jobgen.deploy.pages import model_card, preprocess_lines
 from jobgen.deploy.serving import find_service
 from jobgen.deploy.source import Source
+from jobgen.errors import RunError
 from jobgen.files import sha256
 
 SHIP, PLANE = 0.0, 1.0
@@ -89,7 +91,10 @@ def test_an_unknown_form_is_refused_with_those_there_are(tmp_path: Path) -> None
         main, ["export", str(tmp_path), "--archive", str(tmp_path), "--to", "tensorrt"]
     )
     assert answer.exit_code == 2
-    assert "tensorrt is no form; there are mnn, onnx-int8, server" in answer.output
+    assert (
+        "tensorrt is no form; there are lite, mnn, ncnn, onnx-int8, paddle-int8, page, server"
+        in answer.output
+    )
 
 
 def service_in(place: Path, model: bytes = b"a model") -> Path:
@@ -104,7 +109,7 @@ def service_in(place: Path, model: bytes = b"a model") -> Path:
 
 def test_a_service_is_found_below(tmp_path: Path) -> None:
     place = service_in(tmp_path / "model" / "forms" / "server")
-    assert find_service(tmp_path / "model") == place
+    assert find_service(tmp_path / "model", tmp_path / "spare") == place
 
 
 def test_another_model_than_the_proven_one_is_not_served(tmp_path: Path) -> None:
@@ -120,6 +125,47 @@ def test_a_folder_without_a_service_says_how_to_make_one(tmp_path: Path) -> None
     assert "jobgen export OUTPUT --archive DATA --to server" in answer.output
 
 
+def run_output(place: Path, *, proven: bool = True) -> Path:
+    """What a run leaves that exported to ONNX, with its own suppression."""
+    (place / "inference").mkdir(parents=True)
+    files = {"model.onnx": b"a model", "infer_cfg.yml": b"label_list: [ship]"}
+    for name, data in files.items():
+        (place / "inference" / name).write_bytes(data)
+    listed = [{"path": f"inference/{name}", "sha256": sha256(data)} for name, data in files.items()]
+    result = {
+        "schema": 1,
+        "stages": {},
+        "status": "ok",
+        "artefacts": listed,
+        "metrics": {"parity": {"onnx": {"largest_px": 0.0}} if proven else {}},
+    }
+    (place / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    return place
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_run_that_exported_to_onnx_is_served(tmp_path: Path, zipped: bool) -> None:
+    output = run_output(tmp_path / "output" / "ships")
+    given = tmp_path / "output"
+    if zipped:
+        given = Path(shutil.make_archive(str(tmp_path / "output"), "zip", output.parent))
+    place = find_service(given, tmp_path / "spare")
+    assert (place / "model.onnx").read_bytes() == b"a model"
+    assert json.loads((place / "nms.json").read_bytes())["score_threshold"] == 0
+    if not zipped:
+        (output / "inference" / "model.onnx").write_bytes(b"another")
+        with pytest.raises(RunError, match=r"model.onnx is not what result.json was written for"):
+            find_service(given, tmp_path / "other")
+
+
+def test_a_run_whose_onnx_was_not_proven_is_not_served(tmp_path: Path) -> None:
+    run_output(tmp_path / "output", proven=False)
+    with pytest.raises(RunError, match="no run that exported to ONNX") as refused:
+        find_service(tmp_path / "output", tmp_path / "spare")
+    assert refused.value.hint is not None
+    assert "jobgen export OUTPUT --archive DATA --to server" in refused.value.hint
+
+
 def test_scores_that_are_others_are_seen() -> None:
     found = likeness([[FIRST]], [[moved(FIRST, 0, 0.45)]])
     assert (found.lost, found.largest_px) == (0, 0)
@@ -133,7 +179,7 @@ def test_a_service_beside_another_is_chosen_by_hand(tmp_path: Path) -> None:
     service_in(tmp_path / ".jobgen-x" / "server")
     answer = CliRunner().invoke(main, ["serve", str(tmp_path)])
     assert (answer.exit_code, "2 services" in answer.output) == (7, True)
-    assert find_service(first) == first
+    assert find_service(first, tmp_path / "spare") == first
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -75,9 +75,9 @@ def test_a_picture_is_resized_as_opencv_does(interp: int, tmp_path: Path) -> Non
                       "interp": interp, "goal": str(goal)})  # fmt: skip
         wanted.append(cv2.resize(image, None, None, fx=fx, fy=fy, interpolation=interp))
     in_javascript(RESIZE, asked)
-    for ask, image in zip(asked, wanted, strict=True):
-        found = np.fromfile(str(ask["goal"]), dtype=np.uint8).astype(int).reshape(image.shape)
-        apart = np.abs(found - image)
+    for ask, resized in zip(asked, wanted, strict=True):
+        found = np.fromfile(str(ask["goal"]), dtype=np.uint8).astype(int).reshape(resized.shape)
+        apart = np.abs(found - resized)
         # OpenCV's builds differ by as much among themselves.
         assert apart.max() <= 1
         assert (apart > 0).mean() < 0.06
@@ -95,7 +95,8 @@ def test_boxes_are_suppressed_as_detect_py_does() -> None:
     random = np.random.default_rng(5)
     corner = random.uniform(0, 150, (300, 2))
     boxes = np.concatenate([corner, corner + random.uniform(5, 80, (300, 2))], 1)
-    boxes, scores = boxes.astype(np.float32), random.random((3, 300)).astype(np.float32)
+    boxes = boxes.astype(np.float32)  # type: ignore[assignment]
+    scores = random.random((3, 300)).astype(np.float32)
     nms = {"score_threshold": 0.2, "nms_threshold": 0.5, "nms_top_k": 100, "keep_top_k": 60}
     given = {"boxes": boxes.ravel().tolist(), "scores": scores.ravel().tolist(), "scale": [0.5, 2],
              "nms": nms}  # fmt: skip

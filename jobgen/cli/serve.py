@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ EXAMPLES = """\b
 Examples:
   jobgen export output.zip --archive ssdd.zip --to server -o ssdd-model
   jobgen serve ssdd-model
+  jobgen serve output.zip --port 9000
 """
 
 
@@ -28,7 +30,8 @@ Examples:
               help="A word that every request for boxes has to bring.")  # fmt: skip
 @click.pass_obj
 def command(console: Console, folder: Path, host: str, port: int, token: str) -> None:
-    """Serve the detector in FOLDER, which jobgen export --to server has made.
+    """Serve the detector in FOLDER: what jobgen export --to server has made, or
+    the output of a run that exported to ONNX, a zip too.
 
     Its page is at the address that is printed: drop a picture there. Of FOLDER
     the model alone is used, none of its programs.
@@ -36,7 +39,8 @@ def command(console: Console, folder: Path, host: str, port: int, token: str) ->
     from jobgen.deploy.serving import find_service, service_command
     from jobgen.settings import load_settings
 
-    place = find_service(folder)
+    spare = tempfile.TemporaryDirectory(prefix="jobgen-", ignore_cleanup_errors=True)
+    place = find_service(folder, Path(click.get_current_context().with_resource(spare)))
     if host not in ("127.0.0.1", "localhost", "::1") and not token:
         console.say("anybody on the network may use it: --token WORD guards it")
     argv, env = service_command(place, load_settings().cache, console.say)
@@ -44,7 +48,7 @@ def command(console: Console, folder: Path, host: str, port: int, token: str) ->
     if token:
         # In the environment: other users of this machine can read the words of a command.
         env["DETECTOR_TOKEN"] = token
-    console.say(f"serving {place}")
+    console.say(f"serving {folder if place.is_relative_to(spare.name) else place}")
     process = subprocess.Popen(argv, env={**os.environ, **env})
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while process.poll() is None:

@@ -107,7 +107,8 @@ class Detector:
         except cv2.error:
             raise HTTPException(415, "a picture of this shape can't be resized") from None
         PICTURES.inc()
-        return [image.shape[1], image.shape[0]], rows
+        # A model that suppresses by itself has a threshold of its own.
+        return [image.shape[1], image.shape[0]], [row for row in rows if row[1] > least]
 
     async def found(self, data: bytes, threshold: float = 0.0) -> tuple[list[int], list[Row]]:
         """The same, on a core when there is one."""
