@@ -213,6 +213,7 @@ def trials(pack: Pack) -> Iterator[Trial]:
         data = {**SAMPLE["dataset"], "format": kind, **(VOC if kind == "voc" else {})}
         job = {**SAMPLE, "dataset": data, "language": language, "stages": list(chosen)}
         job.update(template=pack.name, parameters=values)
+        job["export"] = {"onnx": True, "nms": False}
         shown = ", ".join(f"{name}={value!r}" for name, value in values.items()) or "no parameters"
         what = f"{language}, {kind}, {' '.join(chosen) or 'no more stages'}, {shown}"
         yield Trial(what, _fault(pack, job))

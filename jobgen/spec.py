@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 AnySpec: TypeAlias = "JobSpec | ClassificationSpec"
 PUBLISHED = ("coco", "imagenet", "objects365")
 # Of the built-in pack; another one may have others.
-STAGES_AFTER_TRAINING = ("evaluate", "infer", "export")
+STAGES_AFTER_TRAINING = ("evaluate", "infer", "export", "compress")
+# What `init` writes.
+USUAL_STAGES = STAGES_AFTER_TRAINING[:3]
+# A classification has no use for these.
+STAGES_OF_DETECTION = ("compress",)
 
 
 def _pretrained(value: str) -> str:

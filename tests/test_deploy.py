@@ -12,13 +12,13 @@ from click.testing import CliRunner
 
 from jobgen.cli import main
 from jobgen.deploy.forms import forms
-from jobgen.deploy.likeness import likeness
 from jobgen.deploy.make import Judged
 from jobgen.deploy.pages import model_card, preprocess_lines
 from jobgen.deploy.serving import find_service
 from jobgen.deploy.source import Source
 from jobgen.errors import RunError
 from jobgen.files import sha256
+from jobgen_runtime.after.likeness import likeness
 
 SHIP, PLANE = 0.0, 1.0
 FIRST = [SHIP, 0.9, 10.0, 10.0, 50.0, 40.0]
@@ -56,7 +56,7 @@ def test_two_boxes_do_not_share_a_fellow() -> None:
 
 
 def test_as_many_pictures_on_both_sides() -> None:
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="0 pictures beside 1"):
         likeness([[FIRST]], [])
 
 

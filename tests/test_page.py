@@ -95,7 +95,7 @@ def test_boxes_are_suppressed_as_detect_py_does() -> None:
     random = np.random.default_rng(5)
     corner = random.uniform(0, 150, (300, 2))
     boxes = np.concatenate([corner, corner + random.uniform(5, 80, (300, 2))], 1)
-    boxes = boxes.astype(np.float32)  # type: ignore[assignment]
+    boxes = boxes.astype(np.float32)
     scores = random.random((3, 300)).astype(np.float32)
     nms = {"score_threshold": 0.2, "nms_threshold": 0.5, "nms_top_k": 100, "keep_top_k": 60}
     given = {"boxes": boxes.ravel().tolist(), "scores": scores.ravel().tolist(), "scale": [0.5, 2],

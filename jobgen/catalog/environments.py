@@ -68,14 +68,17 @@ class Environment:
     onnx: str
     more_pins: tuple[str, ...] = ()
 
-    def needs(self, onnx: bool) -> list[dict[str, Any]]:
-        """What the install stage sees to; with `onnx` also what converts and runs such a model."""
+    def needs(self, *, onnx: bool, int8: bool = False) -> list[dict[str, Any]]:
+        """What the install stage sees to; with `onnx` also what converts and runs such a model,
+        with `int8` what makes 8 bits of it."""
         found = list(self.revision.needs)
         if onnx:
             found += [
                 {"module": "paddle2onnx", "pip": self.onnx},
                 {"module": "onnxruntime", "pip": "onnxruntime"},
             ]
+        if int8:
+            found.append({"module": "onnx", "pip": "onnx"})
         return found
 
 

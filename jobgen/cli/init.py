@@ -304,12 +304,12 @@ def _job(data: DataSet, wanted: Wanted, paths: list[Path]) -> Found:
     from jobgen.catalog import best_weights, full_name
     from jobgen.datasets.job import job_text
     from jobgen.datasets.statistics import suggest_model
-    from jobgen.spec import STAGES_AFTER_TRAINING
+    from jobgen.spec import USUAL_STAGES
 
     suggested, why = suggest_model(data, wanted.purpose)
     chosen = full_name(wanted.model) if wanted.model else suggested
     choice = {"config": chosen, "pretrained": best_weights(chosen)}
-    train, after = {"epochs": wanted.epochs or 100}, {"stages": list(STAGES_AFTER_TRAINING)}
+    train, after = {"epochs": wanted.epochs or 100}, {"stages": list(USUAL_STAGES)}
     head = (wanted.name, wanted.environment, wanted.sources(paths))
     text = job_text(*head, data, choice, train, wanted.language, after, optional=True)
     layout = data.layout
@@ -324,7 +324,7 @@ def _classification(files: Contents, wanted: Wanted) -> Found:
     from jobgen.datasets.classes import find_class_set
     from jobgen.datasets.look import candidates
     from jobgen.errors import DatasetError
-    from jobgen.spec import STAGES_AFTER_TRAINING
+    from jobgen.spec import USUAL_STAGES
 
     data = find_class_set(files)
     if data is None and candidates(files):
@@ -342,7 +342,7 @@ def _classification(files: Contents, wanted: Wanted) -> Found:
     suggested = suggested_classifier(wanted.purpose)
     chosen = classifier_named(wanted.model) if wanted.model else suggested
     choice = {"config": chosen, "pretrained": "imagenet"}
-    train, after = {"epochs": wanted.epochs or 50}, {"stages": list(STAGES_AFTER_TRAINING)}
+    train, after = {"epochs": wanted.epochs or 50}, {"stages": list(USUAL_STAGES)}
     head = (wanted.name, wanted.environment, wanted.sources(wanted.paths))
     text = class_job_text(*head, data, choice, train, wanted.language, after)
     facts = {

@@ -14,33 +14,29 @@ from typing import Any
 
 from jobgen.deploy.cpp import write_example
 from jobgen.deploy.forms import COMMON, Form
-from jobgen.deploy.likeness import Likeness, likeness
 from jobgen.deploy.pages import form_page, model_card
 from jobgen.deploy.source import Source
 from jobgen.errors import RunError
-from jobgen.files import sha256, write_atomically
+from jobgen.files import write_atomically
 from jobgen.machine.npm import npm_files
 from jobgen.machine.packages import python_with
 from jobgen.text import PIPED
-from jobgen_runtime.after.parity import PARITY_SCORE, Rows, compare_boxes, fault_of
+from jobgen_runtime.after.forms import furnish
+from jobgen_runtime.after.likeness import (
+    NOTHING_SHOWN,
+    Likeness,
+    fault_of_rounding,
+    likeness,
+    nothing_shown,
+)
+from jobgen_runtime.after.parity import Rows, compare_boxes, fault_of
 from jobgen_runtime.after.trained import as_coco
 from jobgen_runtime.children.processes import last_words, program_path
 
 Say = Callable[[str], None]
-TRY_FORM = Path(__file__).parent / "programs" / "try_form.py"
-# Of mAP, for a form that rounds: what 8 bits cost on sets where they work is under 0.015.
-MOST_LOST = 0.02
-# The same as a share, for models that find little.
-MOST_LOST_SHARE = 0.1
-# Of scores: rounding moves them by 0.0005, 8 bits by 0.01 to 0.03 on average. A form whose scores
-# are others has other boxes over any threshold, and yet the same mAP.
-MOST_SCORE_APART = {True: 0.01, False: 0.1}
-NOTHING_SHOWN = (
-    f"the trained model has no box with a score over {PARITY_SCORE} in the evaluation's pictures, "
-    "or none that is right, so nothing shows that a form finds the same; train it longer first"
-)
-COMPANIONS = ("detect.py", "tiles.py", "infer_cfg.yml")
-RECORD = "form.json"
+TRY_FORM = Path(program_path("try_form"))
+# Of scores: rounding of single precision moves them by 0.0005.
+MOST_SCORE_APART = 0.01
 CARD = "MODEL_CARD.md"
 
 
@@ -69,9 +65,7 @@ class Judge:
         self.by_class: list[dict[str, Any]] = judged["classes"]
 
     def nothing_shown(self) -> bool:
-        """Whether the trained model itself finds so little that no form can be judged by it."""
-        sure = any(row[1] > PARITY_SCORE for rows in self.boxes for row in rows)
-        return not sure or self.figures["mAP"] <= 0
+        return nothing_shown(self.boxes, self.figures["mAP"])
 
     def make(self, form: Form, python: Path, folder: Path, parts: Path | None) -> None:
         wanted: dict[str, Any] = {"calibration": list(map(str, self.source.calibration))}
@@ -100,18 +94,13 @@ class Judge:
     def _fault(
         self, form: Form, boxes: list[Rows], alike: Likeness, measured: dict[str, Any]
     ) -> str:
-        score = alike.largest_score if form.exact else alike.mean_score
-        if score > MOST_SCORE_APART[form.exact]:
-            return f"its scores are others, by {score:.3f}"
         was = self.figures["mAP"]
-        lost = was - measured["mAP"]
         if not form.exact:
-            fine = lost <= min(MOST_LOST, MOST_LOST_SHARE * was)
-            return (
-                "" if fine else f"its mAP is {measured['mAP']:.3f}, the trained model's {was:.3f}"
-            )
+            return fault_of_rounding(alike, measured["mAP"], was)
+        if alike.largest_score > MOST_SCORE_APART:
+            return f"its scores are others, by {alike.largest_score:.3f}"
         compared = compare_boxes(self.boxes, boxes, self.source.nms, self._candidates)
-        compared["mAP"] = abs(lost)
+        compared["mAP"] = abs(was - measured["mAP"])
         return fault_of(compared, self.source.longest_side)
 
     def _candidates(self, numbers: list[int]) -> list[Rows]:
@@ -228,22 +217,10 @@ def _furnish(
     form: Form, source: Source, place: Path, measured: dict[str, Any], language: str
 ) -> None:
     """What somebody who gets this folder alone needs beside the model."""
-    model = sorted(path.name for path in place.iterdir() if path.is_file())
-    for name in COMPANIONS:
-        shutil.copyfile(source.folder / name, place / name)
+    model = source.result["job"]["model"]["config"]
+    record = furnish(str(place), str(source.folder), form.name, model, source.classes, measured)
     if form.has_engine:
         shutil.copyfile(form.path, place / "engine.py")
     example = write_example(form.name, place, source.settings)
-    (place / "labels.txt").write_text("".join(f"{c}\n" for c in source.classes), "utf-8")
-    record = {
-        "form": form.name,
-        "model": source.result["job"]["model"]["config"],
-        "classes": source.classes,
-        "measured": measured,
-        "sha256": {name: sha256((place / name).read_bytes()) for name in model},
-    }
-    write_atomically(
-        place / RECORD, (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode()
-    )
     page = form_page(form, source, record, language, example)
     (place / "README.md").write_text(page, encoding="utf-8")

@@ -9,12 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jobgen.deploy.forms import forms
-from jobgen.deploy.make import RECORD, Workshop
+from jobgen.deploy.make import Workshop
 from jobgen.errors import RunError
 from jobgen.files import sha256, shown
 from jobgen.resultfile import RESULT, read_result
 from jobgen.run.output import unpack_output
 from jobgen.yamlio import load_file
+from jobgen_runtime.after.forms import RECORD
 from jobgen_runtime.children.processes import program_path
 
 APP = Path(__file__).parent / "server" / "app.py"

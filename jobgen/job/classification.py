@@ -21,7 +21,7 @@ from jobgen.findings import Findings
 from jobgen.job.plan import CarriedPack
 from jobgen.job.values import WORKERS, WORKERS_RULE, Value
 from jobgen.packs.render import Pack
-from jobgen.spec import STAGES_AFTER_TRAINING, faults, nearest
+from jobgen.spec import STAGES_AFTER_TRAINING, STAGES_OF_DETECTION, faults, nearest
 from jobgen.spec_classification import ClassificationSpec
 from jobgen.yamlio import Document
 from jobgen_runtime.classify.after import TOP
@@ -74,7 +74,7 @@ class ClassificationPlan:
     @property
     def requirements(self) -> list[dict[str, Any]]:
         """What the install stage sees to, as Environment.needs gives it."""
-        return self.environment.needs(self.spec.export.onnx and "export" in self.stages)
+        return self.environment.needs(onnx=self.spec.export.onnx and "export" in self.stages)
 
     def numbers(self) -> dict[str, Any]:
         """The training values without their origins, as the notebook carries them."""
@@ -93,7 +93,8 @@ def make_classification_plan(
 ) -> ClassificationPlan:
     """Derive every value. Raises SpecError with all that can't be derived."""
     findings = Findings()
-    offered = STAGES_AFTER_TRAINING if pack is None else pack.optional
+    having = STAGES_AFTER_TRAINING if pack is None else pack.optional
+    offered = tuple(stage for stage in having if stage not in STAGES_OF_DETECTION)
     environment, model = _named(findings, document, spec, offered)
     for name, fault in ({} if pack is None else pack.faults(spec.parameters)).items():
         place = f"{document.source}:{document.line(['parameters', name])}"

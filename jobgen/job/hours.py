@@ -21,7 +21,7 @@ from jobgen_runtime.train.hours import (
 )
 
 SETUP = ("prepare", "data", "source", "install", "configure", "smoke")
-AFTER = ("evaluate", "infer", "export", "collect")
+AFTER = ("evaluate", "infer", "export", "compress", "collect")
 # Where nothing is known of the pictures.
 USUAL_MEGAPIXELS = 1.0
 

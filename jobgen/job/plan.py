@@ -64,7 +64,8 @@ class Plan:
     @property
     def requirements(self) -> list[dict[str, Any]]:
         """What the install stage sees to, as Environment.needs gives it."""
-        return self.environment.needs(self.spec.export.onnx and "export" in self.stages)
+        onnx = self.spec.export.onnx and "export" in self.stages
+        return self.environment.needs(onnx=onnx, int8="compress" in self.stages)
 
     @property
     def nms(self) -> dict[str, Any]:
@@ -255,6 +256,15 @@ def _check_stages(
     for number, stage in enumerate(spec.stages):
         if stage not in offered:
             _unknown(findings, document, ["stages", number], stage, offered)
+    if "compress" in spec.stages and (
+        "export" not in spec.stages or not spec.export.onnx or spec.export.nms
+    ):
+        findings.error(
+            "SP003",
+            "stages: compress makes 8 bits of ONNX without NMS; beside it are needed the stage "
+            "export and `export: {onnx: true, nms: false}`",
+            f"{document.source}:{document.line(['stages'])}",
+        )
     if (
         environment is not None
         and spec.export.format == "json"

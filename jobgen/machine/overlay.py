@@ -85,9 +85,12 @@ def look_at(python: Path, modules: list[str]) -> OwnPython:
     return OwnPython(python, version, found["path"], found["installed"], found["places"])
 
 
-def wanted_modules(environment: Environment, onnx: bool = False) -> list[str]:
-    """What a Python must have for a job of the environment; with `onnx` for its export too."""
-    needs = environment.needs(onnx)
+def wanted_modules(
+    environment: Environment, *, onnx: bool = False, int8: bool = False
+) -> list[str]:
+    """What a Python must have for a job of the environment; with `onnx` for its export too, with
+    `int8` for its compression."""
+    needs = environment.needs(onnx=onnx, int8=int8)
     return [need["module"] for need in needs] + [KERNEL, "numpy", "paddle"]
 
 

@@ -80,7 +80,7 @@ def run_bundle(
         _refuse_network(request, environment, settings)
     own = None
     if request.python is not None:
-        wanted = wanted_modules(environment, wants_onnx(bundle))
+        wanted = wanted_modules(environment, **converted(bundle))
         own = look_at(request.python.absolute(), wanted)
     python, made = _python(request, environment, settings, say)
     mirror = find_mirror(environment, settings.cache, settings.mirror, say)
@@ -212,9 +212,12 @@ def _refuse_network(request: RunRequest, environment: Environment, settings: Set
         )
 
 
-def wants_onnx(bundle: Bundle) -> bool:
+def converted(bundle: Bundle) -> dict[str, bool]:
+    """Whether the job makes ONNX of its model, and 8 bits of that."""
     spec = bundle.facts.get("spec", {})
-    return "export" in spec.get("stages", []) and bool(spec.get("export", {}).get("onnx"))
+    stages = spec.get("stages", [])
+    onnx = "export" in stages and bool(spec.get("export", {}).get("onnx"))
+    return {"onnx": onnx, "int8": "compress" in stages}
 
 
 def pretrained_address(bundle: Bundle) -> str:

@@ -29,7 +29,7 @@ and may have
     RUNS_WITH       packages that run it, where these are not NEEDS
     NOTES           what else its reader has to know, in a line of each language
 
-Its functions run in an environment of their own (`deploy/programs/try_form.py`), where jobgen is
+Its functions run in an environment of their own (`try_form.py`), where jobgen is
 not: they import what they need, and nothing of jobgen but what lies in this folder.
 """
 
@@ -42,6 +42,8 @@ from pathlib import Path
 
 from jobgen.machine.npm import NpmPackage
 
+# What the notebook makes too lies with its programs.
+OF_NOTEBOOK = ("jobgen_runtime.programs.onnx_int8",)
 # What detect.py needs beside the runtime of a form.
 DETECTING = ("numpy==1.26.4", "opencv-python-headless==4.10.0.84", "pyyaml==6.0.3")
 # What every form is made and judged with, beside its own needs.
@@ -76,9 +78,10 @@ class Form:
 def forms() -> dict[str, Form]:
     """Every form by its name, as it is written on the command line."""
     found = {}
-    for info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        name = info.name.replace("_", "-")
+    own = [f"{__name__}.{info.name}" for info in pkgutil.iter_modules(__path__)]
+    for place in sorted((*own, *OF_NOTEBOOK), key=lambda place: place.rpartition(".")[2]):
+        module = importlib.import_module(place)
+        name = place.rpartition(".")[2].replace("_", "-")
         npm = getattr(module, "NPM", None)
         found[name] = Form(
             name,
@@ -86,7 +89,7 @@ def forms() -> dict[str, Form]:
             tuple(module.NEEDS),
             module.EXACT,
             module.HAS_ENGINE,
-            Path(__path__[0]) / f"{info.name}.py",
+            Path(str(module.__file__)),
             file=module.FILE,
             runs_with=tuple(getattr(module, "RUNS_WITH", module.NEEDS)),
             notes=getattr(module, "NOTES", None),

@@ -11,15 +11,12 @@ ANSWER gets, for `images`, `boxes` (for each, rows of class number, score, x1, y
 output was no number; for `candidates` their rows.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, Iterator, List, Optional
 
 # OpenCV first, as everywhere.
 import cv2
@@ -47,7 +44,9 @@ class Given:
     """What a form is made with: inputs of training pictures, what training suppressed by, and the
     folder of files that it takes from npm."""
 
-    def __init__(self, calibration: Iterator[dict[str, Any]], nms: Any, parts: str | None) -> None:
+    def __init__(
+        self, calibration: Iterator[Dict[str, Any]], nms: Any, parts: Optional[str]
+    ) -> None:
         self.calibration, self.nms = calibration, nms
         self.parts = Path(parts) if parts else None
 
@@ -57,10 +56,10 @@ class Watched:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.times: list[float] = []
-        self.last: list[Any] = []
+        self.times: List[float] = []
+        self.last: List[Any] = []
 
-    def run(self, inputs: dict[str, Any]) -> list[Any]:
+    def run(self, inputs: Dict[str, Any]) -> List[Any]:
         begun = time.perf_counter()
         found = self.model.run(inputs)
         self.times.append((time.perf_counter() - begun) * 1000)
@@ -69,12 +68,12 @@ class Watched:
         self.last = list(found)
         return self.last
 
-    def milliseconds(self) -> float | None:
+    def milliseconds(self) -> Optional[float]:
         counted = self.times[WARM_UP:] or self.times
         return round(float(np.median(counted)), 3) if counted else None
 
 
-def inputs_of(detect: Any, paths: list[str], settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def inputs_of(detect: Any, paths: List[str], settings: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
     """What a model may take of each picture."""
     for path in paths:
         ready, scale = detect.prepare(detect.read_image(path), settings["Preprocess"])
@@ -82,7 +81,7 @@ def inputs_of(detect: Any, paths: list[str], settings: dict[str, Any]) -> Iterat
         yield {"image": ready, "scale_factor": scale, "im_shape": size}
 
 
-def run_all(detect: Any, model: Any, request: dict[str, Any], settings: Any) -> dict[str, Any]:
+def run_all(detect: Any, model: Any, request: Dict[str, Any], settings: Any) -> Dict[str, Any]:
     watched, boxes = Watched(model), []
     for path in request["images"]:
         try:
@@ -92,7 +91,7 @@ def run_all(detect: Any, model: Any, request: dict[str, Any], settings: Any) -> 
     return {"boxes": boxes, "milliseconds": watched.milliseconds()}
 
 
-def run_whole(form: Any, request: dict[str, Any]) -> dict[str, Any]:
+def run_whole(form: Any, request: Dict[str, Any]) -> Dict[str, Any]:
     """A form that takes pictures as they are, such as a service; a run is a request here."""
     boxes, times = [], []
     with form.open_finder(request["folder"]) as find:
@@ -107,8 +106,8 @@ def run_whole(form: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def before_suppression(
-    detect: Any, model: Any, request: dict[str, Any], settings: Any
-) -> list[list[list[float]]]:
+    detect: Any, model: Any, request: Dict[str, Any], settings: Any
+) -> List[List[List[float]]]:
     found = []
     for path in request["candidates"]:
         image = detect.read_image(path)
@@ -145,6 +144,7 @@ def main() -> None:
         work = run_all if "images" in request else before_suppression
         answer = work(detect, whole, request, settings)
     Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")
+    print(json.dumps({"answered": True}))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
-"""ONNX with convolutions of 8 bits, for onnxruntime on a server, a desk or an ARM board."""
-
-from __future__ import annotations
+"""The form onnx-int8: ONNX with convolutions of 8 bits, for onnxruntime on a server, a desk or an
+ARM board. jobgen/deploy/forms/__init__.py says what a form's module has."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Tuple
 
 WORDS = {
     "en": "ONNX with 8-bit convolutions, a third of the size",
     "zh": "卷积为 8 位的 ONNX，大小为三分之一",
 }
-NEEDS: tuple[str, ...] = ()
+NEEDS: Tuple[str, ...] = ()
 RUNS_WITH = ("onnxruntime",)
 # Rounding to 8 bits moves boxes: it is judged by mAP.
 EXACT = False

@@ -1,1 +1,0 @@
-"""What runs in the environment of the forms, where jobgen is not."""
