@@ -66,9 +66,9 @@ def command(
 
     def more(plan: Any, trained: Any, output: Path, result: dict[str, Any]) -> dict[str, Any]:
         if wanted:
-            judged.extend(
-                _make(console, wanted, source_of_run(output, result, plan.nms, trained), ort_web)
-            )
+            source = source_of_run(output, result, plan.nms, trained)
+            judged.extend(_make(console, wanted, source, ort_web))
+            _record(output, result, judged)
         return {"forms": [_facts(each) for each in judged]} if wanted else {}
 
     made = run_stage(console, "export", given, change, more)
@@ -106,6 +106,24 @@ def _make(
     judged = make_forms(wanted, source, source.folder / FORMS, workshop)
     console.data("\n".join(_lines(judged)))
     return judged
+
+
+def _record(output: Path, result: dict[str, Any], judged: list[Judged]) -> None:
+    """The forms in the run's result and on its page."""
+    from jobgen.files import write_atomically
+    from jobgen.report.read import record_of
+    from jobgen.resultfile import write_result
+    from jobgen_runtime.record.report import report_page
+
+    result["metrics"]["forms"] = {
+        each.name: {**each.measured, "fault": each.fault} for each in judged
+    }
+    write_result(output, result)
+    record = record_of(output, writable=False)
+    assert record
+    # The curve there is would be of the training that the weights came from.
+    page = report_page([record._replace(rows=[])], result.get("language", "en"))
+    write_atomically(output / "report.html", page.encode())
 
 
 def _lines(judged: list[Judged]) -> list[str]:

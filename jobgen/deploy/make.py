@@ -60,6 +60,7 @@ class Judge:
             raise RunError(f"the exported model gives no number for {found['not_finite']}")
         self.boxes: list[Rows] = found["boxes"]
         self.milliseconds: float = found["milliseconds"]
+        self.bytes = (source.folder / "model.onnx").stat().st_size
         judged = self._judged(self.boxes)
         self.figures: dict[str, float] = judged["figures"]
         self.by_class: list[dict[str, Any]] = judged["classes"]
@@ -88,6 +89,7 @@ class Judge:
             "model_mAP50": self.figures["mAP50"],
             "milliseconds": found["milliseconds"],
             "model_milliseconds": self.milliseconds,
+            "model_bytes": self.bytes,
         }
         return measured, self._fault(form, found["boxes"], alike, measured)
 
@@ -180,9 +182,8 @@ def make_forms(
         for form in wanted:
             say(f"{form.name}: made and tried ...")
             found.append(_made(form, judge, goal, workshop))
-        size = (source.folder / "model.onnx").stat().st_size
         card = model_card(
-            source, found, judge.figures, judge.by_class, judge.milliseconds, size,
+            source, found, judge.figures, judge.by_class, judge.milliseconds, judge.bytes,
             workshop.language,
         )  # fmt: skip
         write_atomically(goal / CARD, card.encode())

@@ -47,7 +47,7 @@ def compress(place: Dict[str, Any], nms: Dict[str, Any], model: str, classes: Li
     pictures = _training_pictures(place, 4 if few else CALIBRATION_IMAGES)
     _ask(exported, made, {"calibration": pictures, "parts": None, "nms": nms}, form=True)
     measured, fault = _measured(place, sample, exported, made, nms)
-    run.data["metrics"]["forms"] = {FORM: measured}
+    run.data["metrics"]["forms"] = {FORM: dict(measured, fault=fault)}
     run.event("form", form=FORM, fault=fault, **measured)
     if fault == NOTHING_SHOWN:
         shutil.rmtree(made)

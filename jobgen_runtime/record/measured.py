@@ -168,3 +168,24 @@ class Measured(PageParts):
         ]
         head = ["form", "boxes", "images", "largest distance, px", "difference of mAP"]
         return self.section("The exported model beside the trained one", head, rows)
+
+    def forms(self, run: RunRecord) -> str:
+        """What forms of the exported model measured beside it, and which were not kept."""
+        forms = list(((run.result.get("metrics") or {}).get("forms") or {}).items())
+        rows: List[List[Any]] = []
+        for name, row in forms:
+            if row.get("fault"):
+                rows.append([name, "%s: %s" % (self.say("not kept"), row["fault"])] + [""] * 5)
+                continue
+            rows.append(_form_row(name, row))
+            if row is forms[-1][1]:
+                rows.append(_form_row("ONNX", row, "model_"))
+        head = ["form", "MB", "mAP", "mAP@0.5", "ms a picture", "boxes lost, gained"]
+        return self.section("Forms of the model", [*head, "largest distance, px"], rows)
+
+
+def _form_row(name: str, row: Dict[str, Any], of: str = "") -> List[Any]:
+    found = [name, "%.2f" % (row[of + "bytes"] / 1e6), _share(row[of + "mAP"])]
+    found += [_share(row[of + "mAP50"]), "%.1f" % row[of + "milliseconds"]]
+    apart = ["", ""] if of else ["%(lost)d, %(gained)d" % row, "%.4f" % row["largest_px"]]
+    return found + apart

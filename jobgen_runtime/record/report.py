@@ -142,6 +142,7 @@ class _Page(Measured):
                 self.classes(run),
                 self.confusion(run),
                 self.parity(run),
+                self.forms(run),
                 self.pictures(run),
                 self.facts(run),
                 self.logs(run),
