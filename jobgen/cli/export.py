@@ -30,7 +30,7 @@ FORMS = "forms"
 @click.option("--format", "form", type=click.Choice(["auto", "pdmodel", "json"]),
               help="Paddle's file form.  [default: the job's]")  # fmt: skip
 @click.option("--to", "to", metavar="FORMS",
-              help="Forms to make and prove: onnx-int8, mnn, page, server, ...")  # fmt: skip
+              help="Forms to make and prove, such as onnx-int8,mnn,page,server.")  # fmt: skip
 @click.option("--ort-web", metavar="PATH", type=click.Path(exists=True, path_type=Path),
               help="onnxruntime-web, a folder or .tgz.  [default: npm fetches it]")  # fmt: skip
 @click.pass_obj
