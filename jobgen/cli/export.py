@@ -32,7 +32,7 @@ FORMS = "forms"
 @click.option("--to", "to", metavar="FORMS",
               help="Forms to make and prove, such as onnx-int8,mnn,page,server.")  # fmt: skip
 @click.option("--ort-web", metavar="PATH", type=click.Path(exists=True, path_type=Path),
-              help="onnxruntime-web, a folder or .tgz.  [default: npm fetches it]")  # fmt: skip
+              help="Folder or .tgz of onnxruntime-web.  [default: by npm]")  # fmt: skip
 @click.pass_obj
 def command(
     console: Console,

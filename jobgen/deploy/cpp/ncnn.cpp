@@ -1,5 +1,5 @@
 // Finds objects with ncnn: ./detect photo.jpg ... , run where model.ncnn.param lies.
-#include <ncnn/net.h>
+#include <net.h>
 
 #include "detector.h"
 
