@@ -20,16 +20,22 @@ from jobgen.catalog import environments
 from jobgen.datasets.look import look
 from jobgen.deploy.forms import Form
 from jobgen.deploy.forms import forms as forms_by_name
+from jobgen.deploy.forms.page import find_browser
 from jobgen.deploy.make import Workshop, make_forms
 from jobgen.deploy.source import source_of_run
+from jobgen.errors import RunError
+from jobgen.files import sha256
 from jobgen.machine.environment import managed_python
 from jobgen.settings import load_settings
+from jobgen_runtime.after.likeness import likeness
 from jobgen_runtime.train.trainwatch import read_metrics
 from tests.conftest import ROOT, real_data
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(1500)]
 JOBGEN = [sys.executable, "-m", "jobgen"]
 # What follows it is shown by the demo.
+# PicoDet's, as training has it.
+NMS = {"score_threshold": 0.025, "nms_threshold": 0.6, "nms_top_k": 1000, "keep_top_k": 100}
 TRAINING_ALONE = ("-p", "STAGES", "[]")
 
 
@@ -147,13 +153,13 @@ def test_downloaded_weights_are_measured_drawn_and_exported(folder: Path, tmp_pa
     assert whole == pytest.approx(metrics["claimed_mAP50"], abs=0.001)
     # The tiles show the ships larger than training did.
     assert metrics["evaluation"]["mAP50"] > 0.2
-    arguments = (zipped, "--archive", archive, "--to", "onnx-int8,mnn,server")
+    arguments = (zipped, "--archive", archive, "--to", "onnx-int8,mnn,ncnn,server")
     code, answer, said = call("export", *arguments, cwd=folder / "exported")
     assert code == 0, said
     assert answer["result"]["metrics"]["parity"]["paddle"]["largest_px"] < 0.01
     forms = {form["name"]: form for form in answer["forms"]}
-    assert [form["fault"] for form in forms.values()] == [""] * 3
-    for exact in ("mnn", "server"):
+    assert [form["fault"] for form in forms.values()] == [""] * 4
+    for exact in ("mnn", "ncnn", "server"):
         assert forms[exact]["measured"]["largest_px"] < 0.01
         assert forms[exact]["measured"]["lost"] == forms[exact]["measured"]["gained"] == 0
     small, whole = forms["onnx-int8"]["measured"], forms["mnn"]["measured"]
@@ -194,8 +200,7 @@ def test_downloaded_weights_are_measured_drawn_and_exported(folder: Path, tmp_pa
 def test_a_spoilt_form_is_not_left_behind(folder: Path, tmp_path: Path) -> None:
     (output,) = (folder / "exported").glob("runs/*/home/output/*")
     result = json.loads((output / "result.json").read_text(encoding="utf-8"))
-    nms = {"score_threshold": 0.025, "nms_threshold": 0.6, "nms_top_k": 1000, "keep_top_k": 100}
-    source = source_of_run(output, result, nms)
+    source = source_of_run(output, result, NMS)
     spoilt = [
         Form(name, {"en": name}, (), exact, False, Path(__file__).parent / "spoilt_forms" / file)
         for name, exact, file in
@@ -217,7 +222,7 @@ def test_a_form_runs_by_what_lies_beside_it(folder: Path, tmp_path: Path) -> Non
     with zipfile.ZipFile(folder / "ships.zip") as ships:
         name = next(name for name in ships.namelist() if name.endswith(".jpg"))
         (tmp_path / "photo.jpg").write_bytes(ships.read(name))
-    for name in ("mnn", "onnx-int8"):
+    for name in ("mnn", "ncnn", "onnx-int8"):
         form, place = forms_by_name()[name], tmp_path / name
         shutil.copytree(forms / name, place)
         page = (place / "README.md").read_text(encoding="utf-8")
@@ -227,6 +232,110 @@ def test_a_form_runs_by_what_lies_beside_it(folder: Path, tmp_path: Path) -> Non
         answer = subprocess.run(argv, cwd=place, capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stderr[-2000:]
         assert "boxes" in json.loads(answer.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["page", "lite", "paddle-int8"])
+def test_a_form_that_needs_more_is_proven_too(folder: Path, tmp_path: Path, name: str) -> None:
+    """A browser and npm, an old Python, another Paddle: where this machine has them."""
+    (output,) = (folder / "exported").glob("runs/*/home/output/*")
+    result = json.loads((output / "result.json").read_text(encoding="utf-8"))
+    source, form = source_of_run(output, result, NMS), forms_by_name()[name]
+    workshop = Workshop(load_settings().cache, "en", print)
+    try:
+        workshop.python(form), workshop.parts(form)
+        if name == "page":
+            find_browser()
+    except (RunError, RuntimeError) as error:
+        pytest.skip(str(error))
+    (judged,) = make_forms([form], source, tmp_path / "forms", workshop)
+    assert judged.fault == ""
+    assert judged.measured["lost"] == judged.measured["gained"] == 0
+    assert judged.measured["largest_px"] < (0.01 if form.exact else 40)
+
+
+@pytest.mark.parametrize("name", ["mnn", "ncnn"])
+def test_the_example_in_cpp_finds_the_same(folder: Path, tmp_path: Path, name: str) -> None:
+    """Compiled and run: JOBGEN_MNN and JOBGEN_NCNN name where the libraries are installed."""
+    prefix = os.environ.get(f"JOBGEN_{name.upper()}")
+    if prefix is None:
+        pytest.skip(f"JOBGEN_{name.upper()} names no library")
+    (forms,) = (folder / "exported").glob("runs/*/home/output/*/inference/forms")
+    place = tmp_path / name
+    shutil.copytree(forms / name, place)
+    for argv in (["cmake", "-S", ".", "-B", "build", f"-DCMAKE_PREFIX_PATH={prefix}"],
+                 ["cmake", "--build", "build"]):  # fmt: skip
+        subprocess.run(argv, cwd=place / "cpp", check=True)
+    with zipfile.ZipFile(folder / "ships.zip") as ships:
+        photos = [name for name in ships.namelist() if name.endswith(".jpg")][:8]
+        ships.extractall(tmp_path, photos)
+    argv = [str(place / "cpp" / "build" / "detect"), *photos]
+    env = {**os.environ, "LD_LIBRARY_PATH": f"{prefix}/lib"}
+    for each in place.glob("model.*"):
+        shutil.copyfile(each, tmp_path / each.name)
+    told = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    found = [row.split("\t") for row in told.stdout.splitlines()]
+    form = forms_by_name()[name]
+    python = Workshop(load_settings().cache, "en", print).python(form)
+    argv = [str(python), "detect.py", form.file, *(str(tmp_path / photo) for photo in photos)]
+    argv += ["--threshold", "0"]
+    told = subprocess.run(argv, cwd=place, capture_output=True, text=True, check=True)
+    wanted = [box for line in told.stdout.splitlines() for box in json.loads(line)["boxes"]]
+    assert len(found) == len(wanted) > 5
+    for row, box in zip(found, wanted, strict=True):
+        assert row[1] == box["class"]
+        assert [float(edge) for edge in row[3:]] == pytest.approx(box["box"], abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnn", "ncnn", "server"])
+def test_a_form_finds_the_same_on_arm64(folder: Path, tmp_path: Path, name: str) -> None:
+    """In an emulator: JOBGEN_ARM64 names what tests/arm64_root.sh has laid out."""
+    root = os.environ.get("JOBGEN_ARM64")
+    if root is None:
+        pytest.skip("JOBGEN_ARM64 names no ARM64 Python")
+    (forms,) = (folder / "exported").glob("runs/*/home/output/*/inference/forms")
+    with zipfile.ZipFile(folder / "ships.zip") as ships:
+        photos = [name for name in ships.namelist() if name.endswith(".jpg")][:8]
+        ships.extractall(tmp_path, photos)
+    (tmp_path / "photos.json").write_text(json.dumps([str(tmp_path / each) for each in photos]))
+    form, found = forms_by_name()[name], []
+    own = str(Workshop(load_settings().cache, "en", print).python(form))
+    emulated = ["qemu-aarch64-static", "-L", root, "-E", f"PYTHONPATH={root}/site"]
+    for program in ([own], [*emulated, f"{root}/usr/bin/python3.11"]):
+        argv = [*program, "detect.py", "model.onnx" if name == "server" else form.file,
+                "--images", str(tmp_path / "photos.json"), "--nms", json.dumps(NMS),
+                "--answer", str(tmp_path / "answer.json")]  # fmt: skip
+        subprocess.run(argv, cwd=forms / name, check=True)
+        found.append(json.loads((tmp_path / "answer.json").read_text(encoding="utf-8")))
+    alike = likeness(*found)
+    assert alike.boxes > 5
+    assert (alike.lost, alike.gained) == (0, 0)
+    # OpenCV for ARM rounds the weights of INTER_CUBIC.
+    assert alike.largest_px < 0.5
+
+
+def test_a_model_is_compressed_in_the_notebook(folder: Path, tmp_path: Path) -> None:
+    text = (folder / "job.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"stages: .*\n|export:\n(?:  .*\n)+", "", text)
+    text += "stages: [export, compress]\nexport: {onnx: true, nms: false}\n"
+    (tmp_path / "job.yaml").write_text(text, encoding="utf-8")
+    assert call("build", tmp_path / "job.yaml", cwd=tmp_path)[0] == 0
+    (weights,) = folder.glob("runs/*/home/output/ships/weights/best_model.pdparams")
+    code, answer, said = call(
+        "run", tmp_path / "upload", "--archive", folder / "ships.zip", "--device", "cpu",
+        "-p", "TRAINED_WEIGHTS", weights, cwd=tmp_path,
+    )  # fmt: skip
+    assert code == 0, said
+    measured = answer["result"]["metrics"]["forms"]["onnx-int8"]
+    assert measured["fault"] == ""
+    assert measured["bytes"] < measured["model_bytes"] / 2
+    assert measured["mAP"] > measured["model_mAP"] - 0.02
+    (record,) = tmp_path.glob("runs/*/home/output/*/inference/forms/onnx-int8/form.json")
+    digest = json.loads(record.read_text(encoding="utf-8"))["sha256"]["model.onnx"]
+    assert digest == sha256((record.parent / "model.onnx").read_bytes())
+    page = (record.parents[3] / "report.html").read_text(encoding="utf-8")
+    assert "<td>onnx-int8</td>" in page
 
 
 def test_the_mirrors_own_infer_draws(folder: Path, tmp_path: Path) -> None:
