@@ -30,6 +30,7 @@ from tests.bench_reader import reader_speed_rows
 from tests.bench_server import server_rows
 from tests.bench_sets import reader_rows, tiles_row
 from tests.large_coco import write_large_coco
+from tests.load_server import load_rows
 from tests.sets import picture
 
 ROOT = Path(__file__).parent.parent
@@ -220,7 +221,8 @@ def main() -> int:
             *reader_rows(folder),
             tiles_row(folder),
             *reader_speed_rows(folder),
-            *server_rows(folder),
+            *server_rows(folder / "service"),
+            *load_rows(folder / "load", 60.0),
             output_row(folder),
             second_run_row(folder),
             train_row(folder),

@@ -110,7 +110,7 @@ def service_python() -> Path:
 def service_folder(place: Path) -> Path:
     """The folder that an export would leave."""
     source, folder = place / "source", place / "server"
-    source.mkdir()
+    source.mkdir(parents=True)
     folder.mkdir()
     for name in ("detect", "tiles"):
         (source / f"{name}.py").write_bytes(Path(program_path(name)).read_bytes())

@@ -33,9 +33,9 @@ from tests.conftest import ROOT, real_data
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(1500)]
 JOBGEN = [sys.executable, "-m", "jobgen"]
-# What follows it is shown by the demo.
 # PicoDet's, as training has it.
 NMS = {"score_threshold": 0.025, "nms_threshold": 0.6, "nms_top_k": 1000, "keep_top_k": 100}
+# What follows it is shown by the demo.
 TRAINING_ALONE = ("-p", "STAGES", "[]")
 
 
