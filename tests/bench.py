@@ -27,7 +27,7 @@ from jobgen.run.kernel import execute
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from jobgen_runtime.children.processes import program_path
 from tests.bench_reader import reader_speed_rows
-from tests.bench_server import server_rows
+from tests.bench_server import page_rows, server_rows
 from tests.bench_sets import reader_rows, tiles_row
 from tests.large_coco import write_large_coco
 from tests.load_server import load_rows
@@ -223,6 +223,7 @@ def main() -> int:
             *reader_speed_rows(folder),
             *server_rows(folder / "service"),
             *load_rows(folder / "load", 60.0),
+            *page_rows(folder / "page"),
             output_row(folder),
             second_run_row(folder),
             train_row(folder),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import json
 import socket
 import statistics
 import subprocess
@@ -12,11 +13,18 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
 
-from tests.server_world import running, service_folder, service_python
+from jobgen.deploy.forms import forms
+from jobgen.deploy.forms.page import find_browser, open_finder
+from jobgen.deploy.forms.page import make as make_page
+from jobgen.deploy.make import Workshop
+from jobgen.errors import RunError
+from jobgen.settings import load_settings
+from tests.server_world import NMS, running, service_folder, service_python
 
 Row = tuple[str, str, str, float, float]
 SECONDS = 6.0
@@ -129,3 +137,44 @@ def server_rows(folder: Path) -> list[Row]:
         *rows,
         ("service, median of one client / plain", f"{a:.1f} ms", f"{b:.1f} ms", ratio, 1.1),
     ]
+
+
+# What a page does with a picture, natively and on one thread.
+NATIVE = """
+import json, sys, time
+sys.path.insert(0, sys.argv[2])
+import detect, yaml
+model = detect.OnnxForm("model.onnx", 1)
+detect.cv2.setNumThreads(1)
+settings, nms = yaml.safe_load(open("infer_cfg.yml")), json.loads(sys.argv[3])
+took = []
+for _ in range(30):
+    begun = time.perf_counter()
+    detect.find(model, detect.read_image(sys.argv[1]), settings, nms)
+    took.append((time.perf_counter() - begun) * 1000)
+print(sorted(took)[15])
+"""
+
+
+def page_rows(folder: Path) -> list[Row]:
+    """A whole picture in the page beside the same natively; nothing where there is no browser."""
+    try:
+        find_browser()
+        parts = Workshop(load_settings().cache, "en", print).parts(forms()["page"])
+    except (RuntimeError, RunError) as error:
+        print(f"no row for the page: {error}")
+        return []
+    place = service_folder(folder)
+    (place / "photo.jpg").write_bytes(photo())
+    make_page(place, place, SimpleNamespace(nms=NMS, parts=parts))
+    took = []
+    with open_finder(str(place)) as find:
+        for _ in range(30):
+            begun = time.perf_counter()
+            find(str(place / "photo.jpg"))
+            took.append((time.perf_counter() - begun) * 1000)
+    argv = [str(service_python()), "-c", NATIVE, "photo.jpg", str(place), json.dumps(NMS)]
+    told = subprocess.run(argv, cwd=place, capture_output=True, text=True, check=True)
+    ours, peer = statistics.median(took), float(told.stdout)
+    return [("page, a picture / natively, one thread", f"{ours:.0f} ms", f"{peer:.0f} ms",
+             ours / peer, 8.0)]  # fmt: skip

@@ -274,7 +274,8 @@ def test_the_example_in_cpp_finds_the_same(folder: Path, tmp_path: Path, name: s
     for each in place.glob("model.*"):
         shutil.copyfile(each, tmp_path / each.name)
     told = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-    found = [row.split("\t") for row in told.stdout.splitlines()]
+    # MNN says there what the processor can.
+    found = [row.split("\t") for row in told.stdout.splitlines() if "\t" in row]
     form = forms_by_name()[name]
     python = Workshop(load_settings().cache, "en", print).python(form)
     argv = [str(python), "detect.py", form.file, *(str(tmp_path / photo) for photo in photos)]
