@@ -103,7 +103,7 @@ class Judge:
             return f"its scores are others, by {alike.largest_score:.3f}"
         compared = compare_boxes(self.boxes, boxes, self.source.nms, self._candidates)
         compared["mAP"] = abs(was - measured["mAP"])
-        return fault_of(compared, self.source.longest_side)
+        return fault_of(compared, self.source.longest_side, form.pixels)
 
     def _candidates(self, numbers: list[int]) -> list[Rows]:
         paths = [str(self.source.images[number]) for number in numbers]

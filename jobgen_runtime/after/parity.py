@@ -128,10 +128,10 @@ def overlap(one: Row, other: Row) -> float:
     return both / union if union > 0 else 0.0
 
 
-def fault_of(measured: Dict[str, Any], side: int) -> str:
+def fault_of(measured: Dict[str, Any], side: int, pixels: float = PARITY_PIXELS) -> str:
     """What is wrong with a form whose boxes were `measured` on images with this longest side, in
-    pixels; empty where nothing is."""
-    bound = PARITY_PIXELS * max(1.0, side / PARITY_SIDE)
+    pixels; empty where nothing is. They may lie `pixels` apart, in proportion on large images."""
+    bound = pixels * max(1.0, side / PARITY_SIDE)
     if measured["alone"] or measured["largest_px"] > bound:
         count = measured["alone"]
         have = "1 box has" if count == 1 else "%d boxes have" % count

@@ -21,6 +21,7 @@ A form's module has
 
 and may have
 
+    PIXELS          how far its boxes may lie from the trained model's, if not PARITY_PIXELS
     ALONE           packages that are installed without what they say they need
     PYTHONS         the Pythons that its packages are made for, if not jobgen's own
     INSTEAD         packages in place of COMMON, for such a Python
@@ -41,6 +42,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobgen.machine.npm import NpmPackage
+from jobgen_runtime.after.parity import PARITY_PIXELS
 
 # What the notebook makes too lies with its programs.
 OF_NOTEBOOK = ("jobgen_runtime.programs.onnx_int8",)
@@ -69,6 +71,7 @@ class Form:
     instead: tuple[str, ...] = COMMON
     npm: NpmPackage | None = None
     format: str | None = None
+    pixels: float = PARITY_PIXELS
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -98,5 +101,6 @@ def forms() -> dict[str, Form]:
             instead=tuple(getattr(module, "INSTEAD", COMMON)),
             npm=NpmPackage(**npm) if npm else None,
             format=getattr(module, "FORMAT", None),
+            pixels=getattr(module, "PIXELS", PARITY_PIXELS),
         )
     return found
