@@ -197,7 +197,7 @@ def test_the_card_claims_of_training_what_is_known(language: str, known: bool) -
     }
     folder = Path(__file__).parent
     source = Source(
-        folder, folder, [], [], [], [1], ["ship"], {}, {}, 640,
+        folder, folder, [], [], [], [1], ["ship"], {}, {}, 640, False,
         {"largest_px": 0.001, "boxes": 9}, result, trained if known else {},
     )  # fmt: skip
     judged = [Judged("mnn", "its mAP is 0.1", {}, None)]

@@ -156,7 +156,9 @@ def test_the_runtimes_tests_pass_on_old_pythons(version: str, tmp_path: Path) ->
     subprocess.run([python, "-m", "venv", str(tmp_path / "env")], check=True)
     inside = str(tmp_path / "env" / "bin" / "python")
     subprocess.run(
-        [inside, "-m", "pip", "install", "-q", "pytest<8", "numpy"], check=True, capture_output=True
+        [inside, "-m", "pip", "install", "-q", "pytest<8", "numpy", "opencv-python-headless"],
+        check=True,
+        capture_output=True,
     )
     argv = [
         inside,

@@ -15,7 +15,7 @@ from typing import Any
 from jobgen.deploy.cpp import write_example
 from jobgen.deploy.forms import COMMON, Form
 from jobgen.deploy.pages import form_page, model_card
-from jobgen.deploy.source import Source
+from jobgen.deploy.source import Source, without_nms
 from jobgen.errors import RunError
 from jobgen.files import write_atomically
 from jobgen.machine.npm import npm_files
@@ -35,6 +35,7 @@ from jobgen_runtime.children.processes import last_words, program_path
 
 Say = Callable[[str], None]
 TRY_FORM = Path(program_path("try_form"))
+WITHOUT_NMS = Path(__file__).parent / "programs" / "without_nms.py"
 # Of scores: rounding of single precision moves them by 0.0005.
 MOST_SCORE_APART = 0.01
 CARD = "MODEL_CARD.md"
@@ -54,8 +55,12 @@ class Judge:
     """The trained model's boxes in the evaluation's pictures, and how a form compares."""
 
     def __init__(self, source: Source, python: Path, spare: Path) -> None:
-        self.source, self.python, self.spare = source, python, spare
+        """`source` is what was proven; `self.source` what forms are made of: the same, or cut
+        before its suppression. Raises RunError where it can't be run."""
+        self.python, self.spare, self.source = python, spare, source
         found = self._ask(python, {"images": list(map(str, source.images))}, None, source.folder)
+        if source.suppresses:
+            self.source = without_nms(source, spare / "bare", self._cut)
         if "not_finite" in found:
             raise RunError(f"the exported model gives no number for {found['not_finite']}")
         self.boxes: list[Rows] = found["boxes"]
@@ -64,6 +69,14 @@ class Judge:
         judged = self._judged(self.boxes)
         self.figures: dict[str, float] = judged["figures"]
         self.by_class: list[dict[str, Any]] = judged["classes"]
+
+    def _cut(self, model: Path, goal: Path) -> None:
+        finished = subprocess.run(
+            [str(self.python), "-s", str(WITHOUT_NMS), str(model), str(goal)], **PIPED, check=False
+        )
+        if finished.returncode != 0:
+            said = last_words((finished.stdout + finished.stderr).splitlines())
+            raise RunError(f"{model} can't be cut before its suppression: {said}")
 
     def nothing_shown(self) -> bool:
         return nothing_shown(self.boxes, self.figures["mAP"])

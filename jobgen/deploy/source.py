@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ CALIBRATION = 64
 
 @dataclass(frozen=True)
 class Source:
-    """`folder` has infer_cfg.yml and model.onnx without NMS. `images` are the evaluation's, by the
+    """`folder` has infer_cfg.yml and model.onnx, which `suppresses` where its family's export can't
+    leave that out. `images` are the evaluation's, by the
     ids that they have in the COCO file `truth`, `settings` what infer_cfg.yml has; `proof` is what
     the export measured of model.onnx beside the trained model, `result` is the export's record, and
     `trained` the training's, empty where it is not known."""
@@ -35,6 +38,7 @@ class Source:
     nms: dict[str, Any]
     settings: dict[str, Any]
     longest_side: int
+    suppresses: bool
     proof: dict[str, Any]
     result: dict[str, Any]
     trained: dict[str, Any]
@@ -52,10 +56,9 @@ def source_of_run(
     if not (folder / "model.onnx").is_file() or not proof:
         raise RunError(f"{folder} has no model.onnx that was proven")
     settings = load_file(folder / "infer_cfg.yml", "yaml11").value
-    if not nms or not isinstance(settings.get("NMS"), dict):
+    if not nms:
         raise RunError(
-            f"{folder / 'model.onnx'} does its own suppression, or needs none: forms are made of "
-            "models whose export can leave it out",
+            f"{folder / 'model.onnx'} needs no suppression: forms are made of models that have one",
             "Deploy inference/ as it is; docs/after.md says how.",
         )
     truth, record, pictures = _split(config, "EvalDataset", MOST_IMAGES)
@@ -71,10 +74,23 @@ def source_of_run(
         nms=nms,
         settings=settings,
         longest_side=max(sides),
+        suppresses=not isinstance(settings.get("NMS"), dict),
         proof=proof,
         result=result,
         trained=trained or {},
     )
+
+
+def without_nms(source: Source, folder: Path, cut: Callable[[Path, Path], None]) -> Source:
+    """The same of a model cut before its suppression, in `folder`; `cut` makes its ONNX. Paddle's
+    own files stay as they are."""
+    shutil.copytree(source.folder, folder, ignore=shutil.ignore_patterns("forms", "model.onnx"))
+    cut(source.folder / "model.onnx", folder / "model.onnx")
+    lines = [f"  {name}: {value}\n" for name, value in source.nms.items()]
+    with (folder / "infer_cfg.yml").open("a", encoding="utf-8") as stream:
+        stream.write("".join(["NMS:\n", *lines]))
+    settings = {**source.settings, "NMS": source.nms}
+    return replace(source, folder=folder, settings=settings, suppresses=False)
 
 
 def _split(
