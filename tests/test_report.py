@@ -442,3 +442,19 @@ def test_a_page_needs_no_field_of_the_result(tmp_path: Path) -> None:
         shape(report_page([record], "zh"))
     rows = [{"epoch": 0.0, "step": 0.0, "steps": 3.0, "loss": math.nan}]
     shape(report_page([RunRecord("x", {}, rows, str(tmp_path))]))
+
+
+def test_forms_of_the_model_stand_in_one_table() -> None:
+    kept = {"fault": "", "bytes": 1_050_000, "mAP": 0.58, "mAP50": 0.984, "milliseconds": 23.4,
+            "lost": 0, "gained": 1, "largest_px": 9.04, "model_bytes": 2_850_000,
+            "model_mAP": 0.591, "model_mAP50": 0.989, "model_milliseconds": 24.2}  # fmt: skip
+    refused = {"fault": "its scores are others, by <0.4>"}
+    found = result(metrics={"forms": {"onnx-int8": kept, "mnn": refused}})
+    for language, words in (("en", "not kept: its scores"), ("zh", "未保留: its scores")):
+        page = report_page([RunRecord("ships", found, [], "")], language)
+        rows = re.findall(r"<tr><td>(ONNX|onnx-int8|mnn)</td>(.*?)</tr>", page)
+        assert [name for name, _ in rows] == ["ONNX", "onnx-int8", "mnn"]
+        assert "2.85</td><td>0.591" in rows[0][1]
+        assert "0, 1" in rows[1][1]
+        assert words in page
+        assert "&lt;0.4&gt;" in rows[2][1]

@@ -172,14 +172,11 @@ class Measured(PageParts):
     def forms(self, run: RunRecord) -> str:
         """What forms of the exported model measured beside it, and which were not kept."""
         forms = list(((run.result.get("metrics") or {}).get("forms") or {}).items())
-        rows: List[List[Any]] = []
+        kept = [row for _, row in forms if not row.get("fault")]
+        rows: List[List[Any]] = [_form_row("ONNX", row, "model_") for row in kept[:1]]
         for name, row in forms:
-            if row.get("fault"):
-                rows.append([name, "%s: %s" % (self.say("not kept"), row["fault"])] + [""] * 5)
-                continue
-            rows.append(_form_row(name, row))
-            if row is forms[-1][1]:
-                rows.append(_form_row("ONNX", row, "model_"))
+            fault = "%s: %s" % (self.say("not kept"), row.get("fault"))
+            rows.append([name, fault] + [""] * 5 if row.get("fault") else _form_row(name, row))
         head = ["form", "MB", "mAP", "mAP@0.5", "ms a picture", "boxes lost, gained"]
         return self.section("Forms of the model", [*head, "largest distance, px"], rows)
 
