@@ -154,7 +154,9 @@ class Judge:
         finished = subprocess.run(argv, **PIPED, env=env, cwd=self.spare, check=False)
         if finished.returncode != 0 or not answer.is_file():
             said = last_words((finished.stdout + finished.stderr).splitlines())
-            raise RunError(f"{program.name}: {said}")
+            # A form's own words need no name of where they were said.
+            own = said.removeprefix("RuntimeError: ")
+            raise RunError(own if own != said else f"{program.name}: {said}")
         return json.loads(answer.read_text(encoding="utf-8"))
 
 

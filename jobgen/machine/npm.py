@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import shutil
 import subprocess
 import tarfile
@@ -101,9 +102,10 @@ def _fetched(package: NpmPackage, say: Say) -> dict[str, bytes]:
 
 
 def _reason(finished: subprocess.CompletedProcess[str]) -> str:
-    """npm's own reason: its first line of an error, after the error's code."""
-    lines = [line for line in finished.stderr.splitlines() if line.startswith("npm err")]
-    reasons = [line for line in lines if not line.startswith("npm error code ")]
+    """npm's own reason, which stands between the error's parts and advice."""
+    lines = [line for line in finished.stderr.splitlines() if line.lower().startswith("npm err")]
+    telling = [line for line in lines if re.search(r"reason|Error:|404", line)]
+    reasons = telling or lines
     return reasons[0] if reasons else last_words((finished.stdout + finished.stderr).splitlines())
 
 
