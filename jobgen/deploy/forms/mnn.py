@@ -6,9 +6,13 @@ python detect.py model.mnn photo.jpg
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +40,31 @@ def make(source: Path, folder: Path, _given: Any) -> None:
     (folder / "tensors.json").write_text(json.dumps(names), encoding="utf-8")
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """MNN writes what the processor can to the standard output, where boxes are to be: here it
+    goes to the standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        # What C has gathered would be written later; Windows has no library without a name.
+        with contextlib.suppress(OSError, TypeError):
+            ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 class Mnn:
     """model.mnn, and in tensors.json the names of its inputs and outputs."""
 
     def __init__(self, path: Path, threads: int) -> None:
+        with quiet():
+            self._load(path, threads)
+
+    def _load(self, path: Path, threads: int) -> None:
         import MNN
 
         self.expr = MNN.expr
