@@ -317,6 +317,7 @@ def test_a_form_finds_the_same_on_arm64(folder: Path, tmp_path: Path, name: str)
     assert alike.largest_px < 0.5
 
 
+@pytest.mark.slow
 def test_a_model_is_compressed_in_the_notebook(folder: Path, tmp_path: Path) -> None:
     text = (folder / "job.yaml").read_text(encoding="utf-8")
     text = re.sub(r"stages: .*\n|export:\n(?:  .*\n)+", "", text)
