@@ -158,6 +158,19 @@ def test_a_run_that_exported_to_onnx_is_served(tmp_path: Path, zipped: bool) -> 
             find_service(given, tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"metrics": 5}, {"metrics": {"parity": []}}, {"artefacts": [1]}, {"artefacts": {"a": 1}},
+     {"artefacts": 7}],
+)  # fmt: skip
+def test_a_record_of_another_shape_is_told(tmp_path: Path, changed: dict[str, Any]) -> None:
+    path = run_output(tmp_path / "output") / "result.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**result, **changed}), encoding="utf-8")
+    with pytest.raises(RunError, match=r"is not as a run|no run that exported"):
+        find_service(tmp_path / "output", tmp_path / "spare")
+
+
 def test_a_run_whose_onnx_was_not_proven_is_not_served(tmp_path: Path) -> None:
     run_output(tmp_path / "output", proven=False)
     with pytest.raises(RunError, match="no run that exported to ONNX") as refused:

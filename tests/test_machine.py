@@ -11,7 +11,7 @@ import pytest
 
 from jobgen.catalog import config_texts, environments, models
 from jobgen.errors import RunError
-from jobgen.machine.interpreters import find_python, python_facts
+from jobgen.machine.interpreters import candidate_pythons, find_python, python_facts
 from jobgen.machine.locks import MARK
 from jobgen.machine.mirror import find_mirror
 from jobgen.yamlio import load, plain
@@ -119,3 +119,22 @@ def test_the_mirrors_configs_resolve_to_the_catalogues(name: str) -> None:
         for key in [key for key in item if key.startswith("!")]:
             item.update(item.pop(key), name=key[1:])
     assert merged == expected
+
+
+def test_an_old_python_is_looked_for_where_uv_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / ".local/share/uv/python/cpython-3.8.20-linux-x86_64-gnu/bin"
+    place.mkdir(parents=True)
+    (place / "python").write_text("#!/bin/sh\necho '[[3, 8], \"here\"]'\n", encoding="utf-8")
+    (place / "python").chmod(0o755)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("PYENV_ROOT", raising=False)
+    versions = ((3, 8), (3, 7))
+    assert find_python(candidate_pythons(versions), versions) == ((3, 8), "here")
+    (place / "python").unlink()
+    with pytest.raises(RunError, match=r"lite needs an installed Python 3.7 or 3.8; here is") as no:
+        find_python(candidate_pythons(versions), versions, "lite")
+    assert no.value.hint is not None
+    assert no.value.hint.endswith("-m uv python install 3.8")

@@ -26,6 +26,7 @@ from jobgen.deploy.source import source_of_run
 from jobgen.errors import RunError
 from jobgen.files import sha256
 from jobgen.machine.environment import managed_python
+from jobgen.machine.interpreters import candidate_pythons, find_python
 from jobgen.settings import load_settings
 from jobgen_runtime.after.likeness import likeness
 from jobgen_runtime.train.trainwatch import read_metrics
@@ -243,12 +244,19 @@ def test_a_form_that_needs_more_is_proven_too(folder: Path, tmp_path: Path, name
     result = json.loads((output / "result.json").read_text(encoding="utf-8"))
     source, form = source_of_run(output, result, NMS), forms_by_name()[name]
     workshop = Workshop(load_settings().cache, "en", print)
-    try:
-        workshop.python(form), workshop.parts(form)
-        if name == "page":
+    # What is there has to work: only what is not may be passed over.
+    if name == "page":
+        if shutil.which("npm") is None:
+            pytest.skip("no npm here")
+        try:
             find_browser()
-    except (RunError, RuntimeError) as error:
-        pytest.skip(str(error))
+        except RuntimeError as error:
+            pytest.skip(str(error))
+    if form.pythons:
+        try:
+            find_python(candidate_pythons(form.pythons), form.pythons)
+        except RunError as error:
+            pytest.skip(error.message)
     (judged,) = make_forms([form], source, tmp_path / "forms", workshop)
     assert judged.fault == ""
     assert judged.measured["lost"] == judged.measured["gained"] == 0

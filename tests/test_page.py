@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 
 from jobgen.deploy.forms import forms
-from jobgen.deploy.forms.page import find_browser, make
+from jobgen.deploy.forms.page import find_browser, make, open_finder
 from jobgen.deploy.make import Workshop
 from jobgen.errors import RunError
 from jobgen.files import sha256
@@ -256,3 +256,17 @@ def test_the_page_finds_from_a_file_and_asks_nobody(page: Path, tmp_path: Path) 
     assert said["fault"] == "This is no picture that the browser can read"
     assert said["faults"] == []
     assert set(said["asked"]) <= {"file", "blob", "data"}
+
+
+def test_a_browser_that_ends_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBGEN_BROWSER", shutil.which("false") or "false")
+    page = '<html><script id="settings">{"classes": []}</script></html>'
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    with (
+        open_finder(str(tmp_path)) as find,
+        pytest.raises(RuntimeError, match="false ended with exit code 1"),
+    ):
+        find(str(tmp_path / "photo.jpg"))

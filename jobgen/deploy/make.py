@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 TRY_FORM = Path(program_path("try_form"))
 WITHOUT_NMS = Path(__file__).parent / "programs" / "without_nms.py"
 # Of scores: rounding of single precision moves them by 0.0005.
-MOST_SCORE_APART = 0.01
+MOST_ROUNDED = 0.01
 CARD = "MODEL_CARD.md"
 
 
@@ -112,7 +112,7 @@ class Judge:
         was = self.figures["mAP"]
         if not form.exact:
             return fault_of_rounding(alike, measured["mAP"], was)
-        if alike.largest_score > MOST_SCORE_APART:
+        if alike.largest_score > MOST_ROUNDED:
             return f"its scores are others, by {alike.largest_score:.3f}"
         compared = compare_boxes(self.boxes, boxes, self.source.nms, self._candidates)
         compared["mAP"] = abs(was - measured["mAP"])
@@ -174,8 +174,9 @@ class Workshop:
         """The Python of the environment in which a form is made and run."""
         name = f"forms-{form.name}" if form.pythons else "forms"
         return python_with(
-            name, form.packages, self.cache, self.say, alone=form.alone, pythons=form.pythons
-        )
+            name, form.packages, self.cache, self.say,
+            alone=form.alone, pythons=form.pythons, what=form.name,
+        )  # fmt: skip
 
     def parts(self, form: Form) -> Path | None:
         return npm_files(form.npm, self.cache, self.by_hand, self.say) if form.npm else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from jobgen.deploy.forms import forms
 from jobgen.deploy.make import Workshop
-from jobgen.errors import RunError
+from jobgen.errors import MALFORMED, RunError
 from jobgen.files import sha256, shown
 from jobgen.resultfile import RESULT, read_result
 from jobgen.run.output import unpack_output
@@ -54,6 +54,16 @@ def find_service(given: Path, spare: Path) -> Path:
 
 def _of_a_run(given: Path, folder: Path, place: Path) -> Path:
     """A service of the newest run that has exported to ONNX and shown that it finds the same."""
+    try:
+        return _of_the_newest(given, folder, place)
+    except MALFORMED as error:
+        raise RunError(
+            f"{given} is not as a run of jobgen leaves it: {type(error).__name__}: {error}",
+            "Export it again: jobgen export OUTPUT --archive DATA --to server -o service",
+        ) from error
+
+
+def _of_the_newest(given: Path, folder: Path, place: Path) -> Path:
     runs = [(file.parent, read_result(file)) for file in folder.rglob(RESULT)]
     proven = [
         (where, result) for where, result in runs

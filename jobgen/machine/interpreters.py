@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jobgen.errors import RunError
+from jobgen.files import shown
 from jobgen.settings import home_folder
 from jobgen.text import PIPED
 
@@ -30,6 +31,10 @@ def candidate_pythons(versions: Iterable[Version] = VERSIONS) -> Iterator[str]:
         for root in dict.fromkeys(filter(None, roots)):
             found_there = Path(root).glob(f"versions/{major}.{minor}.*/bin/python")
             yield from sorted(map(str, found_there), reverse=True)
+        if home:
+            # Where uv puts those that it installs.
+            own = Path(home, ".local/share/uv/python").glob(f"cpython-{major}.{minor}*/bin/python")
+            yield from sorted(map(str, own), reverse=True)
     for name in ("python3", "python"):
         found = shutil.which(name)
         if found:
@@ -68,9 +73,10 @@ def find_python(
     names = [f"{major}.{minor}" for major, minor in sorted(wanted)]
     listed = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     if wanted != VERSIONS:
+        own = shown(Path(sys.executable))
         raise RunError(
             f"{what} needs an installed Python {listed}; here is {there}",
-            f"Install one, for example: uv python install {names[-1]}",
+            f"Install one, for example: {own} -m uv python install {names[-1]}",
         )
     raise RunError(
         f"{what} needs an installed Python {listed}; here is {there}",

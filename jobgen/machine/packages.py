@@ -21,13 +21,14 @@ def python_with(
     *,
     alone: Iterable[str] = (),
     pythons: Iterable[Version] = (),
+    what: str = "a local run",
 ) -> Path:
     """The Python of an environment with these packages, as pip takes them, and what they need, and
-    those of `alone` without what they need; of one of the versions `pythons`, or of any. Raises
-    RunError where it can't be made."""
+    those of `alone` without what they need; of one of the versions `pythons`, or of any. `what`
+    needs it. Raises RunError where it can't be made."""
     rows, lone = sorted(set(packages)), sorted(set(alone))
     versions = tuple(pythons) or VERSIONS
-    version, base = find_python(candidate_pythons(versions), versions, name)
+    version, base = find_python(candidate_pythons(versions), versions, what)
     key = sha256("\n".join([*rows, *lone, str(version), base]).encode())[:16]
     folder = cache / "envs" / f"{name}-py{version[0]}{version[1]}-{key}"
 

@@ -14,17 +14,28 @@ from typing import Any
 FILES = Path(__file__).parent
 # What detector.h does to a picture, in this order.
 STEPS = ["Resize", "NormalizeImage", "Permute"]
+# How CMake finds the library of each form that has an example, FORM.cpp, and what people call it.
+ENGINES = {
+    "mnn": (
+        "MNN",
+        "find_path(ENGINE_INCLUDE MNN/expr/Module.hpp REQUIRED)\nfind_library(ENGINE MNN REQUIRED)",
+    ),
+    "ncnn": ("ncnn", "find_package(ncnn REQUIRED)\nset(ENGINE ncnn)"),
+}
 
 
 def write_example(form: str, place: Path, settings: dict[str, Any]) -> bool:
     """Write the example of a form into `place`/cpp, where there is one and the model is prepared
     for as detector.h does; `settings` is what infer_cfg.yml has."""
-    if not (FILES / f"{form}.cpp").is_file() or not _known(settings["Preprocess"]):
+    if form not in ENGINES or not _known(settings["Preprocess"]):
         return False
     folder = place / "cpp"
     folder.mkdir()
     shutil.copyfile(FILES / f"{form}.cpp", folder / "detect.cpp")
-    shutil.copyfile(FILES / f"{form}.cmake", folder / "CMakeLists.txt")
+    engine, find = ENGINES[form]
+    text = (FILES / "CMakeLists.txt").read_text(encoding="utf-8")
+    text = text.replace("@engine@", engine).replace("@find@", find)
+    (folder / "CMakeLists.txt").write_text(text, encoding="utf-8")
     shutil.copyfile(FILES / "detector.h", folder / "detector.h")
     tensors = place / "tensors.json"
     names = json.loads(tensors.read_text(encoding="utf-8")) if tensors.is_file() else {}

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,10 +149,7 @@ def open_finder(folder: str) -> Iterator[Any]:
 
         def find(path: str) -> list[list[float]]:
             asked.put(path)
-            try:
-                answer = found.get(timeout=PATIENCE)
-            except queue.Empty:
-                raise RuntimeError(f"{browser} gave no answer within {PATIENCE:.0f} s") from None
+            answer = _answer(found, process, browser)
             if "fault" in answer:
                 raise RuntimeError(f"the page fails on {path}: {answer['fault']}")
             return [
@@ -164,11 +162,24 @@ def open_finder(folder: str) -> Iterator[Any]:
         finally:
             asked.put(None)
             server.shutdown()
+            server.server_close()
             process.terminate()
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _answer(found: queue.Queue[Any], process: subprocess.Popen[bytes], browser: str) -> Any:
+    """What the page found. Raises RuntimeError where the browser has failed, or says nothing."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with contextlib.suppress(queue.Empty):
+            return found.get(timeout=0.5)
+        # With 0 it may have handed the page to another process of its own.
+        if process.poll():
+            raise RuntimeError(f"{browser} ended with exit code {process.returncode}")
+    raise RuntimeError(f"{browser} gave no answer within {PATIENCE:.0f} s")
 
 
 def _handler(page: str, asked: queue.Queue[str | None], found: queue.Queue[Any]) -> Any:
