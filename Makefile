@@ -18,7 +18,7 @@ demo: $(READY)          ## the whole way on a drawn data set, a few minutes on a
 
 test: $(READY)          ## all but the slow tests, real training on the CPU last
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not paddle'
-	$(BIN)/python -m pytest -m 'paddle and not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'paddle and not slow'
 
 test-quick: $(READY)    ## no kernel, no Paddle, no waiting: for every edit, under a minute
 	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not kernel and not paddle and not waits'
