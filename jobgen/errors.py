@@ -5,7 +5,8 @@
     |- DatasetError     4   the data set
     |- TemplateError    5   a template pack
     |- BundleError      6   the files of a bundle
-    '- RunError         7   a run, or the machine it needs
+    |- RunError         7   a run, or the machine it needs
+    '- RemoteError      8   AI Studio refuses, or can't be reached
 
 0 is success, 1 a check that found errors, 2 wrong usage (click's own), 130 interrupted, and
 INTERNAL a fault of jobgen's own.
@@ -67,3 +68,9 @@ class RunError(JobgenError):
     """A run failed, or this machine can't run it."""
 
     exit_code = 7
+
+
+class RemoteError(JobgenError):
+    """AI Studio refuses a request, or can't be reached."""
+
+    exit_code = 8

@@ -10,18 +10,21 @@ from pathlib import Path
 from jobgen.errors import SpecError
 from jobgen.yamlio import load_file
 
-KNOWN = ("cache", "mirror", "paddle_index")
+KNOWN = ("cache", "mirror", "paddle_index", "aistudio", "aistudio_git")
 
 
 @dataclass(frozen=True)
 class Settings:
     """`cache` is the folder for environments, mirrors and weights; `mirror` a git address or path
     of PaddleDetection to clone from, or None to find one; `paddle_index` the address of a package
-    index that has builds of Paddle with CUDA, empty for PyPI's."""
+    index that has builds of Paddle with CUDA, empty for PyPI's; `aistudio` and `aistudio_git` the
+    addresses of AI Studio and of its repositories, empty for the usual ones."""
 
     cache: Path
     mirror: str | None
     paddle_index: str = ""
+    aistudio: str = ""
+    aistudio_git: str = ""
 
 
 def home_folder() -> Path | None:
@@ -64,7 +67,9 @@ def load_settings(
     index = paddle_index or os.environ.get("JOBGEN_PADDLE_INDEX") or stored.get("paddle_index")
     if index and not index.startswith(("http://", "https://", "file://")):
         raise SpecError(f"the index of Paddle is {index!r}, not an http, https or file address")
-    return Settings(folder.absolute(), chosen, index or "")
+    aistudio = os.environ.get("JOBGEN_AISTUDIO") or stored.get("aistudio") or ""
+    git = os.environ.get("JOBGEN_AISTUDIO_GIT") or stored.get("aistudio_git") or ""
+    return Settings(folder.absolute(), chosen, index or "", aistudio, git)
 
 
 def _stored(path: Path) -> dict[str, str]:

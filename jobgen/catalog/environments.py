@@ -95,6 +95,13 @@ class Platform:
     code_bytes: int
     datasets: int
     card_bytes: int
+    address: str
+    git_address: str
+    tokens_page: str
+    device: str
+    cards: list[int]
+    payments: list[str]
+    job_bytes_left: int
 
 
 @cache

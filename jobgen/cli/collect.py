@@ -42,6 +42,12 @@ def command(
     results; with --run an exported model that runs. Writes report.html. Exit code 1 where
     something is missing or torn.
     """
+    console.json_output = json_output
+    judge(console, output, _unpacked(console, output, folder), run=run)
+
+
+def judge(console: Console, output: Path, place: Path, *, run: bool) -> None:
+    """Say of every run in `place`, the output as it was unpacked, what is missing or torn."""
     from jobgen.report.exported import exported
     from jobgen.report.promise import broken_promises
     from jobgen.report.read import record_of
@@ -49,8 +55,6 @@ def command(
     from jobgen.run.output import no_result
     from jobgen.settings import load_settings
 
-    console.json_output = json_output
-    place = _unpacked(console, output, folder)
     found = [record_of(file.parent, writable=True) for file in sorted(place.rglob(RESULT))]
     results = {Path(record.folder): record.result for record in found if record is not None}
     if not results:

@@ -1,0 +1,74 @@
+"""`jobgen fetch`: a job's output, whole, and what it is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jobgen.cli import options
+from jobgen.cli import remote as shared
+from jobgen.cli.collect import judge
+from jobgen.cli.console import Console
+
+EXAMPLES = """\b
+Examples:
+  jobgen fetch bundles/ssdd
+  jobgen fetch 12345 -o output
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@shared.job
+@click.option("-o", "--output", "folder", type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder for the files.  [default: fetched/ and the job's name]")  # fmt: skip
+@options.json_output
+@click.pass_obj
+def command(console: Console, job: str, folder: Path | None, json_output: bool) -> None:
+    """Bring what a job on AI Studio has left here, and see whether it is what was promised.
+
+    Each file is checked by size and MD5. Call again where it broke off: only what is missing
+    comes. Of a job that runs, what is there so far. Then as jobgen collect: exit code 1 where
+    something is missing or torn.
+    """
+    from jobgen.errors import RemoteError
+    from jobgen.remote.output import fetch
+    from jobgen.remote.watch import need_job
+
+    console.json_output = json_output
+    with shared.connected() as jobs:
+        found = need_job(jobs, shared.id_of(job))
+        place = folder or Path("fetched") / safe_name(found.name or found.id)
+        need_own_folder(place)
+        with shared.output_of(jobs, found.id) as output:
+            files, changed = fetch(output, place, console.progress())
+    if not files:
+        raise RemoteError(
+            f"{found.id} has left nothing yet ({found.stage})",
+            f"Wait for it: jobgen wait {found.id}; its own log: {jobs.page(found.id)}",
+        )
+    console.say(f"{len(files)} files in {place}")
+    for name in changed:
+        console.say(f"left out: {name}, which the job is writing; fetch again once it has ended")
+    if not found.ended:
+        console.say(f"The job has not ended ({found.stage}): this is what was there.")
+    judge(console, place, place, run=False)
+
+
+def safe_name(name: str) -> str:
+    """A job's name as that of a folder."""
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
+    return kept.strip(".") or "job"
+
+
+def need_own_folder(place: Path) -> None:
+    """Raise RemoteError for a folder with things that no fetch has put there."""
+    from jobgen.errors import RemoteError
+
+    if place.exists() and not place.is_dir():
+        raise RemoteError(f"{place} is a file", "Give a folder: -o DIR")
+    mark = place / ".jobgen-fetched"
+    if place.is_dir() and any(place.iterdir()) and not mark.exists():
+        raise RemoteError(f"{place} holds other things", "Give a new folder: -o DIR")
+    place.mkdir(parents=True, exist_ok=True)
+    mark.touch()

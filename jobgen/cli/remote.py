@@ -1,0 +1,66 @@
+"""What the commands about AI Studio share: the token, the job that is meant, and its lines."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from jobgen.remote.jobs import Jobs, RemoteJob
+    from jobgen.remote.output import JobOutput
+
+job = click.argument("job", metavar="ID|JOB")
+yes = click.option("--yes", is_flag=True, help="Do it without asking.")
+
+
+@contextmanager
+def connected() -> Iterator[Jobs]:
+    """AI Studio's jobs, with the token of this user."""
+    from jobgen.remote.jobs import open_jobs
+    from jobgen.remote.token import find_token
+    from jobgen.settings import load_settings
+
+    jobs = open_jobs(load_settings(), find_token())
+    try:
+        yield jobs
+    finally:
+        jobs.close()
+
+
+@contextmanager
+def output_of(jobs: Jobs, job_id: str) -> Iterator[JobOutput]:
+    from jobgen.remote.output import JobOutput
+
+    output = JobOutput(jobs, job_id)
+    try:
+        yield output
+    finally:
+        output.close()
+
+
+def id_of(given: str) -> str:
+    """The id that is meant: itself, or of a job.yaml, its folder or its upload the id of what was
+    submitted last."""
+    from jobgen.remote.records import newest
+
+    return newest(Path(given)).job if Path(given).exists() else given
+
+
+def confirmed(question: str, yes: bool) -> bool:
+    """Whether somebody agrees; nobody does where nobody is there."""
+    if yes:
+        return True
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        return False
+
+
+def as_row(found: RemoteJob) -> list[str]:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return [found.name, found.stage, found.age(now)]

@@ -1,0 +1,260 @@
+"""`jobgen submit`: a bundle becomes a job on AI Studio."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobgen.cli import options
+from jobgen.cli import remote as shared
+from jobgen.cli.console import Console
+from jobgen.target import job_of, upload_of
+
+if TYPE_CHECKING:
+    from jobgen.job.bundle import Bundle
+    from jobgen.remote.jobs import Jobs
+    from jobgen.remote.records import Record
+    from jobgen.remote.submit import Order
+
+EXAMPLES = """\b
+Examples:
+  jobgen submit bundles/ssdd --smoke
+  jobgen submit bundles/ssdd --dataset 264241 --gpus 4
+  jobgen submit bundles/ssdd --dry-run
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("target", metavar="JOB|UPLOAD", type=click.Path(path_type=Path))
+@click.option("--dataset", "datasets", multiple=True, type=click.IntRange(1), metavar="ID",
+              help="A data set to mount, by its number; up to three.  [default: job.yaml's ids]")  # fmt: skip
+@click.option("--gpus", type=click.Choice(["1", "4", "8"]),
+              help="Cards that the job gets.  [default: job.yaml's]")  # fmt: skip
+@click.option("--payment", type=click.Choice(["coupon", "acoin"]), default="coupon",
+              show_default=True, help="What pays: computing points, or A coins.")  # fmt: skip
+@click.option("--smoke", is_flag=True, help="One epoch of a few steps: it works, or says why not.")
+@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE",
+              help="Set a parameter of the job, as in -p EPOCHS 20.")  # fmt: skip
+@options.archives
+@click.option("--dry-run", is_flag=True, help="Show the requests, and send nothing.")
+@click.option("--package", type=click.Path(path_type=Path), metavar="ZIP",
+              help="Write the job's files into ZIP, and send nothing.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Submit it once more while it runs.")
+@click.option("--no-check", is_flag=True, help="Submit even where jobgen check finds errors.")
+@shared.yes
+@options.json_output
+@click.pass_obj
+def command(
+    console: Console,
+    target: Path,
+    datasets: tuple[int, ...],
+    gpus: str | None,
+    payment: str,
+    smoke: bool,
+    parameters: tuple[tuple[str, str], ...],
+    archives: tuple[Path, ...],
+    dry_run: bool,
+    package: Path | None,
+    again: bool,
+    no_check: bool,
+    yes: bool,
+    json_output: bool,
+) -> None:
+    """Run a bundle as a pipeline job on AI Studio, on a V100.
+
+    It is checked, shown and asked about first; then made, uploaded, started and looked
+    for in AI Studio's list. Call again where it broke off: what is there is finished,
+    and nothing is submitted twice.
+    """
+    from jobgen.files import write_atomically
+    from jobgen.job.bundle import read_bundle
+
+    console.json_output = json_output
+    upload = upload_of(target)
+    bundle = read_bundle(upload)
+    if not no_check:
+        refuse_errors(console, upload, archives)
+    given = {**dict(parameters), **({"SMOKE": "true"} if smoke else {})}
+    order = order_of(bundle, datasets, gpus, payment, given)
+    if package is not None:
+        write_atomically(package, order.code)
+        console.result(package=str(package), sha256=order.digest, command=order.command)
+        console.data(f"{package}  {len(order.code):,} bytes, SHA-256 {order.digest}")
+        console.say(f"Its command is: {order.command}")
+        return
+    order.need_possible()
+    need_data(bundle, order)
+    tell(console, target, order)
+    if dry_run:
+        rehearse(console, order)
+        return
+    with shared.connected() as jobs:
+        record = submit_order(console, jobs, target, order, again=again, yes=yes)
+    page = jobs.page(record.job)
+    console.result(id=record.job, name=record.name, page=page, record=str(record.path))
+    console.data(f"{record.job}  {record.name}\n{page}")
+    console.say(f"Next: jobgen wait {record.job}\nthen: jobgen fetch {record.job}")
+
+
+def refuse_errors(console: Console, upload: Path, archives: tuple[Path, ...]) -> None:
+    """Say what the rules find in the bundle, and in its data where that is given."""
+    from jobgen.check.rules import chosen_rules
+    from jobgen.check.whole import check_whole
+
+    checked = check_whole(upload, chosen_rules(), archives, progress=console.progress())
+    if len(checked.findings):
+        console.say(checked.findings.text())
+    if checked.findings.errors:
+        console.say("Nothing was submitted; to submit it all the same: --no-check")
+        raise click.exceptions.Exit(1)
+
+
+def order_of(
+    bundle: Bundle, datasets: tuple[int, ...], gpus: str | None, payment: str, given: dict[str, str]
+) -> Order:
+    """What is asked of AI Studio. Raises SpecError for a parameter that the job does not have."""
+    from jobgen.catalog import platform
+    from jobgen.cli.run import parameter_value
+    from jobgen.literals import to_source
+    from jobgen.remote.program import PROGRAM, package
+    from jobgen.remote.submit import Order
+    from jobgen.run.kernel import parameter_defaults
+    from jobgen.run.workspace import check_parameters, sources_of
+
+    known = parameter_defaults(bundle.notebook)
+    values = {name: parameter_value(text) for name, text in given.items()}
+    check_parameters(known, values)
+    cards = int(gpus) if gpus else int(values.get("GPUS", known.get("GPUS", 1)))
+    if cards != known.get("GPUS", 1):
+        values["GPUS"] = cards
+    words = [f"HOME_DIR={platform().home}"]
+    words += [f"{name}={_word(to_source(value))}" for name, value in values.items()]
+    ids = [source["id"] for source in sources_of(bundle) if source.get("id")]
+    return Order(
+        title=bundle.name + ("-smoke" if values.get("SMOKE") else ""),
+        bundle=bundle.digest,
+        code=package(bundle),
+        command=" ".join(["python", PROGRAM, *words]),
+        environment=str(bundle.facts["spec"]["environment"]),
+        gpus=cards,
+        payment=payment,
+        datasets=list(datasets) or list(dict.fromkeys(ids)),
+    )
+
+
+def _word(source: str) -> str:
+    return shlex.quote(source.replace("\n", " "))
+
+
+def need_data(bundle: Bundle, order: Order) -> None:
+    """Raise SpecError where a job would begin without its data."""
+    from jobgen.errors import SpecError
+    from jobgen.run.workspace import sources_of
+
+    if not order.datasets:
+        names = ", ".join(s["archive"] or s["folder"] for s in sources_of(bundle))
+        raise SpecError(
+            f"no data set is named that holds {names}",
+            "Its number is in the address of its page on AI Studio: --dataset ID, or `id:` under "
+            "dataset.sources in job.yaml.",
+        )
+
+
+def tell(console: Console, target: Path, order: Order) -> None:
+    """Say what the job will do and what it takes."""
+    from jobgen.catalog import platform
+    from jobgen.cli.build import render_job
+    from jobgen.cli.hours import hours_line
+
+    facts = platform()
+    numbers = ", ".join(map(str, order.datasets))
+    console.say(f"job         {order.title}, {len(order.code):,} bytes, {order.digest[:12]}")
+    console.say(f"data sets   {numbers}")
+    console.say(f"machine     {order.gpus} x {facts.device.upper()}, {order.environment}")
+    console.say(f"command     {order.command}")
+    path = job_of(target)
+    line = hours_line(render_job(path)[0]) if path.is_file() else ""
+    if line:
+        changed = order.command.count("=") > 1
+        console.say(f"time        {line}{', as job.yaml has it' if changed else ''}")
+    paid = {"coupon": "computing points (coupon)", "acoin": "A coins"}[order.payment]
+    console.say(
+        f"paid with   {paid}, as long as it runs; what an hour of it costs is on {facts.address}"
+    )
+
+
+def rehearse(console: Console, order: Order) -> None:
+    """Show every request of a submission, its secrets hidden; the code that sends them runs, and
+    nothing is sent or kept."""
+    from jobgen.catalog import platform
+    from jobgen.remote.jobs import Jobs
+    from jobgen.remote.rehearsal import Rehearsal
+    from jobgen.remote.submit import new_record, submit
+    from jobgen.remote.token import Token
+    from jobgen.settings import load_settings
+
+    requests: list[str] = []
+    address = load_settings().aistudio or platform().address
+    with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
+        jobs = Jobs(address, Token("-" * 8, "none"), transport=Rehearsal(requests.append))
+        submit(jobs, new_record(Path(spare), order, address), order.code, lambda _text: None)
+        jobs.close()
+    console.result(requests=requests)
+    console.data("\n".join(requests))
+    console.say("Nothing was sent.")
+
+
+def submit_order(
+    console: Console, jobs: Jobs, target: Path, order: Order, *, again: bool, yes: bool
+) -> Record:
+    """Finish what broke off, or submit anew; one call at a time for a job."""
+    import filelock
+
+    from jobgen.errors import RemoteError
+    from jobgen.remote.records import records_folder
+    from jobgen.remote.submit import new_record, running, submit
+
+    folder = records_folder(target)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            record = resumed(console, jobs, folder, order)
+            if record is None:
+                there = None if again else running(jobs, folder, order)
+                if there is not None:
+                    raise RemoteError(
+                        f"just this was submitted before: {there.id}, {there.stage}",
+                        f"Wait for it: jobgen wait {there.id}; to submit it once more: --again",
+                    )
+                if not shared.confirmed("Submit it?", yes):
+                    raise RemoteError(
+                        "nothing was submitted", "To agree without being asked: --yes"
+                    )
+                record = new_record(folder, order, jobs.wire.address)
+            return submit(jobs, record, order.code, console.say)
+    except filelock.Timeout:
+        raise RemoteError(
+            f"another call of jobgen submits {target}",
+            "Wait for it; jobgen jobs shows what it did.",
+        ) from None
+
+
+def resumed(console: Console, jobs: Jobs, folder: Path, order: Order) -> Record | None:
+    """The submission of just this order that broke off; those of others are ended."""
+    from jobgen.remote.submit import drop, same_order, unfinished
+
+    found = None
+    for record in unfinished(folder):
+        if record.address != jobs.wire.address:
+            continue
+        if same_order(record, order) and found is None:
+            console.say(f"{record.name} broke off after: {record.state}; it is finished now")
+            found = record
+        else:
+            dropped = drop(jobs, record)
+            console.say(f"{record.name} broke off, and is of other files: ended ({dropped.job})")
+    return found

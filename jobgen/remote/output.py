@@ -1,0 +1,252 @@
+"""What a job leaves in AI Studio's storage: listed, read in parts, fetched whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import httpx
+
+from jobgen.errors import MALFORMED, RemoteError
+from jobgen.files import write_atomically
+from jobgen.remote.jobs import OUTPUT, Jobs
+from jobgen.remote.storage import Item, Storage, etag_of, md5_in
+from jobgen.remote.wire import AGAIN, Refused, Unreachable, persist
+from jobgen_runtime.data.archives import plain_name
+
+BLOCK = 2**20
+# Below the folder that is fetched into: parts of files, by the hash of their key.
+HALVES = ".jobgen-fetch"
+RESULT, LOG = "result.json", "main.log"
+Done = TypeVar("Done")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a job's output: its path there, its size in bytes and its ETag."""
+
+    path: str
+    item: Item
+
+    @property
+    def md5(self) -> str:
+        """The MD5 of its bytes (hex); empty where the storage keeps none, as of large files."""
+        etag = self.item.etag.lower()
+        is_md5 = len(etag) == 32 and all(letter in "0123456789abcdef" for letter in etag)
+        return etag if is_md5 else ""
+
+
+class JobOutput:
+    """The output of one job. Leave to read it ends after a while, and is asked for again."""
+
+    def __init__(self, jobs: Jobs, job: str) -> None:
+        self.jobs = jobs
+        self.job = job
+        self._storage: Storage | None = None
+
+    def close(self) -> None:
+        if self._storage is not None:
+            self._storage.close()
+        self._storage = None
+
+    def _asked(self, work: Callable[[Storage], Done]) -> Done:
+        for fresh in (self._storage is None, True):
+            if self._storage is None or fresh:
+                self.close()
+                self._storage = self.jobs.storage(self.job, OUTPUT)
+            try:
+                return work(self._storage)
+            except Refused as error:
+                if error.code != 403 or fresh:
+                    raise
+        raise AssertionError("a second try ends in an answer or an error")
+
+    def files(self) -> list[RemoteFile]:
+        """Every file, all pages of the list. Raises RemoteError for a name that can't be kept."""
+
+        def listed(storage: Storage) -> list[RemoteFile]:
+            prefix = storage.grant.key.rstrip("/") + "/"
+            items = [item for item in storage.items(prefix) if not item.key.endswith("/")]
+            return [RemoteFile(item.key[len(prefix) :], item) for item in items]
+
+        found = self._asked(listed)
+        for file in found:
+            need_inside(file.path)
+        return found
+
+    def read(self, file: RemoteFile, start: int = 0, most: int = 2**24) -> bytes:
+        """The bytes of a file from `start` on, at most `most` of them."""
+
+        def got(storage: Storage) -> bytes:
+            with storage.reading(file.item.key, start) as response:
+                data = bytearray()
+                skip = start if response.status_code == 200 else 0
+                for block in response.iter_raw():
+                    data += block
+                    if len(data) >= skip + most:
+                        break
+                return bytes(data[skip : skip + most])
+
+        return persist(lambda: self._asked(got), self.jobs.wire.pause)
+
+    def stream(self, file: RemoteFile, start: int, take: Callable[[httpx.Response], None]) -> None:
+        """Give `take` the answer with the bytes from `start` on; tried once."""
+
+        def got(storage: Storage) -> None:
+            with storage.reading(file.item.key, start) as response:
+                take(response)
+
+        self._asked(got)
+
+    def result(self) -> tuple[str, dict[str, Any]] | None:
+        """result.json of the job's newest run and the folder that it lies in; None where there is
+        none yet."""
+        found = []
+        for file in self.files():
+            if PurePosixPath(file.path).name == RESULT and file.path.count("/") <= 2:
+                try:
+                    data = json.loads(self.read(file))
+                    started = str(data["started"])
+                except MALFORMED:  # somebody's, or just being written
+                    continue
+                found.append((started, file.path.rpartition("/")[0], data))
+        return max(found, key=lambda row: row[0])[1:] if found else None
+
+
+def need_inside(path: str) -> None:
+    """Raise RemoteError for the name of a file that would lie outside of the folder, or that no
+    folder can hold."""
+    parts = path.split("/")
+    if not path or plain_name(path) != path or "\0" in path or ".." in parts or "" in parts:
+        raise RemoteError(
+            f"the job left a file named {path!r}, which is no safe name",
+            "Nothing was fetched. Take what you need from the job's page.",
+        )
+
+
+def fetch_file(
+    output: JobOutput, file: RemoteFile, folder: Path, told: Callable[[int], None]
+) -> bool:
+    """Bring one file into `folder`, resumed where a part of it is there already, checked by size
+    and MD5, then renamed. Gives whether anything was fetched. `told` gets the bytes that came."""
+    goal = folder / file.path
+    halves = folder / HALVES
+    half = halves / hashlib.sha256(file.item.key.encode()).hexdigest()[:32]
+    mark = half.with_suffix(".json")
+    wanted = {"etag": file.item.etag, "size": file.item.size}
+    whole = {**wanted, "whole": True}
+    if same_as(goal, file) or (read_mark(mark) == whole and has_size(goal, file.item.size)):
+        return False
+    if read_mark(mark) != wanted:
+        half.unlink(missing_ok=True)
+        write_atomically(mark, json.dumps(wanted).encode())
+    persist(lambda: _one_try(output, file, half, told), output.jobs.wire.pause)
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    half.replace(goal)
+    # Of a file without an MD5 nothing else tells the next call that it is whole.
+    write_atomically(mark, json.dumps(whole).encode())
+    return True
+
+
+def _one_try(output: JobOutput, file: RemoteFile, half: Path, told: Callable[[int], None]) -> None:
+    """Fetch what is missing of a file. Raises Unreachable where it is not whole; what came is
+    kept, unless it is wrong."""
+    have = half.stat().st_size if half.is_file() else 0
+    if have > file.item.size:
+        half.unlink()
+        have = 0
+    sent_md5 = ""
+
+    def take(response: httpx.Response) -> None:
+        nonlocal sent_md5, have
+        if etag_of(response.headers) not in ("", file.item.etag):
+            raise Changed(f"{file.path} was written anew while it was fetched", AGAIN)
+        sent_md5 = md5_in(response.headers)
+        is_part = response.status_code == 206
+        if is_part and not response.headers.get("content-range", "").startswith(f"bytes {have}-"):
+            raise Unreachable(f"another part of {file.path} came than was asked for", AGAIN)
+        with half.open("ab" if is_part else "wb") as stream:
+            for block in response.iter_raw():
+                stream.write(block)
+                told(len(block))
+
+    if have < file.item.size or not half.is_file():
+        output.stream(file, have, take)
+    got = half.stat().st_size
+    if got < file.item.size:
+        raise Unreachable(f"{file.path} broke off after {got:,} of {file.item.size:,} bytes", AGAIN)
+    md5 = file.md5 or sent_md5
+    if got > file.item.size or (md5 and md5_of(half) != md5):
+        half.unlink()
+        raise Unreachable(f"{file.path} came otherwise than it is stored", AGAIN)
+
+
+class Changed(RemoteError):
+    """A file is another one than the list said: the job still writes it."""
+
+
+def same_as(path: Path, file: RemoteFile) -> bool:
+    """Whether a file is here already, by size and MD5; without an MD5, it is fetched again."""
+    return bool(file.md5) and has_size(path, file.item.size) and md5_of(path) == file.md5
+
+
+def has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def md5_of(path: Path) -> str:
+    found = hashlib.md5()
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def read_mark(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def fetch(
+    output: JobOutput, folder: Path, told: Callable[[str, int, int], None]
+) -> tuple[list[str], list[str]]:
+    """Bring all files into `folder`; their paths, and those that changed meanwhile and are left
+    out. Raises RemoteError, and keeps what is there for the next call."""
+    files = output.files()
+    need_room(folder, sum(file.item.size for file in files))
+    total, done = sum(file.item.size for file in files), 0
+    changed = []
+    for file in files:
+        before = done
+
+        def more(count: int) -> None:
+            nonlocal done
+            done += count
+            told("fetched", min(done, total), total)
+
+        try:
+            fetch_file(output, file, folder, more)
+        except Changed:
+            changed.append(file.path)
+        done = before + file.item.size
+    shutil.rmtree(folder / HALVES, ignore_errors=True)
+    return [file.path for file in files if file.path not in changed], changed
+
+
+def need_room(folder: Path, size: int) -> None:
+    """Raise RemoteError where the disk has no room for `size` bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise RemoteError(
+            f"the output has {size / 1e9:.1f} GB, and {folder} has room for {free / 1e9:.1f}",
+            "Give another folder: -o DIR",
+        )

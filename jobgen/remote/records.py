@@ -1,0 +1,96 @@
+"""What this computer knows of the jobs that it submitted: a file each, beside the job.
+
+It is written before the first request, so that whatever breaks off, the next call finds out what
+became of it. Nothing in it is secret.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from jobgen.errors import MALFORMED, RemoteError
+from jobgen.files import write_atomically
+from jobgen.target import UPLOAD, upload_of
+from jobgen_runtime.record.text import utc_now
+
+FOLDER = "submitted"
+VERSION = 1
+# What was done last, in order. Until `submitted` a call of `submit` finishes it.
+ASKED, CREATED, UPLOADED, CONFIRMED, SUBMITTED = (
+    *("asked", "created", "uploaded", "confirmed", "submitted"),
+)
+DROPPED = "dropped"
+OPEN = (ASKED, CREATED, UPLOADED, CONFIRMED)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A submission. `name` is the job's on AI Studio, which no other has; `body` the request that
+    made it; `digest` the SHA-256 of its zip."""
+
+    path: Path
+    name: str
+    job: str  # its id; empty until AI Studio has given one
+    state: str
+    bundle: str
+    digest: str
+    bytes: int
+    body: dict[str, Any]
+    address: str
+    created: str
+    # The stage after AI Studio made it: another one shows that the confirmation arrived.
+    first_stage: str = ""
+    history: list[list[str]] = field(default_factory=list)
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN
+
+    def saved(self, state: str, **changes: Any) -> Record:
+        """The record with a new state, on disk."""
+        history = [*self.history, [utc_now(), state]]
+        found = replace(self, state=state, history=history, **changes)
+        data = {"version": VERSION, **asdict(found)}
+        del data["path"]
+        write_atomically(self.path, (json.dumps(data, indent=2) + "\n").encode())
+        return found
+
+
+def records_folder(target: Path) -> Path:
+    """Where the records of a job lie: beside its upload folder."""
+    upload = upload_of(target).absolute()
+    return (upload.parent if upload.name == UPLOAD else upload) / FOLDER
+
+
+def read_records(folder: Path) -> list[Record]:
+    """Those of a job, oldest first. Raises RemoteError for one that can't be read: it may be of a
+    job that runs."""
+    found = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    return sorted(found, key=lambda record: record.created)
+
+
+def read_record(path: Path) -> Record:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data.pop("version") != VERSION:
+            raise ValueError("another version")
+        return Record(path=path, **data)
+    except MALFORMED as error:
+        raise RemoteError(
+            f"{path} is no record of a submitted job ({type(error).__name__})",
+            "Your jobs are listed by: jobgen jobs. Move that file away once they are as you want.",
+        ) from error
+
+
+def newest(target: Path) -> Record:
+    """The last submission of a job. Raises RemoteError where there is none."""
+    records = [record for record in read_records(records_folder(target)) if record.job]
+    if not records:
+        raise RemoteError(
+            f"{target} was not submitted from this computer",
+            f"Submit it: jobgen submit {target}; all your jobs: jobgen jobs",
+        )
+    return records[-1]

@@ -1,0 +1,65 @@
+"""A submission without AI Studio: the very requests are shown, and nothing leaves this computer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+
+from jobgen.remote.jobs import CONFIRM, CREATE, GRANT, LIST
+
+JOB = "PIPELINE-ID"
+HIDDEN = {"authorization": "Authorization", "x-bce-security-token": "x-bce-security-token"}
+SHOWN_HEADERS = ("content-type", "content-length", "content-md5")
+
+
+class Rehearsal(httpx.BaseTransport):
+    """Stands in for the network: tells each request to `say`, its secrets hidden, and answers as
+    AI Studio does."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._name = ""
+        self._stage = "(made)"
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        body = request.read()
+        self._say(told(request, body))
+        path = request.url.path
+        if path == CREATE:
+            self._name = json.loads(body)["name"]
+            return answered({"pipelineId": JOB})
+        if path == LIST:
+            row = {"pipelineId": JOB, "pipelineName": self._name, "stage": self._stage}
+            return answered([{**row, "createTime": ""}] if self._name else [])
+        if path == GRANT:
+            return answered({
+                "endpoint": "https://bj.bcebos.com", "bucketName": "BUCKET", "fileKey": "FILE-KEY",
+                "accessKeyId": "ACCESS-KEY", "secretAccessKey": "-", "sessionToken": "-",
+            })  # fmt: skip
+        if path == CONFIRM:
+            self._stage = "(confirmed)"
+            return answered({"stage": self._stage, "createTime": ""})
+        return httpx.Response(200, stream=httpx.ByteStream(b""))
+
+
+def answered(result: Any) -> httpx.Response:
+    envelope = {"errorCode": 0, "errorMsg": "", "logId": "", "result": result}
+    return httpx.Response(200, stream=httpx.ByteStream(json.dumps(envelope).encode()))
+
+
+def told(request: httpx.Request, body: bytes) -> str:
+    """A request as a person reads it."""
+    lines = [f"{request.method} {str(request.url).partition('?')[0]}"]
+    if request.url.query:
+        lines.append(f"  ?{unquote(request.url.query.decode())}")
+    lines += [f"  {name}: ***" for key, name in HIDDEN.items() if key in request.headers]
+    lines += [f"  {n}: {request.headers[n]}" for n in SHOWN_HEADERS if n in request.headers]
+    if request.headers.get("content-type") == "application/json":
+        lines.append(f"  {body.decode()}")
+    elif body:
+        lines.append(f"  ({len(body):,} bytes)")
+    return "\n".join(lines)

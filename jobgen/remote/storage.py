@@ -1,0 +1,310 @@
+"""Baidu's object storage (BOS), which holds a job's files: signed requests, lists, parts.
+
+Signature bce-auth-v1: https://cloud.baidu.com/doc/Reference/s/njwvz1yfu; the tests compare it with
+bce-python-sdk 0.9.79, which is 22 MB with what it needs.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from jobgen.errors import RemoteError
+from jobgen.remote.wire import (
+    AGAIN,
+    LOOPBACK,
+    PASSING,
+    Answer,
+    Refused,
+    Unreachable,
+    make_client,
+    persist,
+    read_whole,
+    told_plainly,
+    words_of,
+)
+
+# Seconds for which a signature holds.
+VALID = 1800
+PAGE = 1000
+UNRESERVED = "-_.~"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Leave to read or write below `key` of a bucket for a while: an answer of AI Studio, which
+    calls the key `file_key`."""
+
+    endpoint: str
+    bucket: str
+    file_key: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    session: str = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        return self.file_key.lstrip("/")
+
+    @classmethod
+    def of(cls, answer: Any) -> Grant:
+        """From what `bosacl` gives. Raises RemoteError where something is missing."""
+        names = (
+            *("endpoint", "bucketName", "fileKey"),
+            *("accessKeyId", "secretAccessKey", "sessionToken"),
+        )
+        values = [answer.get(name) for name in names] if isinstance(answer, dict) else [None]
+        if not all(isinstance(value, str) and value for value in values):
+            raise RemoteError(
+                "AI Studio's answer about its storage is not as it was in 2026", AGAIN
+            )
+        endpoint, bucket, key, access, secret, session = map(str, values)
+        return cls(secure(endpoint), bucket, key, access, secret, session)
+
+
+@dataclass(frozen=True)
+class Item:
+    """An object in a list: its key, its size in bytes, and its ETag, which is the MD5 of one that
+    was not put together of parts."""
+
+    key: str
+    size: int
+    etag: str
+
+
+def secure(endpoint: str) -> str:
+    """A storage address with https, which the SDK leaves out; loopback stays as it is. Raises
+    RemoteError for what is no address."""
+    full = endpoint if "://" in endpoint else f"https://{endpoint}"
+    parts = urlsplit(full)
+    if not parts.hostname or parts.scheme not in ("http", "https") or parts.username:
+        raise RemoteError("AI Studio's answer names no storage address")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        full = "https" + full.removeprefix("http")
+    return full.rstrip("/")
+
+
+def sign(
+    grant: Grant, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str],
+    now: float,
+) -> str:  # fmt: skip
+    """The Authorization header: of `headers` host, x-bce-* and those of the content count."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    start = f"bce-auth-v1/{grant.access_key}/{stamp}/{VALID}"
+    signing_key = _hmac(grant.secret_key, start)
+    counted = {"host", "content-md5", "content-length", "content-type"}
+    rows = [
+        f"{_encoded(name)}:{_encoded(value.strip())}"
+        for name, value in ((name.lower(), value) for name, value in headers.items())
+        if value.strip() and (name in counted or name.startswith("x-bce-"))
+    ]
+    asked = [f"{_encoded(n)}={_encoded(v)}" for n, v in query.items() if n != "authorization"]
+    text = "\n".join([method, path, "&".join(sorted(asked)), "\n".join(sorted(rows))])
+    return f"{start}//{_hmac(signing_key, text)}"
+
+
+def _hmac(key: str, text: str) -> str:
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe=UNRESERVED)
+
+
+class Storage:
+    """Objects of one grant. Every request here may be repeated: it reads, or writes the same
+    again."""
+
+    def __init__(
+        self,
+        grant: Grant,
+        pause: Callable[[float], None] = time.sleep,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.grant = grant
+        self.pause = pause
+        parts = urlsplit(grant.endpoint)
+        host = str(parts.hostname)
+        # As the SDK does: the bucket before the host on Baidu's own, else in the path.
+        before = host.endswith(".bcebos.com") and host.count(".") == 2 and "." not in grant.bucket
+        own = before or host.startswith(grant.bucket + ".")
+        self._netloc = f"{grant.bucket}.{parts.netloc}" if before else parts.netloc
+        self._address = f"{parts.scheme}://{self._netloc}"
+        self._root = "/" if own else f"/{_encoded(grant.bucket)}/"
+        self._client = make_client(self._address, transport)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _path(self, key: str) -> str:
+        return (
+            self._root + quote(key, safe=UNRESERVED + "/") if key else self._root.rstrip("/") or "/"
+        )
+
+    @contextmanager
+    def _sent(
+        self, method: str, key: str, query: Mapping[str, str], headers: Mapping[str, str],
+        content: Any = None,
+    ) -> Iterator[httpx.Response]:  # fmt: skip
+        """One signed request; its answer is still to be read."""
+        now = time.time()
+        sent = {
+            "Host": self._netloc,
+            "x-bce-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
+            "x-bce-security-token": self.grant.session,
+            **headers,
+        }
+        path = self._path(key)
+        sent["Authorization"] = sign(self.grant, method, path, query, sent, now)
+        asked = "&".join(f"{_encoded(n)}={_encoded(v)}" if v else _encoded(n)
+                         for n, v in query.items())  # fmt: skip
+        url = self._address + path + (f"?{asked}" if asked else "")
+        with (
+            told_plainly(str(urlsplit(self._address).hostname), repeat=True),
+            self._client.stream(method, url, headers=sent, content=content) as response,
+        ):
+            yield response
+
+    def _whole(
+        self, method: str, key: str, query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None, content: bytes | None = None,
+    ) -> Answer:  # fmt: skip
+        def once() -> Answer:
+            with self._sent(method, key, query or {}, headers or {}, content) as response:
+                return looked_at(read_whole(response), key)
+
+        return persist(once, self.pause)
+
+    def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Write an object. Raises RemoteError where the storage has another MD5 of it."""
+        digest = hashlib.md5(data).digest()
+        headers = {
+            "Content-Type": content_type,
+            "Content-Length": str(len(data)),
+            "Content-MD5": base64.b64encode(digest).decode(),
+        }
+        answer = self._whole("PUT", key, headers=headers, content=data)
+        need_same_md5(key, digest.hex(), etag_of(answer.headers))
+
+    def items(self, prefix: str) -> Iterator[Item]:
+        """Every object below a prefix, all pages of it."""
+        marker = ""
+        while True:
+            query = {"maxKeys": str(PAGE), "prefix": prefix}
+            if marker:
+                query["marker"] = marker
+            found = json_of(self._whole("GET", "", query), prefix)
+            rows = found.get("contents") or []
+            for row in rows:
+                if row["key"] > marker or not marker:
+                    yield Item(
+                        str(row["key"]), int(row["size"]), str(row.get("eTag", "")).strip('"')
+                    )
+            after = str(found.get("nextMarker") or (rows[-1]["key"] if rows else ""))
+            if not found.get("isTruncated"):
+                return
+            if not after > marker:
+                raise Refused(f"the list of {prefix} does not come to its end", AGAIN)
+            marker = after
+
+    @contextmanager
+    def reading(self, key: str, start: int = 0) -> Iterator[httpx.Response]:
+        """An object's bytes from `start` on, to be read by the caller; tried once. The status is
+        200 or 206."""
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        with self._sent("GET", key, {}, headers) as response:
+            if response.status_code not in (200, 206):
+                looked_at(read_whole(response), key)
+            yield response
+
+    def begin_parts(self, key: str) -> str:
+        """The id of an upload in parts."""
+        answer = self._whole("POST", key, {"uploads": ""}, {"Content-Length": "0"})
+        return str(json_of(answer, key)["uploadId"])
+
+    def parts(self, key: str, upload: str) -> dict[int, str]:
+        """The parts that are there already, number to ETag. Raises Refused where there is no such
+        upload any more."""
+        found: dict[int, str] = {}
+        marker = 0
+        while True:
+            query = {"uploadId": upload, "partNumberMarker": str(marker)}
+            answer = json_of(self._whole("GET", key, query), key)
+            found |= {int(p["partNumber"]): str(p["eTag"]).strip('"') for p in answer["parts"]}
+            after = int(answer.get("nextPartNumberMarker") or 0)
+            if not answer.get("isTruncated") or after <= marker:
+                return found
+            marker = after
+
+    def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
+        """Write a part, from 1 on; its ETag."""
+        digest = hashlib.md5(data).digest()
+        headers = {
+            "Content-Length": str(len(data)),
+            "Content-MD5": base64.b64encode(digest).decode(),
+        }
+        query = {"partNumber": str(number), "uploadId": upload}
+        answer = self._whole("PUT", key, query, headers, data)
+        need_same_md5(f"part {number} of {key}", digest.hex(), etag_of(answer.headers))
+        return digest.hex()
+
+    def end_parts(self, key: str, upload: str, etags: Mapping[int, str]) -> None:
+        """Put the parts together."""
+        rows = [{"partNumber": number, "eTag": etags[number]} for number in sorted(etags)]
+        content = json.dumps({"parts": rows}).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+        self._whole("POST", key, {"uploadId": upload}, headers, content)
+
+
+def etag_of(headers: httpx.Headers) -> str:
+    return str(headers.get("etag", "")).strip('"')
+
+
+def need_same_md5(what: str, ours: str, theirs: str) -> None:
+    """Raise Unreachable where what was stored is not what was sent."""
+    if len(theirs) == 32 and theirs != ours:
+        raise Unreachable(f"{what} was stored otherwise than it was sent", AGAIN)
+
+
+def looked_at(answer: Answer, key: str) -> Answer:
+    """An answer of the storage that is good. Raises Refused, Unreachable."""
+    if answer.status < 300:
+        return answer
+    said = words_of(answer)
+    line = f"the storage answers with HTTP {answer.status} for {key or 'its list'}"
+    line += f": {said}" if said else ""
+    if answer.status in PASSING:
+        raise Unreachable(line, AGAIN)
+    raise Refused(line, AGAIN, code=answer.status)
+
+
+def json_of(answer: Answer, what: str) -> dict[str, Any]:
+    """An answer as JSON. Raises Unreachable where it is none."""
+    try:
+        found = json.loads(answer.content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Unreachable(f"the storage's answer about {what} is no JSON", AGAIN)
+    return found
+
+
+def md5_in(headers: httpx.Headers) -> str:
+    """The MD5 (hex) that an answer gives of an object; empty where it gives none."""
+    try:
+        found = base64.b64decode(headers.get("content-md5", ""), validate=True).hex()
+    except (binascii.Error, ValueError):
+        found = ""
+    etag = etag_of(headers)
+    return found if len(found) == 32 else etag.lower() if len(etag) == 32 else ""
