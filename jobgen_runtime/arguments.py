@@ -53,8 +53,8 @@ def settle_in(home: str, files: List[str]) -> None:
     os.chdir(home)
     path = os.path.join(home, "output", LOG)
     log = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
-    sys.stdout = Copied(sys.stdout, log)  # type: ignore[assignment]
-    sys.stderr = Copied(sys.stderr, log)  # type: ignore[assignment]
+    sys.stdout = Copied(sys.stdout, log)
+    sys.stderr = Copied(sys.stderr, log)
 
 
 def end_plainly(kind: Any, error: BaseException, trace: Any) -> None:

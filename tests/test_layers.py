@@ -22,7 +22,7 @@ FLOORS = (
     ("machine",),
     ("check", "authoring"),
     ("run",),
-    ("deploy",),
+    ("deploy", "remote"),
     ("report",),
     ("api",),
     ("cli",),

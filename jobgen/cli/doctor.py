@@ -12,19 +12,22 @@ from jobgen.cli.console import Console
 if TYPE_CHECKING:
     from jobgen.check.machine_facts import MachineFacts
     from jobgen.findings import Findings
+    from jobgen.settings import Settings
 
-EXAMPLES = "\b\nExamples:\n  jobgen doctor\n  jobgen doctor --json\n"
+EXAMPLES = "\b\nExamples:\n  jobgen doctor\n  jobgen doctor --remote\n"
 # Whatever the machine: these need nothing but Python.
 ANYWHERE = "init, dataset, check, explain, build, report"
 
 
 @click.command(epilog=EXAMPLES)
+@click.option("--remote", is_flag=True, help="Ask AI Studio instead, and change nothing there.")
 @options.json_output
 @click.pass_obj
-def command(console: Console, json_output: bool) -> None:
+def command(console: Console, remote: bool, json_output: bool) -> None:
     """Say on one page what works on this machine, what doesn't, and what to do.
 
-    Exit code 1 where jobs can't be run here.
+    Exit code 1 where jobs can't be run here. With --remote: whether AI Studio takes the token,
+    and answers as jobgen expects.
     """
     from jobgen.check.machine import machine_findings
     from jobgen.check.machine_facts import machine_facts
@@ -35,6 +38,9 @@ def command(console: Console, json_output: bool) -> None:
 
     console.json_output = json_output
     settings = load_settings()
+    if remote:
+        ask_remote(console, settings)
+        return
     facts = machine_facts(settings, look_at_kept=True)
     findings = machine_findings(facts, chosen_rules(family=MACHINE))
     kept = entries(settings.cache)
@@ -47,6 +53,23 @@ def command(console: Console, json_output: bool) -> None:
     if len(findings):
         console.data("\n" + findings.text())
     if findings.errors:
+        raise click.exceptions.Exit(1)
+
+
+def ask_remote(console: Console, settings: Settings) -> None:
+    """Harmless questions to AI Studio, each with its answer; exit code 1 where one is no good."""
+    from jobgen.cli.table import table
+    from jobgen.remote.inquiry import inquire
+
+    found = inquire(settings)
+    console.result(
+        answers=[{"what": a.what, "text": a.text, "good": a.good, "hint": a.hint} for a in found]
+    )
+    console.data(table([(answer.what, [answer.text]) for answer in found]))
+    for answer in found:
+        if answer.hint:
+            console.say(f"{answer.what}: {answer.hint}")
+    if not all(answer.good for answer in found):
         raise click.exceptions.Exit(1)
 
 

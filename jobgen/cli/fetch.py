@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import click
 
@@ -31,27 +31,34 @@ def command(console: Console, job: str, folder: Path | None, json_output: bool) 
     comes. Of a job that runs, what is there so far. Then as jobgen collect: exit code 1 where
     something is missing or torn.
     """
-    from jobgen.errors import RemoteError
+    from jobgen.errors import RemoteError, RunError
     from jobgen.remote.output import fetch
     from jobgen.remote.watch import need_job
+    from jobgen.resultfile import RESULT
 
     console.json_output = json_output
     with shared.connected() as jobs:
         found = need_job(jobs, shared.id_of(job))
         place = folder or Path("fetched") / safe_name(found.name or found.id)
         need_own_folder(place)
+        page = jobs.page(found.id)
         with shared.output_of(jobs, found.id) as output:
             files, changed = fetch(output, place, console.progress())
     if not files:
         raise RemoteError(
             f"{found.id} has left nothing yet ({found.stage})",
-            f"Wait for it: jobgen wait {found.id}; its own log: {jobs.page(found.id)}",
+            f"Wait for it: jobgen wait {found.id}; its own log: {page}",
         )
     console.say(f"{len(files)} files in {place}")
     for name in changed:
         console.say(f"left out: {name}, which the job is writing; fetch again once it has ended")
     if not found.ended:
         console.say(f"The job has not ended ({found.stage}): this is what was there.")
+    if not any(PurePosixPath(name).name == RESULT for name in files):
+        raise RunError(
+            f"the job left no {RESULT}: its run did not begin, or has not yet",
+            f"AI Studio's own log says why: {page}",
+        )
     judge(console, place, place, run=False)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shlex
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,7 +33,7 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("target", metavar="JOB|UPLOAD", type=click.Path(path_type=Path))
 @click.option("--dataset", "datasets", multiple=True, type=click.IntRange(1), metavar="ID",
-              help="A data set to mount, by its number; up to three.  [default: job.yaml's ids]")  # fmt: skip
+              help="A mounted data set's number; up to three.  [default: job.yaml's]")  # fmt: skip
 @click.option("--gpus", type=click.Choice(["1", "4", "8"]),
               help="Cards that the job gets.  [default: job.yaml's]")  # fmt: skip
 @click.option("--payment", type=click.Choice(["coupon", "acoin"]), default="coupon",
@@ -119,7 +121,6 @@ def order_of(
     """What is asked of AI Studio. Raises SpecError for a parameter that the job does not have."""
     from jobgen.catalog import platform
     from jobgen.cli.run import parameter_value
-    from jobgen.literals import to_source
     from jobgen.remote.program import PROGRAM, package
     from jobgen.remote.submit import Order
     from jobgen.run.kernel import parameter_defaults
@@ -132,7 +133,7 @@ def order_of(
     if cards != known.get("GPUS", 1):
         values["GPUS"] = cards
     words = [f"HOME_DIR={platform().home}"]
-    words += [f"{name}={_word(to_source(value))}" for name, value in values.items()]
+    words += [f"{name}={_word(value)}" for name, value in values.items()]
     ids = [source["id"] for source in sources_of(bundle) if source.get("id")]
     return Order(
         title=bundle.name + ("-smoke" if values.get("SMOKE") else ""),
@@ -146,8 +147,14 @@ def order_of(
     )
 
 
-def _word(source: str) -> str:
-    return shlex.quote(source.replace("\n", " "))
+def _word(value: Any) -> str:
+    """A value as a word of a shell, which main.py reads back."""
+    from jobgen.literals import to_source
+
+    # A name is taken for itself, as DEVICE=cpu.
+    if isinstance(value, str) and re.fullmatch(r"[a-z][\w./-]*", value):
+        return value
+    return shlex.quote(ast.unparse(ast.parse(to_source(value), mode="eval")))
 
 
 def need_data(bundle: Bundle, order: Order) -> None:

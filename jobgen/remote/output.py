@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -17,9 +19,11 @@ from jobgen.files import write_atomically
 from jobgen.remote.jobs import OUTPUT, Jobs
 from jobgen.remote.storage import Item, Storage, etag_of, md5_in
 from jobgen.remote.wire import AGAIN, Refused, Unreachable, persist
-from jobgen_runtime.data.archives import plain_name
+from jobgen_runtime.data.archives import UNSAFE_NAME
 
 BLOCK = 2**20
+# Files that are fetched at the same time: most are small, and each takes a way there and back.
+AT_ONCE = 4
 # Below the folder that is fetched into: parts of files, by the hash of their key.
 HALVES = ".jobgen-fetch"
 RESULT, LOG = "result.json", "main.log"
@@ -47,24 +51,29 @@ class JobOutput:
     def __init__(self, jobs: Jobs, job: str) -> None:
         self.jobs = jobs
         self.job = job
-        self._storage: Storage | None = None
+        self._storages: list[Storage] = []  # the newest last
+        self._lock = threading.Lock()
 
     def close(self) -> None:
-        if self._storage is not None:
-            self._storage.close()
-        self._storage = None
+        for storage in self._storages:
+            storage.close()
+        self._storages.clear()
 
     def _asked(self, work: Callable[[Storage], Done]) -> Done:
-        for fresh in (self._storage is None, True):
-            if self._storage is None or fresh:
-                self.close()
-                self._storage = self.jobs.storage(self.job, OUTPUT)
-            try:
-                return work(self._storage)
-            except Refused as error:
-                if error.code != 403 or fresh:
-                    raise
-        raise AssertionError("a second try ends in an answer or an error")
+        storage = self._granted(None)
+        try:
+            return work(storage)
+        except Refused as error:
+            if error.code != 403:
+                raise
+        return work(self._granted(storage))
+
+    def _granted(self, ended: Storage | None) -> Storage:
+        """Leave to read, a new one in place of one that has `ended`."""
+        with self._lock:
+            if not self._storages or self._storages[-1] is ended:
+                self._storages.append(self.jobs.storage(self.job, OUTPUT))
+            return self._storages[-1]
 
     def files(self) -> list[RemoteFile]:
         """Every file, all pages of the list. Raises RemoteError for a name that can't be kept."""
@@ -122,7 +131,7 @@ def need_inside(path: str) -> None:
     """Raise RemoteError for the name of a file that would lie outside of the folder, or that no
     folder can hold."""
     parts = path.split("/")
-    if not path or plain_name(path) != path or "\0" in path or ".." in parts or "" in parts:
+    if UNSAFE_NAME.search(path) or "\\" in path or "\0" in path or {"", ".", ".."} & set(parts):
         raise RemoteError(
             f"the job left a file named {path!r}, which is no safe name",
             "Nothing was fetched. Take what you need from the job's page.",
@@ -142,14 +151,16 @@ def fetch_file(
     whole = {**wanted, "whole": True}
     if same_as(goal, file) or (read_mark(mark) == whole and has_size(goal, file.item.size)):
         return False
-    if read_mark(mark) != wanted:
+    is_small = file.item.size <= BLOCK
+    if is_small or read_mark(mark) != wanted:
         half.unlink(missing_ok=True)
+    if not is_small:
         write_atomically(mark, json.dumps(wanted).encode())
     persist(lambda: _one_try(output, file, half, told), output.jobs.wire.pause)
     goal.parent.mkdir(parents=True, exist_ok=True)
     half.replace(goal)
-    # Of a file without an MD5 nothing else tells the next call that it is whole.
-    write_atomically(mark, json.dumps(whole).encode())
+    if not file.md5:  # nothing else tells the next call that it is whole
+        write_atomically(mark, json.dumps(whole).encode())
     return True
 
 
@@ -218,27 +229,47 @@ def read_mark(path: Path) -> dict[str, Any]:
 def fetch(
     output: JobOutput, folder: Path, told: Callable[[str, int, int], None]
 ) -> tuple[list[str], list[str]]:
-    """Bring all files into `folder`; their paths, and those that changed meanwhile and are left
-    out. Raises RemoteError, and keeps what is there for the next call."""
+    """Bring all files into `folder`, several at a time; their paths, and those that changed
+    meanwhile and are left out. Raises RemoteError, and keeps what is there for the next call."""
     files = output.files()
-    need_room(folder, sum(file.item.size for file in files))
-    total, done = sum(file.item.size for file in files), 0
-    changed = []
-    for file in files:
-        before = done
+    total = sum(file.item.size for file in files)
+    need_room(folder, total)
+    (folder / HALVES).mkdir(exist_ok=True)
+    count = Count(total, told)
 
-        def more(count: int) -> None:
-            nonlocal done
-            done += count
-            told("fetched", min(done, total), total)
-
+    def one(file: RemoteFile) -> str:
         try:
-            fetch_file(output, file, folder, more)
+            if not fetch_file(output, file, folder, count.more):
+                count.more(file.item.size)
         except Changed:
-            changed.append(file.path)
-        done = before + file.item.size
+            return file.path
+        return ""
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = [pool.submit(one, file) for file in files]
+        try:
+            changed = [found.result() for found in waiting]
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     shutil.rmtree(folder / HALVES, ignore_errors=True)
-    return [file.path for file in files if file.path not in changed], changed
+    left_out = [path for path in changed if path]
+    return [file.path for file in files if file.path not in left_out], left_out
+
+
+class Count:
+    """Bytes that came, told of from several threads."""
+
+    def __init__(self, total: int, told: Callable[[str, int, int], None]) -> None:
+        self._total = total
+        self._told = told
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def more(self, count: int) -> None:
+        with self._lock:
+            self._done = min(self._done + count, self._total)
+            self._told("fetched", self._done, self._total)
 
 
 def need_room(folder: Path, size: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +44,8 @@ class Rehearsal(httpx.BaseTransport):
         if path == CONFIRM:
             self._stage = "(confirmed)"
             return answered({"stage": self._stage, "createTime": ""})
-        return httpx.Response(200, stream=httpx.ByteStream(b""))
+        headers = {"ETag": hashlib.md5(body).hexdigest()}
+        return httpx.Response(200, headers=headers, stream=httpx.ByteStream(b""))
 
 
 def answered(result: Any) -> httpx.Response:

@@ -272,9 +272,9 @@ def etag_of(headers: httpx.Headers) -> str:
 
 
 def need_same_md5(what: str, ours: str, theirs: str) -> None:
-    """Raise Unreachable where what was stored is not what was sent."""
-    if len(theirs) == 32 and theirs != ours:
-        raise Unreachable(f"{what} was stored otherwise than it was sent", AGAIN)
+    """Raise Unreachable where what was stored is not, or not said to be, what was sent."""
+    if theirs.lower() != ours:
+        raise Unreachable(f"the storage does not say that it has {what} as it was sent", AGAIN)
 
 
 def looked_at(answer: Answer, key: str) -> Answer:
