@@ -10,7 +10,7 @@ from pathlib import Path
 from jobgen.errors import SpecError
 from jobgen.yamlio import load_file
 
-KNOWN = ("cache", "mirror", "paddle_index", "aistudio", "aistudio_git")
+KNOWN = ("cache", "mirror", "paddle_index", "aistudio", "aistudio_git", "project")
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,15 @@ class Settings:
     """`cache` is the folder for environments, mirrors and weights; `mirror` a git address or path
     of PaddleDetection to clone from, or None to find one; `paddle_index` the address of a package
     index that has builds of Paddle with CUDA, empty for PyPI's; `aistudio` and `aistudio_git` the
-    addresses of AI Studio and of its repositories, empty for the usual ones."""
+    addresses of AI Studio and of its repositories, empty for the usual ones; `project` the number
+    of the user's project there, empty where none is named."""
 
     cache: Path
     mirror: str | None
     paddle_index: str = ""
     aistudio: str = ""
     aistudio_git: str = ""
+    project: str = ""
 
 
 def home_folder() -> Path | None:
@@ -69,7 +71,10 @@ def load_settings(
         raise SpecError(f"the index of Paddle is {index!r}, not an http, https or file address")
     aistudio = os.environ.get("JOBGEN_AISTUDIO") or stored.get("aistudio") or ""
     git = os.environ.get("JOBGEN_AISTUDIO_GIT") or stored.get("aistudio_git") or ""
-    return Settings(folder.absolute(), chosen, index or "", aistudio, git)
+    project = os.environ.get("JOBGEN_PROJECT") or stored.get("project") or ""
+    if project and not project.isdigit():
+        raise SpecError(f"the project is {project!r}: its number stands in its page's address")
+    return Settings(folder.absolute(), chosen, index or "", aistudio, git, project)
 
 
 def _stored(path: Path) -> dict[str, str]:

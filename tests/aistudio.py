@@ -218,6 +218,17 @@ class AiStudio:
             found.update({f"out/{job.id}/output/{n}": data for n, data in job.outputs.items()})
         return found
 
+    def object_at(self, key: str) -> Path | bytes | None:
+        """One object, without a look at all of them."""
+        parts = key.split("/", 3)
+        if parts[0] == "out" and parts[1] in self.jobs and len(parts) == 4:
+            job = self.jobs[parts[1]]
+            if parts[3] in job.outputs:
+                return job.outputs[parts[3]]
+            path = job.home / "output" / parts[3]
+            return path if path.is_file() else None
+        return self.objects().get(key)
+
 
 class Refusal(Exception):
     """An errorCode with its words."""
@@ -270,6 +281,8 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "slow":
             time.sleep(0.05)
         status, data, headers = work()
+        if fault == "slow-after":
+            time.sleep(1.0)
         if fault == "lost":
             self.close_connection = True
             self.connection.close()
@@ -419,7 +432,7 @@ class Handler(BaseHTTPRequestHandler):
             with studio.lock:
                 studio.code[key.removeprefix("code/").removesuffix(".zip")] = body
             return 200, b"", {"ETag": f'"{digest.hexdigest()}"'}
-        there = studio.objects().get(key)
+        there = studio.object_at(key)
         if there is None:
             return self.bos_fault(404, "NoSuchKey")
         data = content(there)

@@ -49,7 +49,7 @@ def test_exit_codes_are_unique() -> None:
     classes = [c for c in vars(errors).values() if isinstance(c, type)]
     classes = [c for c in classes if issubclass(c, errors.JobgenError)]
     codes = [int(vars(c)["exit_code"]) for c in classes]
-    assert sorted(codes) == [1, 3, 4, 5, 6, 7]
+    assert sorted(codes) == [1, 3, 4, 5, 6, 7, 8]
 
 
 def test_an_error_has_no_traceback_without_debug(jobgen: Callable[..., Answer]) -> None:

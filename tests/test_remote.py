@@ -578,3 +578,60 @@ def test_doctor_asks_and_changes_nothing(
     assert {seen.what for seen in studio.seen} <= {"list", "grant", "objects", "unknown"}
     assert "found in AISTUDIO_ACCESS_TOKEN" in answer.out
     assert "lists 1 of yours" in answer.out
+
+
+# Killed, and called again.
+
+# The requests of a whole way, and whether jobgen is killed before or after AI Studio has done it.
+POINTS = [
+    *(("create", "before"), ("create", "after"), ("list", "after"), ("grant", "before")),
+    *(("put-object", "before"), ("put-object", "after"), ("confirm", "before")),
+    *(("confirm", "after"), ("objects", "after"), ("get-object", "before"), ("get-object", "cut")),
+]
+
+
+def killed_at(studio: AiStudio, what: str, when: str, words: list[object]) -> int:
+    """Call jobgen, and kill it with SIGKILL at a request; its exit code."""
+    place: list[subprocess.Popen[bytes]] = []
+    begun = threading.Event()
+
+    def fault(kind: str, _number: int) -> str | None:
+        if kind != what or not begun.wait(10):
+            return None
+        if when == "before":
+            place[0].kill()
+            place[0].wait()
+            return "drop"
+        # Once the request is carried out, or the answer half sent.
+        threading.Timer(0.15, place[0].kill).start()
+        return "cut" if when == "cut" else "slow-after"
+
+    studio.fault = fault
+    argv = [sys.executable, "-m", "jobgen", *map(str, words)]
+    place.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    begun.set()
+    code = place[0].wait(120)
+    studio.fault = lambda _kind, _number: None
+    return code
+
+
+@pytest.mark.waits
+def test_killed_at_every_request_and_called_again(
+    studio: AiStudio, whole: Whole, jobgen: Jobgen
+) -> None:
+    studio.work = leaves_result
+    submit: list[object] = ["submit", whole.folder, *mounted(studio, whole)]
+    fetch: list[object] = ["fetch", whole.folder, "-o", "out"]
+    codes = []
+    for what, when in POINTS:
+        words = fetch if what in ("objects", "get-object") else submit
+        codes.append(killed_at(studio, what, when, words))
+        if (what, when) == ("confirm", "after"):
+            assert jobgen(*submit).code in (0, 8)  # finished, or just this runs already
+            assert jobgen("wait", whole.folder).code == 0
+    assert codes.count(-9) >= 10, codes
+    assert jobgen(*fetch).code != 8
+    assert [job.starts for job in studio.jobs.values() if job.starts] == [1]
+    there = next(iter(studio.jobs.values())).home / "output"
+    for path in (p for p in there.rglob("*") if p.is_file()):
+        assert (Path("out") / path.relative_to(there)).read_bytes() == path.read_bytes()

@@ -97,6 +97,8 @@ class Platform:
     card_bytes: int
     address: str
     git_address: str
+    projects_page: str
+    project_page: str
     tokens_page: str
     device: str
     cards: list[int]

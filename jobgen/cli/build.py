@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jobgen.job.tasks import AnyPlan
     from jobgen.packs.render import Pack
 
+NOTEBOOK = "main.ipynb"
 COUNTS = {2: "two", 3: "three"}
 EXAMPLES = """\b
 Examples:
@@ -36,10 +37,17 @@ Examples:
 )
 @click.option("--check", is_flag=True, help="Compare only; exit 1 if the files are not current.")
 @click.option("--no-check", is_flag=True, help="Write the files even where the job has errors.")
+@click.option("--open", "show", is_flag=True, help="Open the project's page on AI Studio.")
 @options.json_output
 @click.pass_obj
 def command(
-    console: Console, job: Path, output: Path | None, check: bool, no_check: bool, json_output: bool
+    console: Console,
+    job: Path,
+    output: Path | None,
+    check: bool,
+    no_check: bool,
+    show: bool,
+    json_output: bool,
 ) -> None:
     """Render JOB (a job.yaml) into the files of a background job.
 
@@ -74,7 +82,10 @@ def command(
         console.data(f"{folder / name}  {len(data):,} bytes, {state}")
     if hours_line(plan):
         console.say(f"{hours_line(plan)}; its parts: jobgen explain {shown(job)}")
-    console.say(_next_steps(folder, bundle))
+    page = project_page()
+    console.say(_next_steps(folder, bundle, page))
+    if show:
+        open_page(console, page)
 
 
 def refuse_errors(console: Console, job: Path, plan: AnyPlan, bundle: Bundle) -> None:
@@ -127,25 +138,49 @@ def trust(console: Console, bundle: Bundle, pack: Pack) -> None:
         trust_bundle(bundle.digest, cache)
 
 
-def _next_steps(folder: Path, bundle: Bundle) -> str:
+def project_page() -> str:
+    """The page of the user's project on AI Studio, or of all projects."""
+    from jobgen.catalog import platform
+    from jobgen.settings import load_settings
+
+    project = load_settings().project
+    return platform().project_page.format(id=project) if project else platform().projects_page
+
+
+def open_page(console: Console, page: str) -> None:
+    """Show a page in the browser, or say its address where there is none."""
+    import webbrowser
+
+    if not webbrowser.open(page):
+        console.say(f"no browser was found; the page is {page}")
+
+
+def _next_steps(folder: Path, bundle: Bundle, page: str) -> str:
     from jobgen.files import shown
     from jobgen.settings import is_home
 
+    names = ", ".join(sorted(bundle.files))
+    spec = bundle.facts["spec"]
+    sources = spec["dataset"]["sources"]
+    count = COUNTS[len(bundle.files)]
+    task = f"  - Tasks (任务), create a task (创建任务): that version, {NOTEBOOK}"
     if is_home(folder):
-        return (
-            f"Next: save a version with these {COUNTS[len(bundle.files)]} files, and start a "
-            "background task of it with main.ipynb."
-        )
-    sources = bundle.facts["spec"]["dataset"]["sources"]
+        return f"Next:\n  - save a version (版本) with {names}\n{task}"
     paths = [Path(s["archive"] or s["folder"]) for s in sources]
     # job.yaml knows an archive by its name alone.
     elsewhere = not all(path.exists() for path in paths)
     placed = [Path("FOLDER") / path if elsewhere else path for path in paths]
     archives = " ".join(f"--archive {shown(path)}" for path in placed)
     where = ", FOLDER being where the data lies" if elsewhere else ""
+    data = ", ".join(f"{path} (data set {s['id']})" if s.get("id") else str(path)
+                     for path, s in zip(paths, sources, strict=True))  # fmt: skip
     return (
         f"Next: try it here with{where}\n"
         f"  jobgen run {shown(folder)} {archives} --device cpu --smoke\n"
-        f"then upload the {COUNTS[len(bundle.files)]} files to the project's top folder on AI "
-        "Studio, save a version, and start\na background task of that version with main.ipynb."
+        f"then in your project on {page}\n"
+        f"  - environment {spec['environment']}, data set mounted: {data}\n"
+        f"  - upload the {count} files to its top folder: {names}\n"
+        f"  - save a version (版本) with these {count} files\n"
+        f"{task}\n"
+        f"or, as a job without clicks: jobgen submit {shown(folder)}"
     )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from jobgen.cli import options
 from jobgen.cli import remote as shared
 from jobgen.cli.console import Console
+
+if TYPE_CHECKING:
+    from jobgen.remote.card import Model
+    from jobgen.remote.repository import Repository
 
 EXAMPLES = """\b
 Examples:
@@ -42,9 +47,9 @@ def command(
     The repository is made where it is not there. Files that it has already are not sent again.
     """
     from jobgen.catalog import platform
-    from jobgen.errors import RemoteError, RunError
+    from jobgen.errors import RunError
     from jobgen.remote.card import find_model
-    from jobgen.remote.repository import LocalFile, Repository, add_model, repository_name
+    from jobgen.remote.repository import Repository, add_model, repository_name
     from jobgen.remote.token import find_token
     from jobgen.settings import load_settings
 
@@ -57,6 +62,25 @@ def command(
             f"the run in {output} is no good one: others would take its model for trained",
             "To publish it all the same: --no-check",
         )
+    ask(model, name, console, public=public, yes=yes)
+    settings, token = load_settings(), find_token()
+    address = settings.aistudio or platform().address
+    add_model(address, token, name, private=not public, card=model.summary)
+    place = Repository(
+        settings.aistudio_git or platform().git_address, name, token, settings.cache / "uploads"
+    )
+    try:
+        order, sent = send(console, place, model)
+    finally:
+        place.close()
+    console.result(repository=name, files=order, uploaded=sent)
+    console.data(f"{name}: {len(sent)} of {len(order)} files uploaded, the others were there")
+
+
+def ask(model: Model, name: str, console: Console, *, public: bool, yes: bool) -> None:
+    """Show what would be published. Raises RemoteError where nobody agrees."""
+    from jobgen.errors import RemoteError
+
     size = sum(path.stat().st_size for path in model.files.values())
     for path in sorted(model.files):
         console.say(f"  {path}")
@@ -64,21 +88,17 @@ def command(
     question = f"Put these {len(model.files)} files ({size / 1e6:.1f} MB) into {name}; {who}?"
     if not shared.confirmed(question, yes):
         raise RemoteError("nothing was published", "To agree without being asked: --yes")
-    settings, token = load_settings(), find_token()
-    address = settings.aistudio or platform().address
-    add_model(address, token, name, private=not public, card=model.summary)
-    place = Repository(
-        settings.aistudio_git or platform().git_address, name, token, settings.cache / "uploads"
-    )
+
+
+def send(console: Console, place: Repository, model: Model) -> tuple[list[str], list[str]]:
+    """Upload the files, the page last: what it speaks of is there then. All, and those that were
+    sent."""
+    from jobgen.remote.repository import LocalFile
+
     told = console.progress()
-    try:
-        # The page comes last: what it speaks of is there then.
-        order = sorted(model.files, key=lambda path: (path == "README.md", path))
-        sent = []
-        for path in order:
-            if place.put(LocalFile.read(model.files[path], told), path, f"Add {path}", told):
-                sent.append(path)
-    finally:
-        place.close()
-    console.result(repository=name, files=order, uploaded=sent)
-    console.data(f"{name}: {len(sent)} of {len(order)} files uploaded, the others were there")
+    order = sorted(model.files, key=lambda path: (path == "README.md", path))
+    sent = []
+    for path in order:
+        if place.put(LocalFile.read(model.files[path], told), path, f"Add {path}", told):
+            sent.append(path)
+    return order, sent

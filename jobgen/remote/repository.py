@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ class LocalFile:
 def repository_name(text: str) -> str:
     """USER/NAME as it is given. Raises SpecError for anything else."""
     user, slash, name = text.strip().strip("/").partition("/")
-    if not (slash and user and name) or "/" in name or any(c in text for c in " \\?#%:"):
+    is_word = all(re.fullmatch(r"(?!\.)[^\s/\\?#%:]+", part) for part in (user, name))
+    if not (slash and is_word):
         raise SpecError(
             f"{text!r} is no repository",
             "It is your user name on AI Studio and the repository's, as in its address: USER/NAME",

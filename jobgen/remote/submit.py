@@ -111,12 +111,7 @@ def submit(jobs: Jobs, record: Record, code: bytes, say: Callable[[str], None]) 
         record = _uploaded(jobs, record, code)
     if record.state == UPLOADED:
         record = _confirmed(jobs, record)
-    found = listed(jobs, record)
-    if found is None:
-        raise Unsure(
-            f"AI Studio took the job {record.job}, and does not list it yet",
-            "Ask again in a minute: jobgen jobs",
-        )
+    found = need_listed(jobs, record)
     say(f"AI Studio has it: {found.id}, {found.stage}")
     return record.saved(SUBMITTED)
 
@@ -125,7 +120,7 @@ def _created(jobs: Jobs, record: Record) -> Record:
     if record.state == ASKED:
         found = listed(jobs, record)
         if found is not None:
-            return record.saved(CREATED, job=found.id, first_stage=found.stage)
+            return record.saved(CREATED, job=found.id)
     else:
         record = record.saved(ASKED)
     try:
@@ -138,9 +133,7 @@ def _created(jobs: Jobs, record: Record) -> Record:
     except Refused:
         record.saved(DROPPED)  # nothing was made
         raise
-    record = record.saved(CREATED, job=job)
-    found = listed(jobs, record)
-    return record.saved(CREATED, first_stage=found.stage if found else "")
+    return record.saved(CREATED, job=job)
 
 
 def listed(jobs: Jobs, record: Record) -> RemoteJob | None:
@@ -155,9 +148,22 @@ def listed(jobs: Jobs, record: Record) -> RemoteJob | None:
     return None
 
 
+def need_listed(jobs: Jobs, record: Record) -> RemoteJob:
+    """The job of a record. Raises Unsure where AI Studio does not list it."""
+    found = listed(jobs, record)
+    if found is None:
+        raise Unsure(
+            f"AI Studio took the job {record.job}, and does not list it yet",
+            "Submit it again in a minute, which finishes it; all that it lists: jobgen jobs",
+        )
+    return found
+
+
 def _uploaded(jobs: Jobs, record: Record, code: bytes) -> Record:
     if sha256(code) != record.digest:
         raise RemoteError(f"the files of {record.name} are not those that it was made for", AGAIN)
+    if not record.first_stage:
+        record = record.saved(CREATED, first_stage=need_listed(jobs, record).stage)
     storage = jobs.storage(record.job, CODE)
     try:
         storage.put(storage.grant.key, code, "application/zip")
@@ -169,13 +175,13 @@ def _uploaded(jobs: Jobs, record: Record, code: bytes) -> Record:
 def _confirmed(jobs: Jobs, record: Record) -> Record:
     """Tell AI Studio that the code is there. Where that was done before, and its answer lost, the
     job's stage shows it."""
-    if record.first_stage and jobs.one(record.job).stage != record.first_stage:
+    if jobs.one(record.job).stage != record.first_stage:
         return record.saved(CONFIRMED)
     try:
         jobs.confirm(record.job, jobs.grant(record.job, CODE).file_key, CODE_FILE)
     except (Unsure, Refused) as error:
         # A second confirmation may be refused, where the first one arrived.
-        if not record.first_stage or jobs.one(record.job).stage == record.first_stage:
+        if jobs.one(record.job).stage == record.first_stage:
             raise error
     return record.saved(CONFIRMED)
 
