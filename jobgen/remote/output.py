@@ -103,6 +103,19 @@ class JobOutput:
 
         return persist(lambda: self._asked(got), self.jobs.wire.pause)
 
+    def whole(self, file: RemoteFile) -> bytes:
+        """A small file, checked by size and MD5. Raises Unreachable where it came otherwise, or
+        was written anew meanwhile."""
+
+        def once() -> bytes:
+            data = self.read(file)
+            md5 = hashlib.md5(data).hexdigest()
+            if len(data) != file.item.size or file.md5 not in ("", md5):
+                raise Unreachable(f"{file.path} came otherwise than it is stored", AGAIN)
+            return data
+
+        return persist(once, self.jobs.wire.pause)
+
     def stream(self, file: RemoteFile, start: int, take: Callable[[httpx.Response], None]) -> None:
         """Give `take` the answer with the bytes from `start` on; tried once."""
 
@@ -118,10 +131,11 @@ class JobOutput:
         found = []
         for file in self.files():
             if PurePosixPath(file.path).name == RESULT and file.path.count("/") <= 2:
+                text = self.whole(file)
                 try:
-                    data = json.loads(self.read(file))
+                    data = json.loads(text)
                     started = str(data["started"])
-                except MALFORMED:  # somebody's, or just being written
+                except MALFORMED:  # somebody else's
                     continue
                 found.append((started, file.path.rpartition("/")[0], data))
         return max(found, key=lambda row: row[0])[1:] if found else None

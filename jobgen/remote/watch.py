@@ -86,20 +86,27 @@ def closed(result: dict[str, Any]) -> bool:
 def _left(
     jobs: Jobs, job: RemoteJob, waits: tuple[float, ...], pause: Callable[[float], None]
 ) -> tuple[str, dict[str, Any]] | None:
-    """What a job left: the folder and its result.json; a later try where it is not closed yet."""
-    found = None
+    """What a job left: the folder and its result.json; asked again where that is not closed yet.
+    Raises Refused where a job that has ended does not show its output: then nobody knows."""
+    found, refusal = None, None
     for seconds in waits:
         if seconds:
             pause(seconds)
         output = JobOutput(jobs, job.id)
         try:
-            found = output.result()
-        except Refused:
-            found = None  # no output before there is one
+            found, refusal = output.result(), None
+        except Refused as error:
+            refusal = error
         finally:
             output.close()
         if found is not None and closed(found[1]):
             return found
+    if refusal is not None and job.ended:
+        raise Refused(
+            f"the job has ended ({job.stage}), and what it left can't be read: {refusal.message}",
+            f"Ask again: jobgen wait {job.id}; its own page: {jobs.page(job.id)}",
+            code=refusal.code,
+        )
     return found
 
 
