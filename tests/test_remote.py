@@ -41,8 +41,9 @@ def leaves_result(home: Path) -> None:
 # The program.
 
 
-def test_the_program_is_the_notebooks_cells() -> None:
-    bundle = read_bundle(UPLOAD)
+@pytest.mark.parametrize("name", ["ssdd", "bccd", "bccd-yolov3", "digits"])
+def test_the_program_is_the_notebooks_cells(name: str) -> None:
+    bundle = read_bundle(ROOT / "bundles" / name / "upload")
     text = program_text(bundle)
     sources = [
         "".join(cell["source"]).strip("\n")
