@@ -23,6 +23,7 @@ from tests.remote_world import made, mounted, studio, whole
 from tests.whole import Whole
 
 __all__ = ["made", "studio", "whole"]
+pytestmark = pytest.mark.waits
 UPLOAD = ROOT / "bundles" / "ssdd" / "upload"
 Jobgen = Callable[..., Answer]
 
@@ -85,7 +86,6 @@ def test_no_name_of_the_programs_own_is_the_notebooks() -> None:
     assert not own & bound(unpacking())
 
 
-@pytest.mark.waits
 def test_the_program_says_which_words_it_takes(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(program_text(read_bundle(UPLOAD)), encoding="utf-8")
     argv = [sys.executable, "main.py", "EPOCH=3"]
@@ -98,7 +98,6 @@ def test_the_program_says_which_words_it_takes(tmp_path: Path) -> None:
 # The whole way, with a stand-in for Paddle.
 
 
-@pytest.mark.waits
 def test_submit_wait_fetch(studio: AiStudio, whole: Whole, jobgen: Jobgen) -> None:
     words = mounted(studio, whole)
     sent = jobgen("submit", whole.folder, *words, "--json")
@@ -125,7 +124,6 @@ def test_submit_wait_fetch(studio: AiStudio, whole: Whole, jobgen: Jobgen) -> No
     assert not (Path("out") / ".jobgen-fetch").exists()
 
 
-@pytest.mark.waits
 def test_a_run_that_fails_is_told_with_its_remedy(
     studio: AiStudio, whole: Whole, jobgen: Jobgen
 ) -> None:
@@ -138,7 +136,6 @@ def test_a_run_that_fails_is_told_with_its_remedy(
     assert waited.json["result"]["failure"]["stage"] == "source"
 
 
-@pytest.mark.waits
 def test_a_stopped_job_says_interrupted(studio: AiStudio, whole: Whole, jobgen: Jobgen) -> None:
     words = mounted(studio, whole)
     studio.env["FLAGS_standin"] = json.dumps({"pause": 5.0})
@@ -479,7 +476,6 @@ def stored_requests(studio: AiStudio) -> list[Seen]:
     return [s for s in studio.seen if s.what.endswith("object") or s.what in ("objects", "put-lfs")]
 
 
-@pytest.mark.waits
 def test_the_token_is_nowhere(
     studio: AiStudio, whole: Whole, jobgen: Jobgen, tmp_path: Path
 ) -> None:
@@ -616,7 +612,6 @@ def killed_at(studio: AiStudio, what: str, when: str, words: list[object]) -> in
     return code
 
 
-@pytest.mark.waits
 def test_killed_at_every_request_and_called_again(
     studio: AiStudio, whole: Whole, jobgen: Jobgen
 ) -> None:

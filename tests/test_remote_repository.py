@@ -16,6 +16,7 @@ from tests.sets import Coco, write_zip
 from tests.whole import Whole
 
 __all__ = ["made", "studio", "whole"]
+pytestmark = pytest.mark.waits
 Jobgen = Callable[..., Answer]
 
 
@@ -150,7 +151,6 @@ def output(whole: Whole) -> Path:
     return whole.output
 
 
-@pytest.mark.waits
 def test_a_run_is_published_with_its_card(
     studio: AiStudio, jobgen: Jobgen, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,8 +173,8 @@ def need_data(bundle: Bundle, order: Order) -> None:
 
 def tell(console: Console, target: Path, order: Order) -> None:
     """Say what the job will do and what it takes."""
+    from jobgen.api import load_job, plan_job
     from jobgen.catalog import platform
-    from jobgen.cli.build import render_job
     from jobgen.cli.hours import hours_line
 
     facts = platform()
@@ -184,7 +184,7 @@ def tell(console: Console, target: Path, order: Order) -> None:
     console.say(f"machine     {order.gpus} x {facts.device.upper()}, {order.environment}")
     console.say(f"command     {order.command}")
     path = job_of(target)
-    line = hours_line(render_job(path)[0]) if path.is_file() else ""
+    line = hours_line(plan_job(load_job(path))) if path.is_file() else ""
     if line:
         changed = order.command.count("=") > 1
         console.say(f"time        {line}{', as job.yaml has it' if changed else ''}")
