@@ -44,12 +44,12 @@ def take_arguments(words: List[str], known: List[str], names: Dict[str, Any]) ->
 def settle_in(home: str, files: List[str]) -> None:
     """Work in the home folder with the job's files in it, wherever the program was unpacked, and
     keep what is printed in output/main.log."""
+    home = os.path.abspath(home)
     place = os.path.dirname(os.path.abspath(__file__))
     os.makedirs(os.path.join(home, "output"), exist_ok=True)
-    for name in files:
-        goal = os.path.join(home, name)
-        if os.path.abspath(goal) != os.path.join(place, name):
-            shutil.copyfile(os.path.join(place, name), goal)
+    if not os.path.samefile(place, home):
+        for name in files:
+            shutil.copyfile(os.path.join(place, name), os.path.join(home, name))
     os.chdir(home)
     path = os.path.join(home, "output", LOG)
     log = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115

@@ -8,6 +8,7 @@ each answer, with the name of the request and how many came before, and gives th
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -31,7 +32,7 @@ ACCESS, SECRET, SESSION, BUCKET = "access-1", "secret-1", "session/1+=", "bkt"
 HOME = "/home/aistudio"
 # What `fault` may answer. Those of the second row are after the request was carried out.
 BEFORE = ("502", "refuse", "drop", "html", "slow")
-AFTER = ("lost", "502-after", "cut", "wrong-length", "wrong-bytes")
+AFTER = ("lost", "502-after", "524-after", "cut", "wrong-length", "wrong-bytes")
 Fault = Callable[[str, int], str | None]
 
 
@@ -78,6 +79,9 @@ class AiStudio:
         self.lfs: dict[str, bytes] = {}
         self.uploads: dict[str, dict[int, bytes]] = {}
         self.sts = False
+        # What the upload of the code makes of a job's stage, and a digest of the ETag.
+        self.stage_of_code = ""
+        self.etag: Callable[[str], str] = str
         self.seen: list[Seen] = []
         self.counts: Counter[str] = Counter()
         self.lock = threading.RLock()
@@ -110,7 +114,7 @@ class AiStudio:
                 job.stage = "failed"
             elif job.id not in self.code:
                 raise Refusal(31, "the code was not uploaded")
-            elif job.stage != "created":
+            elif job.stage not in ("created", self.stage_of_code):
                 raise Refusal(32, "the job was started before")
             else:
                 assert body["fileKey"] == f"/code/{job.id}.zip"
@@ -249,6 +253,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         self.answer("PUT")
+
+    def handle(self) -> None:
+        # A client that was killed reads no answer.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def answer(self, method: str) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -406,7 +415,7 @@ class Handler(BaseHTTPRequestHandler):
         rows = []
         for key in shown:
             data = content(everything[key])
-            rows.append({"key": key, "size": len(data), "eTag": hashlib.md5(data).hexdigest(),
+            rows.append({"key": key, "size": len(data), "eTag": self.studio.etag(hashlib.md5(data).hexdigest()),
                          "lastModified": "2026-01-01T00:00:00Z", "storageClass": "STANDARD",
                          "owner": {"id": "1", "displayName": "1"}})  # fmt: skip
         answer: dict[str, Any] = {
@@ -430,6 +439,8 @@ class Handler(BaseHTTPRequestHandler):
             if given and base64.b64decode(given) != digest.digest():
                 return self.bos_fault(400, "BadDigest")
             with studio.lock:
+                job = studio.jobs[key.removeprefix("code/").removesuffix(".zip")]
+                job.stage = studio.stage_of_code or job.stage
                 studio.code[key.removeprefix("code/").removesuffix(".zip")] = body
             return 200, b"", {"ETag": f'"{digest.hexdigest()}"'}
         there = studio.object_at(key)
@@ -438,7 +449,7 @@ class Handler(BaseHTTPRequestHandler):
         data = content(there)
         etag = hashlib.md5(data)
         headers = {
-            "ETag": f'"{etag.hexdigest()}"',
+            "ETag": f'"{studio.etag(etag.hexdigest())}"',
             "Content-MD5": base64.b64encode(etag.digest()).decode(),
             "Content-Type": "application/octet-stream",
         }

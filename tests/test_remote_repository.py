@@ -182,6 +182,18 @@ def test_an_export_is_published_as_it_is(studio: AiStudio, jobgen: Jobgen, tmp_p
     (model / "mnn" / "__pycache__" / "x.pyc").write_bytes(b"x")
     assert jobgen("publish", model, "me/detector", "--yes", "--public").code == 0
     assert set(studio.repositories["me/detector"]) == {"README.md", "mnn/model.mnn"}
+    again = jobgen("publish", model, "me/detector", given="n\n")
+    assert "it is as visible as before" in again.err
+
+
+def test_another_users_name_is_told(studio: AiStudio, jobgen: Jobgen, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "MODEL_CARD.md").write_bytes(b"\xff")
+    (tmp_path / "model" / ".env").write_text("TOKEN=1")
+    answer = jobgen("publish", tmp_path / "model", "other/detector", "--yes")
+    assert answer.code == 8
+    assert "not under the user other" in answer.err
+    assert ".env" not in answer.err
 
 
 def test_a_run_that_is_no_good_is_not_published(

@@ -32,19 +32,18 @@ def command(console: Console, job: str, folder: Path | None, json_output: bool) 
     something is missing or torn.
     """
     from jobgen.errors import RemoteError, RunError
-    from jobgen.remote.output import fetch
-    from jobgen.remote.watch import need_job
+    from jobgen.remote.output import Place, fetch
     from jobgen.resultfile import RESULT
 
     console.json_output = json_output
     with shared.connected() as jobs:
-        found = need_job(jobs, shared.id_of(job))
+        found = jobs.one(shared.id_of(console, job))
         place = folder or Path("fetched") / safe_name(found.name or found.id)
-        need_own_folder(place)
         page = jobs.page(found.id)
         with shared.output_of(jobs, found.id) as output:
-            files, changed = fetch(output, place, console.progress())
-    if not files:
+            mark = Place(place, jobs.wire.address, found.id)
+            files, changed = fetch(output, mark, console.progress())
+    if not files and not changed:
         raise RemoteError(
             f"{found.id} has left nothing yet ({found.stage})",
             f"Wait for it: jobgen wait {found.id}; its own log: {page}",
@@ -66,16 +65,3 @@ def safe_name(name: str) -> str:
     """A job's name as that of a folder."""
     kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
     return kept.strip(".") or "job"
-
-
-def need_own_folder(place: Path) -> None:
-    """Raise RemoteError for a folder with things that no fetch has put there."""
-    from jobgen.errors import RemoteError
-
-    if place.exists() and not place.is_dir():
-        raise RemoteError(f"{place} is a file", "Give a folder: -o DIR")
-    mark = place / ".jobgen-fetched"
-    if place.is_dir() and any(place.iterdir()) and not mark.exists():
-        raise RemoteError(f"{place} holds other things", "Give a new folder: -o DIR")
-    place.mkdir(parents=True, exist_ok=True)
-    mark.touch()

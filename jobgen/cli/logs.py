@@ -33,37 +33,41 @@ def command(console: Console, job: str, follow: bool, json_output: bool) -> None
     of a running job is always on its page, whose address is said.
     """
     console.json_output = json_output
-    job_id = shared.id_of(job)
+    job_id = shared.id_of(console, job)
     with shared.connected() as jobs:
         text = followed(console, jobs, job_id, follow)
     console.result(id=job_id, log=text)
 
 
 def followed(console: Console, jobs: Jobs, job_id: str, follow: bool) -> str:
-    """Print the log as it grows; all of it."""
+    """Print the log as it grows; all of it. A network that is lost is waited for only by
+    --follow. Raises RemoteError."""
     from jobgen.remote.logs import Log
-    from jobgen.remote.watch import need_job
-    from jobgen.remote.wire import Unreachable
+    from jobgen.remote.watch import LATE
+    from jobgen.remote.wire import Unreachable, Unsure
 
-    log = Log(jobs, job_id)
-    said = False
-    while True:
-        found = need_job(jobs, job_id)
-        try:
-            lines = log.more()
-        except Unreachable as error:
-            console.say(error.message)
-            lines = []
-        if lines:
-            console.data("\n".join(lines))
-        if not log.there and not said:
-            console.say(
-                f"no log is there yet ({found.stage}); AI Studio's own: {jobs.page(job_id)}"
-            )
-            said = True
-        if not follow or found.ended:
-            rest = log.rest()
-            if rest:
-                console.data(rest)
-            return log.text
-        time.sleep(EVERY)
+    log, late, told = Log(jobs, job_id), list(LATE[1:]), ""
+    try:
+        while True:
+            wait = EVERY
+            try:
+                found = jobs.one(job_id)
+                lines = log.more(ended=found.ended)
+                said = "" if log.there else f"no log is there yet ({found.stage})"
+                done = not follow or (found.ended and (log.there or not late))
+                if found.ended and not done:
+                    wait = late.pop(0)  # what it left may come a while after its end
+            except (Unreachable, Unsure) as error:
+                if not follow:
+                    raise
+                lines, said, done = [], error.message, False
+            if lines:
+                console.data("\n".join(lines))
+            if said and said != told:
+                console.say(f"{said}; AI Studio's own: {jobs.page(job_id)}")
+            told = said
+            if done:
+                return log.text
+            time.sleep(wait)
+    finally:
+        log.close()

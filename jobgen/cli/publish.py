@@ -62,14 +62,17 @@ def command(
             f"the run in {output} is no good one: others would take its model for trained",
             "To publish it all the same: --no-check",
         )
-    ask(model, name, console, public=public, yes=yes)
     settings, token = load_settings(), find_token()
-    address = settings.aistudio or platform().address
-    add_model(address, token, name, private=not public, card=model.summary)
     place = Repository(
         settings.aistudio_git or platform().git_address, name, token, settings.cache / "uploads"
     )
     try:
+        is_there = place.exists()
+        ask(console, model, name, as_it_is=is_there, public=public, yes=yes)
+        if not is_there:
+            address = settings.aistudio or platform().address
+            add_model(address, token, name, private=not public, card=model.summary)
+            need_made(place, name)
         order, sent = send(console, place, model)
     finally:
         place.close()
@@ -77,15 +80,32 @@ def command(
     console.data(f"{name}: {len(sent)} of {len(order)} files uploaded, the others were there")
 
 
-def ask(model: Model, name: str, console: Console, *, public: bool, yes: bool) -> None:
+def need_made(place: Repository, name: str) -> None:
+    """Raise RemoteError where a new repository is not under the name that was given: AI Studio
+    makes it under the token's own user."""
+    from jobgen.errors import RemoteError
+
+    if not place.exists():
+        user, _, own = name.partition("/")
+        raise RemoteError(
+            f"a repository {own} was made, and not under the user {user}",
+            "Give your own user name on AI Studio before the slash.",
+        )
+
+
+def ask(
+    console: Console, model: Model, name: str, *, as_it_is: bool, public: bool, yes: bool
+) -> None:
     """Show what would be published. Raises RemoteError where nobody agrees."""
     from jobgen.errors import RemoteError
 
     size = sum(path.stat().st_size for path in model.files.values())
     for path in sorted(model.files):
         console.say(f"  {path}")
-    who = "everybody sees it" if public else "only you see it"
-    question = f"Put these {len(model.files)} files ({size / 1e6:.1f} MB) into {name}; {who}?"
+    sees = "everybody sees it" if public else "only you see it"
+    if as_it_is:
+        sees = "it is as visible as before"
+    question = f"Put these {len(model.files)} files ({size / 1e6:.1f} MB) into {name}; {sees}?"
     if not shared.confirmed(question, yes):
         raise RemoteError("nothing was published", "To agree without being asked: --yes")
 

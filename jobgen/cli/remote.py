@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from jobgen.cli.console import Console
     from jobgen.remote.jobs import Jobs, RemoteJob
     from jobgen.remote.output import JobOutput
 
@@ -43,12 +44,20 @@ def output_of(jobs: Jobs, job_id: str) -> Iterator[JobOutput]:
         output.close()
 
 
-def id_of(given: str) -> str:
+def id_of(console: Console, given: str) -> str:
     """The id that is meant: itself, or of a job.yaml, its folder or its upload the id of what was
-    submitted last."""
-    from jobgen.remote.records import newest
+    submitted last, which is said. Raises RemoteError."""
+    from jobgen.errors import RemoteError
+    from jobgen.remote.records import is_job, newest
 
-    return newest(Path(given)).job if Path(given).exists() else given
+    given = given.strip()
+    if not given:
+        raise RemoteError("no job is named", "Yours are: jobgen jobs")
+    if not is_job(Path(given)):
+        return given
+    record = newest(Path(given))
+    console.say(f"{given}: {record.name}, {record.job}")
+    return record.job
 
 
 def confirmed(question: str, yes: bool) -> bool:

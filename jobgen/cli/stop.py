@@ -22,11 +22,10 @@ Examples:
 def command(console: Console, job: str, yes: bool, json_output: bool) -> None:
     """Stop a job on AI Studio; what it has left can still be fetched."""
     from jobgen.errors import RemoteError
-    from jobgen.remote.watch import need_job
 
     console.json_output = json_output
     with shared.connected() as jobs:
-        found = need_job(jobs, shared.id_of(job))
+        found = jobs.one(shared.id_of(console, job))
         if not found.ended:
             if not shared.confirmed(f"Stop {found.name} ({found.id}, {found.stage})?", yes):
                 raise RemoteError("it was not stopped", "To agree without being asked: --yes")

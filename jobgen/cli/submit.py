@@ -129,7 +129,7 @@ def order_of(
     known = parameter_defaults(bundle.notebook)
     values = {name: parameter_value(text) for name, text in given.items()}
     check_parameters(known, values)
-    cards = int(gpus) if gpus else int(values.get("GPUS", known.get("GPUS", 1)))
+    cards = cards_of(gpus, values, known)
     if cards != known.get("GPUS", 1):
         values["GPUS"] = cards
     words = [f"HOME_DIR={platform().home}"]
@@ -145,6 +145,17 @@ def order_of(
         payment=payment,
         datasets=list(datasets) or list(dict.fromkeys(ids)),
     )
+
+
+def cards_of(gpus: str | None, values: dict[str, Any], known: dict[str, Any]) -> int:
+    """How many cards the job gets: what --gpus says, else its parameter GPUS. Raises SpecError
+    where the two differ, or it is no number."""
+    from jobgen.errors import SpecError
+
+    asked = values.get("GPUS", int(gpus) if gpus else known.get("GPUS", 1))
+    if not isinstance(asked, int) or isinstance(asked, bool) or (gpus and asked != int(gpus)):
+        raise SpecError(f"GPUS is {asked!r}", "Give the number of cards by --gpus alone.")
+    return asked
 
 
 def _word(value: Any) -> str:
@@ -222,46 +233,40 @@ def submit_order(
     import filelock
 
     from jobgen.errors import RemoteError
-    from jobgen.remote.records import records_folder
-    from jobgen.remote.submit import new_record, running, submit
+    from jobgen.remote.records import SUBMITTED, records_folder
+    from jobgen.remote.submit import drop, new_record, running, same_order, submit, unfinished
 
     folder = records_folder(target)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
-            record = resumed(console, jobs, folder, order)
-            if record is None:
-                there = None if again else running(jobs, folder, order)
-                if there is not None:
-                    raise RemoteError(
-                        f"just this was submitted before: {there.id}, {there.stage}",
-                        f"Wait for it: jobgen wait {there.id}; to submit it once more: --again",
-                    )
-                if not shared.confirmed("Submit it?", yes):
-                    raise RemoteError(
-                        "nothing was submitted", "To agree without being asked: --yes"
-                    )
-                record = new_record(folder, order, jobs.wire.address)
+            settled = unfinished(jobs, folder)
+            started = [r for r in settled if r.state == SUBMITTED and same_order(r, order)]
+            if started and not again:
+                console.say("it was started before the last call broke off")
+                return started[-1]
+            broken = [record for record in settled if record.open]
+            same = [record for record in broken if same_order(record, order)]
+            there = None if again or same else running(jobs, folder, order)
+            if there is not None:
+                raise RemoteError(
+                    f"just this was submitted before: {there.id}, {there.stage}",
+                    f"Wait for it: jobgen wait {there.id}; to submit it once more: --again",
+                )
+            for record in broken:
+                is_same = record in same[:1]
+                end = "it is finished now" if is_same else "of other files: it is ended"
+                console.say(f"{record.name} broke off after: {record.state}; {end}")
+            if not shared.confirmed("Submit it?", yes):
+                raise RemoteError("nothing was submitted", "To agree without being asked: --yes")
+            for record in broken:
+                if record not in same[:1]:
+                    dropped, stage = drop(jobs, record)
+                    console.say(f"{record.name} was ended: {dropped.job or 'never made'} {stage}")
+            record = same[0] if same else new_record(folder, order, jobs.wire.address)
             return submit(jobs, record, order.code, console.say)
     except filelock.Timeout:
         raise RemoteError(
             f"another call of jobgen submits {target}",
             "Wait for it; jobgen jobs shows what it did.",
         ) from None
-
-
-def resumed(console: Console, jobs: Jobs, folder: Path, order: Order) -> Record | None:
-    """The submission of just this order that broke off; those of others are ended."""
-    from jobgen.remote.submit import drop, same_order, unfinished
-
-    found = None
-    for record in unfinished(folder):
-        if record.address != jobs.wire.address:
-            continue
-        if same_order(record, order) and found is None:
-            console.say(f"{record.name} broke off after: {record.state}; it is finished now")
-            found = record
-        else:
-            dropped = drop(jobs, record)
-            console.say(f"{record.name} broke off, and is of other files: ended ({dropped.job})")
-    return found

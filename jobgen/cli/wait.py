@@ -33,7 +33,7 @@ def command(console: Console, job: str, json_output: bool) -> None:
     from jobgen.remote.watch import wait
 
     console.json_output = json_output
-    job_id = shared.id_of(job)
+    job_id = shared.id_of(console, job)
     with shared.connected() as jobs:
         try:
             end = wait(jobs, job_id, console.say)

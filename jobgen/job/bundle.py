@@ -18,8 +18,8 @@ from jobgen.job.notebook import (
 )
 
 NOTEBOOK = "main.ipynb"
-# What Jupyter and file managers leave in any folder.
-TOLERATED = frozenset([".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "desktop.ini"])
+# What Jupyter and file managers leave in any folder, and the records of jobgen submit.
+TOLERATED = frozenset([".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "desktop.ini", "submitted"])
 SIZE_LIMIT = 512 * 1024
 
 

@@ -19,7 +19,7 @@ CARD, PAGE = "MODEL_CARD.md", "README.md"
 # Of a run's output: what others need to use the model, and to see how it was made.
 PARTS = ("weights/best_model.pdparams", "inference", "configs", "result.json")
 FIGURES = (("mAP", "mAP"), ("mAP@0.5", "mAP50"), ("top-1", "top1"), ("top-5", "top5"))
-LEFT_OUT = ("__pycache__", ".jobgen", ".ipynb_checkpoints")
+LEFT_OUT = "__pycache__"
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,17 @@ def find_model(output: Path, spare: Path) -> Model:
 
 
 def _below(folder: Path, root: Path) -> dict[str, Path]:
+    """The files of a folder, by their paths below `root`; hidden ones, which may hold passwords,
+    stay here."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     inside = {path.relative_to(root).as_posix(): path for path in paths}
     return {name: path for name, path in inside.items()
-            if not any(part in LEFT_OUT for part in name.split("/"))}  # fmt: skip
+            if not any(p.startswith(".") or p == LEFT_OUT for p in name.split("/"))}  # fmt: skip
 
 
 def _heading(page: Path) -> str:
-    line = page.read_text(encoding="utf-8").splitlines()[0]
-    return line.lstrip("# ").strip()[:200]
+    lines = page.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[0].lstrip("# ").strip()[:200] if lines else ""
 
 
 def run_card(result: dict[str, Any], files: dict[str, Path]) -> str:

@@ -11,10 +11,9 @@ from typing import Any
 import httpx
 
 from jobgen.catalog import platform
-from jobgen.errors import RemoteError
 from jobgen.remote.storage import Grant, Storage
 from jobgen.remote.token import Token
-from jobgen.remote.wire import AGAIN, Refused, Unsure, Wire
+from jobgen.remote.wire import AGAIN, Refused, Unreachable, Unsure, Wire
 from jobgen.settings import Settings
 
 CREATE = "/paddlex/v3/pipelines/sdk/create"
@@ -63,15 +62,15 @@ class RemoteJob:
 
 
 def moment(text: str) -> datetime.datetime | None:
-    """A time of AI Studio, whose form nobody says: seconds or milliseconds since 1970, or ISO,
-    which without a zone is China's."""
+    """A time of AI Studio, whose form nobody says: seconds, milliseconds or microseconds since
+    1970, or ISO, which without a zone is China's. None for anything else."""
     china = datetime.timezone(datetime.timedelta(hours=8))
-    if text.isdigit():
-        value = int(text) / (1000 if len(text) > 11 else 1)
-        return datetime.datetime.fromtimestamp(value, datetime.timezone.utc)
     try:
+        if text.isdecimal():
+            value = int(text) / 10 ** {13: 3, 16: 6}.get(len(text), 0)
+            return datetime.datetime.fromtimestamp(value, datetime.timezone.utc)
         found = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=china)
 
@@ -147,17 +146,25 @@ class Jobs:
         self.wire.api("POST", CONFIRM, repeat=True, json=body)
 
     def stop(self, job: str) -> None:
-        """Stop a job; one that was stopped already stays so."""
-        self.wire.api("POST", STOP, repeat=True, json={"pipelineId": job})
+        """Stop a job; one that has ended already stays so."""
+        try:
+            self.wire.api("POST", STOP, repeat=True, json={"pipelineId": job})
+        except Refused:
+            # An answer may have been lost, and the repeated request refused for that.
+            if not self.one(job).ended:
+                raise
 
 
 def rows_of(answer: Any) -> list[Any]:
-    """The rows of a list: an array, as it was in 2026, or one inside of an object."""
+    """The rows of a list: an array, as it was in 2026, or one inside of an object; none for null.
+    Raises Unreachable for anything else."""
     if isinstance(answer, dict):
         inner = [value for value in answer.values() if isinstance(value, list)]
-        answer = inner[0] if len(inner) == 1 else answer
+        answer = inner[0] if len(inner) == 1 else None if None in answer.values() else answer
+    if answer is None:
+        return []
     if not isinstance(answer, list):
-        raise RemoteError("AI Studio's list of jobs is not as it was in 2026", AGAIN)
+        raise Unreachable("AI Studio's list of jobs is not as it was in 2026", AGAIN)
     return answer
 
 

@@ -6,6 +6,9 @@ from jobgen.remote.jobs import Jobs
 from jobgen.remote.output import LOG, JobOutput
 from jobgen.remote.wire import Refused
 
+# The storage's word for a start behind the end: the file was written anew just now.
+BEHIND_THE_END = 416
+
 
 class Log:
     """output/main.log of a job: whole lines as they come."""
@@ -16,36 +19,35 @@ class Log:
         self._told = 0
         self.there = False
 
+    def close(self) -> None:
+        self._output.close()
+
     @property
     def text(self) -> str:
         return self._data.decode("utf-8", "replace")
 
-    def more(self) -> list[str]:
-        """The whole lines that are new. Raises RemoteError."""
+    def more(self, *, ended: bool) -> list[str]:
+        """The lines that are new: whole ones, all of them once nothing more will come. Raises
+        RemoteError; a job that has not ended may refuse to show its output."""
         try:
             files = [file for file in self._output.files() if file.path.endswith(LOG)]
-        except Refused:  # no output before there is one
+        except Refused:
+            if ended:
+                raise
             return []
-        if not files:
-            return []
-        self.there = True
-        file = min(files, key=lambda found: found.path.count("/"))
-        while len(self._data) < file.item.size:
-            block = self._output.read(file, start=len(self._data))
-            if not block:
-                break
-            self._data += block
-        return self._lines()
-
-    def _lines(self) -> list[str]:
-        end = self._data.rfind(b"\n") + 1
+        if files:
+            self.there = True
+            file = min(files, key=lambda found: found.path.count("/"))
+            try:
+                while len(self._data) < file.item.size:
+                    block = self._output.read(file, start=len(self._data))
+                    if not block:
+                        break
+                    self._data += block
+            except Refused as error:
+                if error.code != BEHIND_THE_END:
+                    raise
+        end = len(self._data) if ended else self._data.rfind(b"\n") + 1
         new = bytes(self._data[self._told : end])
         self._told = max(end, self._told)
         return new.decode("utf-8", "replace").splitlines()
-
-    def rest(self) -> str:
-        """What follows the last whole line, once nothing more will come."""
-        found = bytes(self._data[self._told :]).decode("utf-8", "replace")
-        self._told = len(self._data)
-        self._output.close()
-        return found

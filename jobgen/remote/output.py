@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
 
+import filelock
 import httpx
 
 from jobgen.errors import MALFORMED, RemoteError
@@ -26,6 +28,7 @@ BLOCK = 2**20
 AT_ONCE = 4
 # Below the folder that is fetched into: parts of files, by the hash of their key.
 HALVES = ".jobgen-fetch"
+MARK, LOCK = ".jobgen-fetched.json", ".jobgen-fetched.lock"
 RESULT, LOG = "result.json", "main.log"
 Done = TypeVar("Done")
 
@@ -76,17 +79,14 @@ class JobOutput:
             return self._storages[-1]
 
     def files(self) -> list[RemoteFile]:
-        """Every file, all pages of the list. Raises RemoteError for a name that can't be kept."""
+        """Every file, all pages of the list."""
 
         def listed(storage: Storage) -> list[RemoteFile]:
             prefix = storage.grant.key.rstrip("/") + "/"
             items = [item for item in storage.items(prefix) if not item.key.endswith("/")]
             return [RemoteFile(item.key[len(prefix) :], item) for item in items]
 
-        found = self._asked(listed)
-        for file in found:
-            need_inside(file.path)
-        return found
+        return self._asked(listed)
 
     def read(self, file: RemoteFile, start: int = 0, most: int = 2**24) -> bytes:
         """The bytes of a file from `start` on, at most `most` of them."""
@@ -145,40 +145,89 @@ def need_inside(path: str) -> None:
     """Raise RemoteError for the name of a file that would lie outside of the folder, or that no
     folder can hold."""
     parts = path.split("/")
-    if UNSAFE_NAME.search(path) or "\\" in path or "\0" in path or {"", ".", ".."} & set(parts):
+    # A colon names a drive or a stream on Windows, where some names are those of devices.
+    odd = any(sign in path for sign in ("\\", "\0", ":")) or {"", ".", ".."} & set(parts)
+    if odd or UNSAFE_NAME.search(path) or (os.name == "nt" and PureWindowsPath(path).is_reserved()):
         raise RemoteError(
             f"the job left a file named {path!r}, which is no safe name",
             "Nothing was fetched. Take what you need from the job's page.",
         )
 
 
+class Place:
+    """A folder that one job's output is fetched into. A file there says whose it is, and which
+    files without an MD5 came whole. Raises RemoteError for a folder of anything else."""
+
+    def __init__(self, folder: Path, address: str, job: str) -> None:
+        self.folder = folder
+        self.halves = folder / HALVES
+        self._mark = folder / MARK
+        self._whose = {"address": address, "job": job}
+        self._lock = threading.Lock()
+        self.stopped = threading.Event()
+        if folder.exists() and not folder.is_dir():
+            raise RemoteError(f"{folder} is a file", "Give a folder: -o DIR")
+        found = read_mark(self._mark)
+        if folder.is_dir() and any(folder.iterdir()) and not found:
+            raise RemoteError(f"{folder} holds other things", "Give a new folder: -o DIR")
+        if found and {key: found.get(key) for key in self._whose} != self._whose:
+            raise RemoteError(
+                f"{folder} holds the output of another job, {found.get('job')}",
+                "Give a new folder: -o DIR",
+            )
+        self._whole: dict[str, list[Any]] = found.get("whole") or {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._save()
+
+    def _save(self) -> None:
+        data = {**self._whose, "whole": self._whole}
+        write_atomically(self._mark, json.dumps(data, indent=1).encode())
+
+    def has(self, file: RemoteFile) -> bool:
+        """Whether a file is here, whole: by its MD5, or as it was noted."""
+        goal = self.folder / file.path
+        if not has_size(goal, file.item.size):
+            return False
+        if file.md5:
+            return md5_of(goal) == file.md5
+        return self._whole.get(file.path) == [file.item.etag, file.item.size]
+
+    def note(self, file: RemoteFile) -> None:
+        """Remember a file without an MD5."""
+        if not file.md5:
+            with self._lock:
+                self._whole[file.path] = [file.item.etag, file.item.size]
+                self._save()
+
+
 def fetch_file(
-    output: JobOutput, file: RemoteFile, folder: Path, told: Callable[[int], None]
+    output: JobOutput, file: RemoteFile, place: Place, told: Callable[[int], None]
 ) -> bool:
-    """Bring one file into `folder`, resumed where a part of it is there already, checked by size
-    and MD5, then renamed. Gives whether anything was fetched. `told` gets the bytes that came."""
-    goal = folder / file.path
-    halves = folder / HALVES
-    half = halves / hashlib.sha256(file.item.key.encode()).hexdigest()[:32]
+    """Bring one file here, resumed where a part of it is there already, checked by size and MD5,
+    then renamed. Gives whether anything was fetched. `told` gets the bytes that came."""
+    if place.has(file):
+        return False
+    half = place.halves / hashlib.sha256(file.item.key.encode()).hexdigest()[:32]
     mark = half.with_suffix(".json")
     wanted = {"etag": file.item.etag, "size": file.item.size}
-    whole = {**wanted, "whole": True}
-    if same_as(goal, file) or (read_mark(mark) == whole and has_size(goal, file.item.size)):
-        return False
+    # Small files are begun anew, so that they need no mark.
     is_small = file.item.size <= BLOCK
     if is_small or read_mark(mark) != wanted:
         half.unlink(missing_ok=True)
     if not is_small:
         write_atomically(mark, json.dumps(wanted).encode())
-    persist(lambda: _one_try(output, file, half, told), output.jobs.wire.pause)
+    persist(lambda: _one_try(output, file, half, place, told), output.jobs.wire.pause)
+    goal = place.folder / file.path
     goal.parent.mkdir(parents=True, exist_ok=True)
     half.replace(goal)
-    if not file.md5:  # nothing else tells the next call that it is whole
-        write_atomically(mark, json.dumps(whole).encode())
+    mark.unlink(missing_ok=True)
+    place.note(file)
     return True
 
 
-def _one_try(output: JobOutput, file: RemoteFile, half: Path, told: Callable[[int], None]) -> None:
+def _one_try(
+    output: JobOutput, file: RemoteFile, half: Path, place: Place, told: Callable[[int], None]
+) -> None:
     """Fetch what is missing of a file. Raises Unreachable where it is not whole; what came is
     kept, unless it is wrong."""
     have = half.stat().st_size if half.is_file() else 0
@@ -188,8 +237,9 @@ def _one_try(output: JobOutput, file: RemoteFile, half: Path, told: Callable[[in
     sent_md5 = ""
 
     def take(response: httpx.Response) -> None:
-        nonlocal sent_md5, have
-        if etag_of(response.headers) not in ("", file.item.etag):
+        nonlocal sent_md5
+        there = etag_of(response.headers)
+        if there and file.item.etag and there != file.item.etag:
             raise Changed(f"{file.path} was written anew while it was fetched", AGAIN)
         sent_md5 = md5_in(response.headers)
         is_part = response.status_code == 206
@@ -197,6 +247,8 @@ def _one_try(output: JobOutput, file: RemoteFile, half: Path, told: Callable[[in
             raise Unreachable(f"another part of {file.path} came than was asked for", AGAIN)
         with half.open("ab" if is_part else "wb") as stream:
             for block in response.iter_raw():
+                if place.stopped.is_set():
+                    raise RemoteError(f"{file.path} was not fetched whole: stopped")
                 stream.write(block)
                 told(len(block))
 
@@ -213,11 +265,6 @@ def _one_try(output: JobOutput, file: RemoteFile, half: Path, told: Callable[[in
 
 class Changed(RemoteError):
     """A file is another one than the list said: the job still writes it."""
-
-
-def same_as(path: Path, file: RemoteFile) -> bool:
-    """Whether a file is here already, by size and MD5; without an MD5, it is fetched again."""
-    return bool(file.md5) and has_size(path, file.item.size) and md5_of(path) == file.md5
 
 
 def has_size(path: Path, size: int) -> bool:
@@ -241,19 +288,33 @@ def read_mark(path: Path) -> dict[str, Any]:
 
 
 def fetch(
-    output: JobOutput, folder: Path, told: Callable[[str, int, int], None]
+    output: JobOutput, place: Place, told: Callable[[str, int, int], None]
 ) -> tuple[list[str], list[str]]:
-    """Bring all files into `folder`, several at a time; their paths, and those that changed
-    meanwhile and are left out. Raises RemoteError, and keeps what is there for the next call."""
+    """Bring all files here, several at a time; their paths, and those that changed meanwhile and
+    are left out. Raises RemoteError, and keeps what is there for the next call."""
+    try:
+        with filelock.FileLock(place.folder / LOCK, timeout=0):
+            return _fetched(output, place, told)
+    except filelock.Timeout:
+        raise RemoteError(
+            f"another call of jobgen fetches into {place.folder}", "Wait until it has ended."
+        ) from None
+
+
+def _fetched(
+    output: JobOutput, place: Place, told: Callable[[str, int, int], None]
+) -> tuple[list[str], list[str]]:
     files = output.files()
+    for file in files:
+        need_inside(file.path)
     total = sum(file.item.size for file in files)
-    need_room(folder, total)
-    (folder / HALVES).mkdir(exist_ok=True)
+    need_room(place, files)
+    place.halves.mkdir(exist_ok=True)
     count = Count(total, told)
 
     def one(file: RemoteFile) -> str:
         try:
-            if not fetch_file(output, file, folder, count.more):
+            if not fetch_file(output, file, place, count.more):
                 count.more(file.item.size)
         except Changed:
             return file.path
@@ -264,9 +325,10 @@ def fetch(
         try:
             changed = [found.result() for found in waiting]
         except BaseException:
+            place.stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    shutil.rmtree(folder / HALVES, ignore_errors=True)
+    shutil.rmtree(place.halves, ignore_errors=True)
     left_out = [path for path in changed if path]
     return [file.path for file in files if file.path not in left_out], left_out
 
@@ -286,12 +348,14 @@ class Count:
             self._told("fetched", self._done, self._total)
 
 
-def need_room(folder: Path, size: int) -> None:
-    """Raise RemoteError where the disk has no room for `size` bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+def need_room(place: Place, files: list[RemoteFile]) -> None:
+    """Raise RemoteError where the disk has no room for what is to come."""
+    size = sum(f.item.size for f in files if not has_size(place.folder / f.path, f.item.size))
+    halves = place.halves.iterdir() if place.halves.is_dir() else ()
+    size -= sum(path.stat().st_size for path in halves)
+    free = shutil.disk_usage(place.folder).free
     if size > free:
         raise RemoteError(
-            f"the output has {size / 1e9:.1f} GB, and {folder} has room for {free / 1e9:.1f}",
-            "Give another folder: -o DIR",
+            f"{size / 1e9:.1f} GB are to come, and {place.folder} has room for {free / 1e9:.1f}",
+            "Make room, or give another folder: -o DIR",
         )

@@ -50,6 +50,8 @@ def program_text(bundle: Bundle) -> str:
     text = "\n".join(parts)
     try:
         ast.parse(text, feature_version=(3, 7))
+        # A late `from __future__`, and `await` outside of a function, which a notebook allows.
+        compile(text, PROGRAM, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise BundleError(
             f"{NOTEBOOK} can't run as a program: {error.msg} ({error.text or ''})".rstrip(),

@@ -13,17 +13,18 @@ from typing import Any
 
 from jobgen.errors import MALFORMED, RemoteError
 from jobgen.files import write_atomically
-from jobgen.target import UPLOAD, upload_of
+from jobgen.target import UPLOAD, job_of, upload_of
 from jobgen_runtime.record.text import utc_now
 
 FOLDER = "submitted"
 VERSION = 1
 # What was done last, in order. Until `submitted` a call of `submit` finishes it.
-ASKED, CREATED, UPLOADED, CONFIRMED, SUBMITTED = (
-    *("asked", "created", "uploaded", "confirmed", "submitted"),
+ASKED, CREATED, UPLOADED, CONFIRMING, CONFIRMED, SUBMITTED = (
+    *("asked", "created", "uploaded", "confirming", "confirmed", "submitted"),
 )
 DROPPED = "dropped"
-OPEN = (ASKED, CREATED, UPLOADED, CONFIRMED)
+# In the first of these AI Studio was not told to start the job; in the others it was, or may be.
+HALF_MADE, MAY_RUN = (ASKED, CREATED, UPLOADED), (CONFIRMING, CONFIRMED)
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Record:
     body: dict[str, Any]
     address: str
     created: str
-    # The stage after AI Studio made it: another one shows that the confirmation arrived.
+    # The stage before the confirmation: another one shows that it arrived.
     first_stage: str = ""
     history: list[list[str]] = field(default_factory=list)
 
     @property
     def open(self) -> bool:
-        return self.state in OPEN
+        return self.state in (*HALF_MADE, *MAY_RUN)
 
     def saved(self, state: str, **changes: Any) -> Record:
         """The record with a new state, on disk."""
@@ -86,11 +87,21 @@ def read_record(path: Path) -> Record:
 
 
 def newest(target: Path) -> Record:
-    """The last submission of a job. Raises RemoteError where there is none."""
-    records = [record for record in read_records(records_folder(target)) if record.job]
-    if not records:
+    """The last submission of a job that came so far as to run. Raises RemoteError where there is
+    none."""
+    records = read_records(records_folder(target))
+    ran = [record for record in records if record.state in (*MAY_RUN, SUBMITTED)]
+    if not ran:
         raise RemoteError(
             f"{target} was not submitted from this computer",
-            f"Submit it: jobgen submit {target}; all your jobs: jobgen jobs",
+            "Your jobs, and their ids: jobgen jobs",
         )
-    return records[-1]
+    return ran[-1]
+
+
+def is_job(target: Path) -> bool:
+    """Whether a word that was typed means a job on this computer, rather than an id."""
+    try:
+        return job_of(target).is_file() or records_folder(target).is_dir()
+    except OSError:  # too long for a path
+        return False

@@ -20,12 +20,13 @@ from jobgen.remote.storage import Grant, Storage, md5_in, secure
 from jobgen.remote.token import Token
 from jobgen.remote.wire import (
     AGAIN,
-    PASSING,
     Refused,
     Unreachable,
     Unsure,
     Wire,
+    is_passing,
     make_client,
+    parted,
     persist,
     read_whole,
     told_plainly,
@@ -102,6 +103,16 @@ class Repository:
     def close(self) -> None:
         self._wire.close()
 
+    def exists(self) -> bool:
+        """Whether there is such a repository that the token may see."""
+        try:
+            self._described("README.md")
+        except Refused as error:
+            if error.code != 404:
+                raise
+            return False
+        return True
+
     def has(self, file: LocalFile, path: str) -> bool:
         """Whether the repository has just this file at `path`."""
         return self._is_same(self._described(path), file)
@@ -176,17 +187,17 @@ class Repository:
         row = _first(answer, "objects")
         if isinstance(row.get("error"), dict):
             raise Refused(f"AI Studio refuses {file.path.name}: {row['error'].get('message')}")
-        actions = row.get("actions") or {}
-        upload = actions.get("upload")
+        actions = table(row.get("actions"))
+        upload = table(actions.get("upload"))
         if not upload:
             return  # its bytes are there already
-        grant = _grant(upload.get("sts_token") or {})
+        grant = _grant(table(upload.get("sts_token")))
         if grant is not None:
             self._in_parts(file, grant, told)
         else:
             self._in_one(file, upload, told)
-        verify = (actions.get("verify") or {}).get("href")
-        if verify:
+        verify = table(actions.get("verify")).get("href")
+        if isinstance(verify, str) and verify:
             self._wire.request(
                 "POST", self._on_this_host(verify), repeat=True,
                 content=json.dumps({"oid": file.sha256, "size": file.size}).encode(),
@@ -195,9 +206,10 @@ class Repository:
 
     def _on_this_host(self, address: str) -> str:
         """The path of an address, which must be this very service's: it gets the token."""
-        parts = urlsplit(address)
-        if parts.hostname != urlsplit(self._wire.address).hostname:
-            raise Refused(f"AI Studio names {parts.hostname} to verify the upload at", AGAIN)
+        parts = parted(address)
+        if parts is None or parts.hostname != urlsplit(self._wire.address).hostname:
+            where = parts.hostname if parts is not None else "no address"
+            raise Refused(f"AI Studio names {where} to verify the upload at", AGAIN)
         return parts.path + (f"?{parts.query}" if parts.query else "")
 
     def _in_one(self, file: LocalFile, upload: dict[str, Any], told: Told) -> None:
@@ -209,8 +221,7 @@ class Repository:
                 "Upload it on AI Studio's page.",
             )
         href = secure(str(upload.get("href") or ""))
-        asked = upload.get("header") if isinstance(upload.get("header"), dict) else {}
-        headers = {str(k): str(v) for k, v in (asked or {}).items()}
+        headers = {str(k): str(v) for k, v in table(upload.get("header")).items()}
         headers |= {"Content-Type": "application/octet-stream", "Content-Length": str(file.size)}
 
         def once() -> None:
@@ -225,7 +236,7 @@ class Repository:
                 client.close()
             if answer.status >= 300:
                 line = f"the storage answers with HTTP {answer.status} for {file.path.name}"
-                raise (Unreachable if answer.status in PASSING else Refused)(line, AGAIN)
+                raise (Unreachable if is_passing(answer.status) else Refused)(line, AGAIN)
             if md5_in(answer.headers) not in ("", file.md5):
                 raise Unreachable(f"{file.path.name} was stored otherwise than it was sent", AGAIN)
 
@@ -309,6 +320,11 @@ def add_model(address: str, token: Token, name: str, *, private: bool, card: str
             raise
     finally:
         wire.close()
+
+
+def table(value: Any) -> dict[str, Any]:
+    """A part of an answer that should be a table; empty for anything else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _first(answer: Any, key: str) -> dict[str, Any]:

@@ -20,15 +20,16 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from jobgen.errors import RemoteError
+from jobgen.errors import MALFORMED, RemoteError
 from jobgen.remote.wire import (
     AGAIN,
     LOOPBACK,
-    PASSING,
     Answer,
     Refused,
     Unreachable,
+    is_passing,
     make_client,
+    parted,
     persist,
     read_whole,
     told_plainly,
@@ -87,8 +88,13 @@ def secure(endpoint: str) -> str:
     """A storage address with https, which the SDK leaves out; loopback stays as it is. Raises
     RemoteError for what is no address."""
     full = endpoint if "://" in endpoint else f"https://{endpoint}"
-    parts = urlsplit(full)
-    if not parts.hostname or parts.scheme not in ("http", "https") or parts.username:
+    parts = parted(full)
+    if (
+        parts is None
+        or not parts.hostname
+        or parts.scheme not in ("http", "https")
+        or parts.username
+    ):
         raise RemoteError("AI Studio's answer names no storage address")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         full = "https" + full.removeprefix("http")
@@ -182,9 +188,22 @@ class Storage:
     ) -> Answer:  # fmt: skip
         def once() -> Answer:
             with self._sent(method, key, query or {}, headers or {}, content) as response:
-                return looked_at(read_whole(response), key)
+                return self._looked_at(read_whole(response), key)
 
         return persist(once, self.pause)
+
+    def _looked_at(self, answer: Answer, key: str) -> Answer:
+        """An answer of the storage that is good. Raises Refused, Unreachable."""
+        if answer.status < 300:
+            return answer
+        said = words_of(answer)
+        for secret in (self.grant.secret_key, self.grant.session):
+            said = said.replace(secret, "***")
+        line = f"the storage answers with HTTP {answer.status} for {key or 'its list'}"
+        line += f": {said}" if said else ""
+        if is_passing(answer.status):
+            raise Unreachable(line, AGAIN)
+        raise Refused(line, AGAIN, code=answer.status)
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
         """Write an object. Raises RemoteError where the storage has another MD5 of it."""
@@ -205,13 +224,12 @@ class Storage:
             if marker:
                 query["marker"] = marker
             found = json_of(self._whole("GET", "", query), prefix)
-            rows = found.get("contents") or []
-            for row in rows:
-                if row["key"] > marker or not marker:
-                    yield Item(
-                        str(row["key"]), int(row["size"]), str(row.get("eTag", "")).strip('"')
-                    )
-            after = str(found.get("nextMarker") or (rows[-1]["key"] if rows else ""))
+            contents = found.get("contents") or []
+            if not isinstance(contents, list):
+                raise Unreachable(f"the storage's list of {prefix} is none", AGAIN)
+            rows = [item_of(row, prefix) for row in contents]
+            yield from (item for item in rows if item.key > marker or not marker)
+            after = str(found.get("nextMarker") or (rows[-1].key if rows else ""))
             if not found.get("isTruncated"):
                 return
             if not after > marker:
@@ -225,13 +243,16 @@ class Storage:
         headers = {"Range": f"bytes={start}-"} if start else {}
         with self._sent("GET", key, {}, headers) as response:
             if response.status_code not in (200, 206):
-                looked_at(read_whole(response), key)
+                self._looked_at(read_whole(response), key)
             yield response
 
     def begin_parts(self, key: str) -> str:
         """The id of an upload in parts."""
         answer = self._whole("POST", key, {"uploads": ""}, {"Content-Length": "0"})
-        return str(json_of(answer, key)["uploadId"])
+        found = json_of(answer, key).get("uploadId")
+        if not isinstance(found, str) or not found:
+            raise Unreachable(f"the storage begins no upload of {key}", AGAIN)
+        return found
 
     def parts(self, key: str, upload: str) -> dict[int, str]:
         """The parts that are there already, number to ETag. Raises Refused where there is no such
@@ -241,8 +262,12 @@ class Storage:
         while True:
             query = {"uploadId": upload, "partNumberMarker": str(marker)}
             answer = json_of(self._whole("GET", key, query), key)
-            found |= {int(p["partNumber"]): str(p["eTag"]).strip('"') for p in answer["parts"]}
-            after = int(answer.get("nextPartNumberMarker") or 0)
+            try:
+                rows = answer["parts"]
+                found |= {int(row["partNumber"]): str(row["eTag"]).strip('"') for row in rows}
+                after = int(answer.get("nextPartNumberMarker") or 0)
+            except MALFORMED as error:
+                raise Refused(f"the storage does not say which parts of {key} it has") from error
             if not answer.get("isTruncated") or after <= marker:
                 return found
             marker = after
@@ -267,6 +292,19 @@ class Storage:
         self._whole("POST", key, {"uploadId": upload}, headers, content)
 
 
+def item_of(row: Any, prefix: str) -> Item:
+    """A row of a list. Raises Unreachable for what is none."""
+    try:
+        key, size = row["key"], int(row["size"])
+        if not isinstance(key, str) or size < 0:
+            raise TypeError
+        return Item(key, size, str(row.get("eTag") or "").strip('"'))
+    except MALFORMED as error:
+        raise Unreachable(
+            f"the storage's list of {prefix} is not as it was in 2026", AGAIN
+        ) from error
+
+
 def etag_of(headers: httpx.Headers) -> str:
     return str(headers.get("etag", "")).strip('"')
 
@@ -275,18 +313,6 @@ def need_same_md5(what: str, ours: str, theirs: str) -> None:
     """Raise Unreachable where what was stored is not, or not said to be, what was sent."""
     if theirs.lower() != ours:
         raise Unreachable(f"the storage does not say that it has {what} as it was sent", AGAIN)
-
-
-def looked_at(answer: Answer, key: str) -> Answer:
-    """An answer of the storage that is good. Raises Refused, Unreachable."""
-    if answer.status < 300:
-        return answer
-    said = words_of(answer)
-    line = f"the storage answers with HTTP {answer.status} for {key or 'its list'}"
-    line += f": {said}" if said else ""
-    if answer.status in PASSING:
-        raise Unreachable(line, AGAIN)
-    raise Refused(line, AGAIN, code=answer.status)
 
 
 def json_of(answer: Answer, what: str) -> dict[str, Any]:

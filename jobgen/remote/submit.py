@@ -8,6 +8,7 @@ asked what it has: the job's name, which nobody else uses, tells it apart.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ from jobgen.remote.jobs import CODE, Jobs, RemoteJob
 from jobgen.remote.records import (
     ASKED,
     CONFIRMED,
+    CONFIRMING,
     CREATED,
     DROPPED,
+    MAY_RUN,
     SUBMITTED,
     UPLOADED,
     Record,
@@ -109,7 +112,7 @@ def submit(jobs: Jobs, record: Record, code: bytes, say: Callable[[str], None]) 
         record = _created(jobs, record)
     if record.state == CREATED:
         record = _uploaded(jobs, record, code)
-    if record.state == UPLOADED:
+    if record.state in (UPLOADED, CONFIRMING):
         record = _confirmed(jobs, record)
     found = need_listed(jobs, record)
     say(f"AI Studio has it: {found.id}, {found.stage}")
@@ -162,8 +165,6 @@ def need_listed(jobs: Jobs, record: Record) -> RemoteJob:
 def _uploaded(jobs: Jobs, record: Record, code: bytes) -> Record:
     if sha256(code) != record.digest:
         raise RemoteError(f"the files of {record.name} are not those that it was made for", AGAIN)
-    if not record.first_stage:
-        record = record.saved(CREATED, first_stage=need_listed(jobs, record).stage)
     storage = jobs.storage(record.job, CODE)
     try:
         storage.put(storage.grant.key, code, "application/zip")
@@ -174,32 +175,67 @@ def _uploaded(jobs: Jobs, record: Record, code: bytes) -> Record:
 
 def _confirmed(jobs: Jobs, record: Record) -> Record:
     """Tell AI Studio that the code is there. Where that was done before, and its answer lost, the
-    job's stage shows it."""
-    if jobs.one(record.job).stage != record.first_stage:
+    job's stage shows whether it arrived."""
+    there = need_listed(jobs, record)
+    if record.state == UPLOADED:
+        if there.ended:
+            record.saved(DROPPED)
+            raise RemoteError(
+                f"AI Studio ended the job {there.id} before it was started ({there.stage})",
+                "Submit it again, which makes a new one.",
+            )
+        record = record.saved(CONFIRMING, first_stage=there.stage)
+    elif there.stage != record.first_stage:
         return record.saved(CONFIRMED)
     try:
         jobs.confirm(record.job, jobs.grant(record.job, CODE).file_key, CODE_FILE)
-    except (Unsure, Refused) as error:
+    except (Unsure, Refused):
         # A second confirmation may be refused, where the first one arrived.
         if jobs.one(record.job).stage == record.first_stage:
-            raise error
+            raise
     return record.saved(CONFIRMED)
 
 
-def drop(jobs: Jobs, record: Record) -> Record:
-    """End a submission that is not to be finished: nothing of it is left waiting or running."""
+def settled(jobs: Jobs, record: Record) -> Record:
+    """What became of a submission that broke off: one whose job was started is `submitted`, one
+    whose job is gone or ended without a start is `dropped`, any other stays as it is. Raises
+    RemoteError where a job may run that AI Studio does not list."""
+    found = listed(jobs, record)
+    if record.state in MAY_RUN:
+        if found is None:
+            raise RemoteError(
+                f"AI Studio does not list the job {record.job}, which was started",
+                f"Look at {jobs.page(record.job)}; once it is not there, move {record.path} away.",
+            )
+        started = record.state == CONFIRMED or found.stage != record.first_stage
+        return record.saved(SUBMITTED) if started else record
+    if found is None:
+        return record if record.state == ASKED else record.saved(DROPPED)
+    if found.ended:
+        return record.saved(DROPPED, job=found.id)
+    return record.saved(record.state, job=found.id) if not record.job else record
+
+
+def drop(jobs: Jobs, record: Record) -> tuple[Record, str]:
+    """End a submission that never started: nothing of it waits for its code any longer. The
+    record, and the stage that its job is left in; empty where there is none."""
     job = listed(jobs, record)
-    if job is not None and not job.ended:
-        if record.state in (ASKED, CREATED):
-            jobs.give_up(job.id)
-        if not jobs.one(job.id).ended:
-            jobs.stop(job.id)
-    return record.saved(DROPPED, job=job.id if job is not None else record.job)
+    if job is None:
+        return record.saved(DROPPED), ""
+    for end in (jobs.give_up, jobs.stop):
+        if not job.ended:
+            # Which of the two AI Studio takes for a job without code is not known.
+            with contextlib.suppress(Refused):
+                end(job.id)
+            job = jobs.one(job.id)
+    return record.saved(DROPPED, job=job.id), job.stage
 
 
-def unfinished(folder: Path) -> list[Record]:
-    """Submissions that broke off."""
-    return [record for record in read_records(folder) if record.open]
+def unfinished(jobs: Jobs, folder: Path) -> list[Record]:
+    """Submissions to this AI Studio that broke off, as they stand now: `submitted` ones among
+    them were started after all."""
+    found = [r for r in read_records(folder) if r.open and r.address == jobs.wire.address]
+    return [settled(jobs, record) for record in found]
 
 
 def running(jobs: Jobs, folder: Path, order: Order) -> RemoteJob | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jobgen.catalog import platform
 from jobgen.errors import RemoteError
+from jobgen.files import shown
 from jobgen.settings import home_folder
 
 VARIABLE = "AISTUDIO_ACCESS_TOKEN"
@@ -40,7 +41,8 @@ def find_token(stored: Callable[[], str | None] | None = None) -> Token:
     file = sdk_file()
     if file is not None and file.is_file():
         _refuse_readable(file)
-        return Token(_sound(file.read_text(encoding="utf-8").strip(), str(file)), str(file))
+        text = file.read_bytes().decode("utf-8", "replace")
+        return Token(_sound(text.strip(), str(file)), str(file))
     kept = (stored or _from_keyring)()
     if kept:
         return Token(_sound(kept.strip(), "the keyring"), "the keyring")
@@ -48,7 +50,8 @@ def find_token(stored: Callable[[], str | None] | None = None) -> Token:
         "there is no access token of AI Studio",
         f"Copy yours from {platform().tokens_page}, then for this shell, without it in the "
         f"history:\n         read -rs {VARIABLE} && export {VARIABLE}\n       "
-        f"or for good, into the system's keyring: keyring set {SERVICE} {USER}",
+        "or for good, into the system's keyring:\n"
+        f"         pip install keyring && keyring set {SERVICE} {USER}",
     )
 
 
@@ -66,7 +69,7 @@ def _refuse_readable(file: Path) -> None:
         raise RemoteError(
             f"{file} holds your access token, and others on this computer can read it "
             f"({mode & 0o777:o})",
-            f"chmod 600 {file}",
+            f"chmod 600 {shown(file)}",
         )
 
 

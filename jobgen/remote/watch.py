@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jobgen.errors import RemoteError
 from jobgen.remote.jobs import Jobs, RemoteJob
 from jobgen.remote.output import JobOutput
 from jobgen.remote.wire import Refused, Unreachable, Unsure
@@ -108,10 +107,3 @@ def _left(
             code=refusal.code,
         )
     return found
-
-
-def need_job(jobs: Jobs, job: str) -> RemoteJob:
-    """The job of an id that was typed. Raises RemoteError."""
-    if not job.strip():
-        raise RemoteError("no job is named", "Yours are: jobgen jobs")
-    return jobs.one(job)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -21,6 +21,7 @@ from jobgen import __version__
 from jobgen.catalog import platform
 from jobgen.errors import RemoteError
 from jobgen.remote.token import Token
+from jobgen_runtime.record.text import redacted
 
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 TRIES = 5
@@ -28,8 +29,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 LARGEST_ANSWER = 32 * 2**20
 Done = TypeVar("Done")
 LOOPBACK = frozenset(["localhost", "127.0.0.1", "::1"])
-# Statuses after which the same request may succeed.
-PASSING = frozenset([408, 425, 429, 500, 502, 503, 504])
+# Statuses after which the same request may succeed, beside those of a server's own faults.
+PASSING = frozenset([408, 425, 429])
+SERVER_FAULT = 500
 
 
 class Refused(RemoteError):
@@ -60,15 +62,27 @@ class Answer:
 def need_safe(address: str) -> str:
     """An address to which a token may be sent: HTTPS, or this computer itself; without the slash
     at its end. Raises RemoteError."""
-    parts = urlsplit(address)
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    if not (is_safe and parts.hostname) or parts.username or parts.password:
+    parts = parted(address)
+    is_safe = parts is not None and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    )
+    if parts is None or not (is_safe and parts.hostname) or parts.username or parts.password:
         raise RemoteError(
             f"{address.rpartition('@')[2]} is no https address",
             "A token is sent over HTTPS only; the address is set by JOBGEN_AISTUDIO and "
             "JOBGEN_AISTUDIO_GIT, or in the settings.",
         )
     return address.rstrip("/")
+
+
+def parted(address: str) -> SplitResult | None:
+    """The parts of an address; None for what is none."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def make_client(address: str, transport: httpx.BaseTransport | None = None) -> httpx.Client:
@@ -119,7 +133,7 @@ class Wire:
             raise Unsure(f"AI Studio's answer to {path} has no errorCode", AGAIN)
         if answer["errorCode"] != 0:
             said = str(answer.get("errorMsg") or "no reason is given")
-            place = f"errorCode {answer['errorCode']}, logId {answer.get('logId')}"
+            place = self._hidden(f"errorCode {answer['errorCode']}, logId {answer.get('logId')}")
             raise Refused(
                 f"AI Studio refuses: {self._hidden(said)} ({place})",
                 refusal_hint(said),
@@ -163,11 +177,12 @@ class Wire:
             return answer
         said = self._hidden(words_of(answer))
         line = f"AI Studio answers {path} with HTTP {status}" + (f": {said}" if said else "")
-        if status in PASSING:
+        if is_passing(status):
             raise (Unreachable if repeat or status == 429 else Unsure)(line, AGAIN)
         if status < 400:
+            where = self._hidden(redacted(answer.headers.get("location", "nowhere")))
             raise Refused(
-                f"AI Studio sends {path} on to {answer.headers.get('location', 'nowhere')}",
+                f"AI Studio sends {path} on to {where}",
                 "A network that asks for a login does this; a token is sent nowhere else.",
                 code=status,
             )
@@ -175,6 +190,11 @@ class Wire:
 
     def _hidden(self, text: str) -> str:
         return self._token.hidden_in(text) if self._token is not None else text
+
+
+def is_passing(status: int) -> bool:
+    """Whether a server that answers so may answer otherwise later."""
+    return status in PASSING or status >= SERVER_FAULT
 
 
 AGAIN = "Try again in a while; what was done is kept."
@@ -204,7 +224,7 @@ def told_plainly(host: str, *, repeat: bool) -> Iterator[None]:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.PoolTimeout) as error:
         raise Unreachable(f"{host} can't be reached: {words_or_kind(error)}", NETWORK) from error
-    except httpx.UnsupportedProtocol as error:
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise Refused(f"{host}: {error}") from error
     except (httpx.HTTPError, httpx.StreamError) as error:
         kind = Unreachable if repeat else Unsure
@@ -236,7 +256,7 @@ def read_whole(response: httpx.Response) -> Answer:
     for block in response.iter_raw():
         data += block
         if len(data) > LARGEST_ANSWER:
-            raise Refused(f"an answer of {response.url.host} is over {LARGEST_ANSWER:,} bytes")
+            raise httpx.RemoteProtocolError(f"an answer over {LARGEST_ANSWER:,} bytes")
     wanted = response.headers.get("content-length", "")
     if wanted.isdigit() and int(wanted) != len(data):
         raise httpx.RemoteProtocolError(f"{len(data)} of {wanted} bytes")
