@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-quick cases test-all lint types bundles docs bench check fmt clean
+.PHONY: demo test test-quick cases test-all lint types bundles docs words bench check fmt clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -47,8 +47,12 @@ bundles: $(READY)       ## write the committed bundles again
 	for job in bundles/*/job.yaml; do $(BIN)/jobgen build "$$job" || exit 1; done
 
 docs: $(READY)          ## write what docs/ takes from rules and catalogue again
-	$(BIN)/python -m jobgen.check.table > docs/rules.md
+	$(BIN)/python -m jobgen.check.table en > docs/rules.md
+	$(BIN)/python -m jobgen.check.table zh > docs/rules.zh-CN.md
 	$(BIN)/python -m jobgen.catalog.pairings docs/after.md docs/after.zh-CN.md
+
+words: $(READY)         ## sentences of the sources into the Chinese catalogue; names what is not translated
+	$(BIN)/python -m tools.words
 
 bench: $(READY)         ## the budgets, as ratios
 	$(BIN)/python tests/bench.py

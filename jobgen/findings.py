@@ -6,7 +6,8 @@ import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from jobgen.text import one_line
+from jobgen.language import label, translated
+from jobgen.text import one_line, wide
 
 
 class Severity(enum.Enum):
@@ -37,13 +38,16 @@ class Finding:
     def text(self, explain: bool = True) -> str:
         """One line, with examples at its end; the reason and the remedy below it."""
         where = f"{self.place}: " if self.place else ""
-        line = f"{self.severity.value:<8}{self.code}  {where}{self.message}"
+        weight = label(self.severity.value)
+        line = f"{weight:<{8 - wide(weight)}}{self.code}  {where}{translated(self.message)}"
         if self.examples:
             more = ", ..." if self.count > len(self.examples) else ""
             line += f"    {', '.join(self.examples)}{more}"
         # A class or file name may hold anything, escape sequences of a terminal too.
         line = one_line(line)
-        below = [self.why, f"Fix: {self.hint}" if self.why and self.hint else self.hint]
+        why, hint = translated(self.why), translated(self.hint)
+        fix = label("Fix: {hint}").replace("{hint}", hint)
+        below = [why, fix if why and hint else hint]
         below = below if explain else []
         return "\n".join([line, *(f"{'':<15}{text}" for text in below if text)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from jobgen.errors import SpecError
 from jobgen.yamlio import load_file
 
-KNOWN = ("cache", "mirror", "paddle_index", "aistudio", "aistudio_git", "project")
+KNOWN = ("cache", "mirror", "paddle_index", "aistudio", "aistudio_git", "project", "language")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ def load_settings(
     if project and not project.isdigit():
         raise SpecError(f"the project is {project!r}: its number stands in its page's address")
     return Settings(folder.absolute(), chosen, index or "", aistudio, git, project)
+
+
+def stored_language() -> str:
+    """The settings' `language`; empty where it says none, or the file can't be meant: a command
+    that needs it says so."""
+    with contextlib.suppress(SpecError, OSError):
+        return _stored(settings_file()).get("language", "")
+    return ""
 
 
 def _stored(path: Path) -> dict[str, str]:

@@ -19,6 +19,11 @@ def one_line(text: str) -> str:
     return legible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def wide(text: str) -> int:
+    """How many characters of a text take two columns of a terminal, as Chinese ones do."""
+    return sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+
+
 def _shows(char: str) -> bool:
     # isprintable() leaves out every space but one; Chinese has a wide one.
     return char in "\n\t" or char.isprintable() or unicodedata.category(char) == "Zs"

@@ -69,6 +69,7 @@ def isolation(
     cache = os.environ.get("JOBGEN_CACHE") or str(Path.home() / ".cache" / "jobgen")
     home = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("JOBGEN_LANG", "en")
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "JOBGEN_MIRROR", "AISTUDIO_ACCESS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     if request.node.get_closest_marker("paddle"):

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = (
-    ("errors", "text", "target"),
+    ("errors", "text", "target", "language"),
     ("yamlwords",),
     ("findings", "yamlio", "files", "literals", "resources"),
     ("spec_types",),

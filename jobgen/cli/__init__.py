@@ -11,6 +11,8 @@ import click
 from jobgen import __version__
 from jobgen.cli.boundary import Boundary
 from jobgen.cli.console import Console
+from jobgen.cli.helptext import SpokenContext, speak
+from jobgen.language import LANGUAGES, say_language
 
 # name -> what `jobgen --help` says; the command itself is jobgen/cli/<name>.py.
 COMMANDS = {
@@ -48,11 +50,13 @@ COMMANDS = {
 def command_named(name: str) -> click.Command:
     """The command of this name, imported."""
     found: click.Command = importlib.import_module(f"jobgen.cli.{name.replace('-', '_')}").command
-    return found
+    return speak(found)
 
 
 class LazyCommands(Boundary):
     """Commands by name, so that `--help` imports none of them."""
+
+    context_class = SpokenContext
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -77,10 +81,19 @@ class LazyCommands(Boundary):
 )
 @click.version_option(__version__, "-V", "--version", prog_name="jobgen")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    is_eager=True,
+    expose_value=False,
+    callback=lambda _ctx, _param, value: say_language("option", value),
+    help="The language of this call.  [default: the system's]",
+)
 @click.pass_context
 def main(ctx: click.Context, debug: bool) -> None:
     """AI Studio background jobs for PaddleDetection, checked and tried before the upload."""
     ctx.obj = Console(debug=debug)
+    say_language("job", None)
 
 
 def entry() -> Any:

@@ -13,12 +13,15 @@ from typing import Any
 import click
 
 from jobgen.cli.console import painted, shown
+from jobgen.cli.helptext import first_sentence, usage_error
 from jobgen.errors import INTERNAL, JobgenError
+from jobgen.language import chosen, say_language, translated
+from jobgen.settings import stored_language
 
 
 def say(text: str) -> None:
     with contextlib.suppress(OSError):
-        click.echo(painted(shown(text)), err=True)
+        click.echo(painted(shown(translated(text))), err=True)
 
 
 def drop_unwritable() -> None:
@@ -38,6 +41,28 @@ def drop_unwritable() -> None:
             continue
 
 
+def say_error(error: JobgenError) -> None:
+    # Each for itself: a message may have several lines.
+    say(f"error: {translated(error.message)}")
+    if error.hint:
+        say(f"       {translated(error.hint)}")
+
+
+def say_fault(error: Exception) -> None:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    say(f"error: a fault of jobgen: {type(error).__name__}: {error} ({place})")
+    say("       Please report it with the call and what --debug shows: jobgen --debug ...")
+
+
+def end_wrong_call(ctx: click.Context, error: click.UsageError) -> None:
+    """Say what is wrong with a call. English is left to click."""
+    if chosen() == "en":
+        raise error
+    click.echo(usage_error(error), err=True)
+    ctx.exit(error.exit_code)
+
+
 class Sentences(click.Group):
     """A group whose help gives the first sentence of every command whole."""
 
@@ -46,7 +71,7 @@ class Sentences(click.Group):
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
             if command is not None:
-                rows.append((name, command.get_short_help_str(limit=1000)))
+                rows.append((name, first_sentence(command)))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -60,6 +85,7 @@ class Boundary(click.Group):
             reconfigure = getattr(stream, "reconfigure", None)
             if reconfigure is not None:
                 reconfigure(errors="backslashreplace")
+        say_language("settings", stored_language())
         try:
             return super().main(*args, **extra)
         finally:
@@ -71,9 +97,7 @@ class Boundary(click.Group):
         except JobgenError as error:
             if ctx.params.get("debug"):
                 raise
-            say(f"error: {error.message}")
-            if error.hint:
-                say(f"       {error.hint}")
+            say_error(error)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
@@ -85,13 +109,12 @@ class Boundary(click.Group):
             place = f"{error.filename}: " if error.filename else ""
             say(f"error: {place}{error.strerror or error}")
             ctx.exit(7)
+        except click.UsageError as error:
+            end_wrong_call(ctx, error)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(frame.filename).name}:{frame.lineno}"
-            say(f"error: a fault of jobgen: {type(error).__name__}: {error} ({place})")
-            say("       Please report it with the call and what --debug shows: jobgen --debug ...")
+            say_fault(error)
             ctx.exit(INTERNAL)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from jobgen.packs.render import Pack
 
 NOTEBOOK = "main.ipynb"
-COUNTS = {2: "two", 3: "three"}
 EXAMPLES = """\b
 Examples:
   jobgen build bundles/ssdd/job.yaml
@@ -78,8 +77,11 @@ def command(
         folder=str(folder), files=sorted(bundle.files), changed=changed, digest=bundle.digest
     )
     for name, data in bundle.files.items():
-        state = "written" if name in changed else "unchanged"
-        console.data(f"{folder / name}  {len(data):,} bytes, {state}")
+        path, size = folder / name, len(data)
+        if name in changed:
+            console.data(f"{path}  {size:,} bytes, written")
+        else:
+            console.data(f"{path}  {size:,} bytes, unchanged")
     if hours_line(plan):
         console.say(f"{hours_line(plan)}; its parts: jobgen explain {shown(job)}")
     page = project_page()
@@ -162,7 +164,7 @@ def _next_steps(folder: Path, bundle: Bundle, page: str) -> str:
     names = ", ".join(sorted(bundle.files))
     spec = bundle.facts["spec"]
     sources = spec["dataset"]["sources"]
-    count = COUNTS[len(bundle.files)]
+    count = len(bundle.files)
     task = f"  - Tasks (任务), create a task (创建任务): that version, {NOTEBOOK}"
     if is_home(folder):
         return f"Next:\n  - save a version (版本) with {names}\n{task}"

@@ -10,7 +10,9 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+from jobgen.language import label, translated
 from jobgen.target import checked_of
+from jobgen.text import wide
 
 if TYPE_CHECKING:
     from jobgen.check.rules import Rule
@@ -148,5 +150,7 @@ def _show_rules(console: Console, chosen: list[Rule]) -> None:
         ]
     )
     for rule in chosen:
-        console.data(f"{rule.code}  {rule.severity.value:<8}{rule.title}")
-        console.data(f"{'':<15}{rule.why}\n{'':<15}Fix: {rule.remedy}")
+        weight = label(rule.severity.value)
+        console.data(f"{rule.code}  {weight:<{8 - wide(weight)}}{translated(rule.title)}")
+        console.data(f"{'':<15}{translated(rule.why)}")
+        console.data(f"{'':<15}Fix: {translated(rule.remedy)}")

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from jobgen.language import translated
 from jobgen.text import legible
 from jobgen_runtime.record.text import redacted
 
@@ -25,9 +26,11 @@ COLOURS = {
     **dict.fromkeys(("warning", "failed", "interrupted", "untrained"), "yellow"),
     "note": "cyan",
     **dict.fromkeys(("ok", "ok-smoke", "nothing found"), "green"),
+    **{"错误": "red", "警告": "yellow", "提示": "cyan"},
 }
 BEGINNING = re.compile(
-    rf"^(?P<word>{'|'.join(COLOURS)})(?![\w-]):?|^ *(?:Fix|Next|Try):", re.MULTILINE
+    rf"^(?P<word>{'|'.join(COLOURS)})(?![\w-])[:：]?|^ *(?:Fix|Next|Try|处理办法|下一步|试试)[:：]",
+    re.MULTILINE,
 )
 QUIET_SECONDS = 2.0
 LINE_SECONDS = 10.0
@@ -85,7 +88,12 @@ class Console:
     def data(self, text: str) -> None:
         """An answer, for people."""
         if not self.json_output:
-            click.echo(painted(shown(text)))
+            click.echo(painted(shown(translated(text))))
+
+    def verbatim(self, text: str) -> None:
+        """An answer that is not jobgen's own words, as a config or a file."""
+        if not self.json_output:
+            click.echo(shown(text))
 
     def result(self, **facts: Any) -> None:
         """An answer, for programs: printed with --json only."""
@@ -96,7 +104,7 @@ class Console:
         """Progress or a hint."""
         # What is only said must not end what is done.
         with contextlib.suppress(OSError):
-            click.echo(painted(shown(text)), err=True)
+            click.echo(painted(shown(translated(text))), err=True)
 
     def progress(self) -> Progress:
         """What long work calls with (what, done, total)."""

@@ -8,6 +8,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+from jobgen.language import label, translated
 
 if TYPE_CHECKING:
     from jobgen.check.machine_facts import MachineFacts
@@ -49,7 +50,9 @@ def command(console: Console, remote: bool, json_output: bool) -> None:
         facts=[{"what": what, "text": text} for what, text in rows],
         findings=[{"code": f.code, "message": f.message, "hint": f.hint} for f in findings],
     )
-    console.data(table([(what, [text]) for what, text in rows]))
+    console.data(
+        table([(label(translated(what)), [label(translated(text))]) for what, text in rows])
+    )
     if len(findings):
         console.data("\n" + findings.text())
     if findings.errors:
@@ -65,7 +68,7 @@ def ask_remote(console: Console, settings: Settings) -> None:
     console.result(
         answers=[{"what": a.what, "text": a.text, "good": a.good, "hint": a.hint} for a in found]
     )
-    console.data(table([(answer.what, [answer.text]) for answer in found]))
+    console.data(table([(label(a.what), [translated(a.text)]) for a in found]))
     for answer in found:
         if answer.hint:
             console.say(f"{answer.what}: {answer.hint}")

@@ -9,6 +9,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+from jobgen.language import translated
 from jobgen.target import job_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _values(console: Console, job: Path) -> None:
         values=[{"name": f.name, "value": f.value, "origin": f.origin} for f in found],
         expected=[as_data(each) for each in expected],
     )
-    console.data(table([(f.name, [_shown(f.value), f.origin]) for f in found]))
+    console.data(table([(f.name, [_shown(f.value), translated(f.origin)]) for f in found]))
     for each in expected:
         rows = [(p.name, [about(p.seconds), p.origin]) for p in each.parts]
         console.data(f"\nexpected: {each.text()}")

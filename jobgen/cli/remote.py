@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobgen.language import translated
+
 if TYPE_CHECKING:
     from jobgen.cli.console import Console
     from jobgen.remote.jobs import Jobs, RemoteJob
@@ -65,7 +67,7 @@ def confirmed(question: str, yes: bool) -> bool:
     if yes:
         return True
     try:
-        return click.confirm(question, err=True)
+        return click.confirm(translated(question), err=True)
     except click.Abort:
         return False
 

@@ -10,6 +10,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+from jobgen.language import translated
 from jobgen.target import upload_of
 
 EXAMPLES = """\b
@@ -137,7 +138,7 @@ def allow(console: Console, bundle: Any, cache: Path, yes: bool) -> None:
             f" Its SHA-256 is {bundle.digest}."
         )
         try:
-            agreed = click.confirm("Running it runs its code. Go on?", err=True)
+            agreed = click.confirm(translated("Running it runs its code. Go on?"), err=True)
         except click.Abort:  # nobody is there to answer
             agreed = False
         if not agreed:

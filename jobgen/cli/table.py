@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobgen.text import wide
+
 Row = tuple[str, Sequence[str]]
 
 
@@ -12,6 +14,12 @@ def table(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     columns = [[name, *cells] for name, cells in rows]
-    widths = [max(len(row[place]) for row in columns) for place in range(len(columns[0]))]
-    lines = ("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in columns)
+    widths = [
+        max(len(row[place]) + wide(row[place]) for row in columns)
+        for place in range(len(columns[0]))
+    ]
+    lines = (
+        "  ".join(f"{cell:<{width - wide(cell)}}" for cell, width in zip(row, widths, strict=True))
+        for row in columns
+    )
     return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,238 @@
+"""The language that jobgen speaks, and its sentences in it.
+
+Sentences are written in English where they are needed, most as f-strings. They are translated where
+they are shown: the catalogue (gettext, made by Babel: `make words`) has each with names in braces
+for its values, and a text that is shown is looked for among them. Values that are sentences
+themselves are translated too. docs/decisions/language.md says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import locale
+import os
+import re
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+LANGUAGES = ("en", "zh")
+VARIABLE = "JOBGEN_LANG"
+CATALOGUE = Path(__file__).resolve().parent / "locale/zh_CN/LC_MESSAGES/jobgen.mo"
+# A value in a sentence, as its source has it: {name}, or what the % operator takes.
+HOLE = re.compile(r"\{(\w+)\}|%(?:\.\d+)?[srdfg]|(%%)")
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+DEEPEST = 4
+# A sentence with so many letters of its own is meant whatever its values are; of another, as
+# "{a} and {b}", the values have to be short.
+SURE, SHORT = 16, 3
+# One of fewer letters would be found in what is somebody's own.
+LEAST = 6
+# At most so many characters are looked at: logs and listings are no sentences.
+LONGEST = 2000
+
+# Who said it in this call; empty where nobody did.
+_said: dict[str, str] = {"option": "", "settings": "", "job": ""}
+
+
+def say_language(who: str, code: str | None) -> None:
+    """Settle the language by the `option` --lang, by the `settings`, or by the `job` that a command
+    is about."""
+    _said[who] = code or ""
+
+
+def chosen() -> str:
+    """`en` or `zh`: by --lang, JOBGEN_LANG, the settings, the job, the system, in this order."""
+    option, settings, job = _said["option"], _said["settings"], _said["job"]
+    asked = (option, os.environ.get(VARIABLE, ""), settings, job, system_language())
+    return next((code for code in map(_known, asked) if code), "en")
+
+
+def _known(name: str) -> str:
+    start = re.split(r"[-_.@ (]", name.strip().lower())[0]
+    return {"zh": "zh", "chinese": "zh", "en": "en", "english": "en"}.get(start, "")
+
+
+def system_language() -> str:
+    """The language of this user's system; empty where it says none."""
+    if sys.platform == "win32":
+        return (locale.getlocale()[0] or "").lower()
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if os.environ.get(name):
+            return os.environ[name]
+    return ""
+
+
+@contextlib.contextmanager
+def spoken(code: str) -> Iterator[None]:
+    """Speak a language for a while."""
+    before = dict(_said)
+    _said["option"] = code
+    try:
+        yield
+    finally:
+        _said.update(before)
+
+
+def translated(text: str) -> str:
+    """A text of jobgen's in the chosen language; what no sentence of it is stays as it is."""
+    return text if chosen() == "en" else chinese(text)
+
+
+def label(word: str) -> str:
+    """A word of jobgen's own, as a heading or a name of a column, in the chosen language. Sentences
+    go through translated(): there a word alone may be somebody's class."""
+    return word if chosen() == "en" else messages().get(word, word)
+
+
+def chinese(text: str) -> str:
+    """A text as the Chinese catalogue has it: as a whole, else line by line."""
+    if len(text) <= LONGEST and " " in text:
+        found = _sentence(text, DEEPEST)
+        if found is not None:
+            return found
+    return "\n".join(_line(line) for line in text.split("\n"))
+
+
+@lru_cache(4096)
+def _line(line: str) -> str:
+    bare = line.strip()
+    if len(bare) > LONGEST or not re.search(r"[A-Za-z]{2}.* ", bare):
+        return line
+    found = _sentence(bare, DEEPEST)
+    return line if found is None else line.replace(bare, found, 1)
+
+
+def _sentence(text: str, depth: int) -> str | None:
+    """A sentence or several in Chinese; None where the catalogue has none of it."""
+    exact = messages().get(text)
+    if exact is not None:
+        return exact
+    if depth == 0:
+        return None
+    for pattern in patterns():
+        match = pattern.find.fullmatch(text) if pattern.anchor in text else None
+        if match is not None:
+            values = [_value(value, depth - 1) for value in match.groups()]
+            if pattern.weight >= SURE or all(map(_is_settled, match.groups(), values)):
+                return pattern.filled(values)
+    named = _with_detail(text, depth)
+    if named is not None:
+        return named
+    pieces = re.split(r"(?<=[.;:?!]) +", text)
+    if len(pieces) == 1:
+        return None
+    found = [_sentence(piece, depth - 1) for piece in pieces]
+    # Half a text in another language is worse than none of it.
+    if any(
+        own is None and len(piece.split()) > SHORT for own, piece in zip(found, pieces, strict=True)
+    ):
+        return None
+    return "".join(f" {piece} " if own is None else own
+                   for own, piece in zip(found, pieces, strict=True)).strip()  # fmt: skip
+
+
+def _with_detail(text: str, depth: int) -> str | None:
+    """A sentence with something after a colon, as a title with its count."""
+    for colon in re.finditer(": ", text):
+        head = messages().get(text[: colon.start()])
+        if head is not None:
+            return f"{head}：{_value(text[colon.end() :], depth - 1)}"
+    return None
+
+
+def _value(text: str, depth: int) -> str:
+    """A value of a sentence: a sentence itself, or somebody's word."""
+    bare = text.strip()
+    if " " not in bare:
+        return text
+    exact = messages().get(text)
+    if exact is not None:
+        return exact
+    found = _sentence(bare, depth)
+    return text if found is None else text.replace(bare, found, 1)
+
+
+def _is_settled(before: str, after: str) -> bool:
+    """Whether a value of a sentence of few words is one: translated itself, or short."""
+    return before != after or len(before.split()) <= SHORT or CHINESE.search(before) is not None
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A sentence with values: how it is found in English, and its Chinese. `anchor` is the longest
+    piece of it without values, `weight` how many letters of it are its own."""
+
+    find: re.Pattern[str]
+    names: tuple[str, ...]
+    to: str
+    anchor: str
+    weight: int
+
+    def filled(self, values: list[str]) -> str:
+        """The Chinese sentence with these values, in the order of the English one."""
+        named = dict(zip(self.names, values, strict=True))
+        rest = iter([v for n, v in zip(self.names, values, strict=True) if n.startswith("%")])
+
+        def put(match: re.Match[str]) -> str:
+            if match[2]:
+                return "%"
+            return named.get(match[1], match[0]) if match[1] else next(rest, "")
+
+        return HOLE.sub(put, self.to)
+
+
+@cache
+def patterns() -> tuple[Pattern, ...]:
+    """The sentences with values, those with the most words of their own first; only such as have
+    some to be found by."""
+    found = []
+    for english, own in messages().items():
+        if HOLE.search(english) and own != english:
+            pattern = _pattern(english, own)
+            if len(pattern.anchor.strip()) > 2 and pattern.weight >= LEAST:
+                found.append(pattern)
+    return tuple(sorted(found, key=lambda pattern: -pattern.weight))
+
+
+def _pattern(english: str, own: str) -> Pattern:
+    pieces: list[str] = []
+    names: list[str] = []
+    place, regex = 0, ""
+    for match in HOLE.finditer(english):
+        piece = english[place : match.start()]
+        if match[2]:
+            pieces.append(piece)
+            regex += re.escape(piece) + "%"
+        else:
+            pieces.append(piece)
+            names.append(match[1] or f"%{len(names)}")
+            regex += re.escape(piece) + "(.*?)"
+        place = match.end()
+    pieces.append(english[place:])
+    regex += re.escape(english[place:])
+    return Pattern(
+        re.compile(regex, re.DOTALL), tuple(names), own,
+        max(pieces, key=len), sum(len(piece) for piece in pieces),
+    )  # fmt: skip
+
+
+@cache
+def messages() -> dict[str, str]:
+    """The catalogue, English to Chinese: a .mo file (GNU gettext's manual, section "The Format of
+    GNU MO Files")."""
+    data = CATALOGUE.read_bytes()
+    order = "<" if data[:4] == b"\xde\x12\x04\x95" else ">"
+    count, originals, translations = struct.unpack_from(f"{order}3I", data, 8)
+    found = {}
+    for number in range(count):
+        pair = []
+        for table in (originals, translations):
+            length, start = struct.unpack_from(f"{order}2I", data, table + 8 * number)
+            pair.append(data[start : start + length].decode("utf-8"))
+        if pair[0]:
+            found[pair[0]] = pair[1]
+    return found
