@@ -99,7 +99,7 @@ def chinese(text: str) -> str:
 
 @lru_cache(4096)
 def _line(line: str) -> str:
-    bare = line.strip()
+    bare = line.strip().removeprefix("- ")
     if len(bare) > LONGEST or not re.search(r"[A-Za-z]{2}.* ", bare):
         return line
     found = _sentence(bare, DEEPEST)
@@ -136,12 +136,19 @@ def _sentence(text: str, depth: int) -> str | None:
 
 
 def _with_detail(text: str, depth: int) -> str | None:
-    """A sentence with something after a colon, as a title with its count."""
+    """A sentence with something before or behind a colon, as a title with its count, or a number
+    of what a sentence names."""
     for colon in re.finditer(": ", text):
-        head = messages().get(text[: colon.start()])
-        if head is not None:
-            return f"{head}：{_value(text[colon.end() :], depth - 1)}"
-    return None
+        head, tail = text[: colon.start()], text[colon.end() :]
+        own = messages().get(head)
+        if own is not None:
+            return f"{own}：{_value(tail, depth - 1)}"
+        found = _sentence(tail, depth - 1) if " " in tail else None
+        if found is not None and len(head.split()) <= SHORT:
+            return f"{head}：{found}"
+    count = re.fullmatch(r"([\d.,]+) (.+)", text)
+    own = messages().get(count[2]) if count else None
+    return f"{count[1]} {own}" if count and own is not None else None
 
 
 def _value(text: str, depth: int) -> str:

@@ -43,7 +43,8 @@ def words(studio: AiStudio, jobgen: Jobgen) -> list[object]:
 def test_a_smoke_run_goes_the_whole_way(
     studio: AiStudio, jobgen: Jobgen, words: list[object]
 ) -> None:
-    assert jobgen(*words, "--smoke").code == 0
+    # What follows training is tried by the demo.
+    assert jobgen(*words, "--smoke", "-p", "STAGES", "[]").code == 0
     waited = jobgen("wait", "demo")
     assert waited.code == 0, waited.out
     assert waited.out.startswith("ok-smoke")

@@ -15,12 +15,13 @@ SENTENCE = re.compile(
 # Of programs, patterns and pages rather than for people.
 CODE = re.compile(
     r"\\[wdsbAZ]|\(\?[:P<!=]|<(?:div|p|span|td|tr|th|h\d|a|svg|g|meta|style|img|!)\b|</[a-z]"
-    r"|^\s*(?:def|import|from|return|raise|class) |\{%|\{\{|^\s*#include|=>|\bint \w+;|::|\$\{"
+    r"|^\s*(?:def|class) \w+[(:]|^\s*(?:import |from [\w.]+ import|return |raise )|\{%|\{\{"
+    r"|^\s*#include|=>|\bint \w+;|::|\$\{"
 )
 # Words alone, which no rule tells from a key or a name: what label() is called with.
 WORDS = """\
-error|warning|note|yes|works|Usage: |Options|Commands|Examples:|Example:|Fix: {hint}|system|memory|disk|
-graphics cards|addresses|kept|token|jobs|stages|times|output|repositories|fault\
+error|warning|note|yes|works|Usage: |Options|Commands|Examples:|Example:|Fix: {hint}|system|
+memory|disk|graphics cards|addresses|kept|token|jobs|stages|times|output|repositories|fault\
 """.replace("\n", "").split("|")
 # click's own, as it writes them.
 CLICKS = """\
