@@ -24,7 +24,6 @@ VARIABLE = "JOBGEN_LANG"
 CATALOGUE = Path(__file__).resolve().parent / "locale/zh_CN/LC_MESSAGES/jobgen.mo"
 # A value in a sentence, as its source has it: {name}, or what the % operator takes.
 HOLE = re.compile(r"\{(\w+)\}|%(?:\.\d+)?[srdfg]|(%%)")
-CHINESE = re.compile(r"[\u4e00-\u9fff]")
 DEEPEST = 4
 # A sentence with so many letters of its own is meant whatever its values are; of another, as
 # "{a} and {b}", the values have to be short.
@@ -156,6 +155,8 @@ def _value(text: str, depth: int) -> str:
     bare = text.strip()
     if " " not in bare:
         return text
+    if "\n" in text:
+        return "\n".join(map(_line, text.split("\n")))
     exact = messages().get(text)
     if exact is not None:
         return exact
@@ -165,7 +166,7 @@ def _value(text: str, depth: int) -> str:
 
 def _is_settled(before: str, after: str) -> bool:
     """Whether a value of a sentence of few words is one: translated itself, or short."""
-    return before != after or len(before.split()) <= SHORT or CHINESE.search(before) is not None
+    return before != after or len(before.split()) <= SHORT
 
 
 @dataclass(frozen=True)

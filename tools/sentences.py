@@ -20,8 +20,10 @@ CODE = re.compile(
 )
 # Words alone, which no rule tells from a key or a name: what label() is called with.
 WORDS = """\
-error|warning|note|yes|works|Usage: |Options|Commands|Examples:|Example:|Fix: {hint}|system|
-memory|disk|graphics cards|addresses|kept|token|jobs|stages|times|output|repositories|fault\
+No such file or directory|Permission denied|No space left on device|Is a directory|
+Not a directory|File exists|error|warning|note|yes|works|error: {message}|Usage: |Options|Commands|
+Examples:|Example:|Fix: {hint}|system|memory|disk|graphics cards|addresses|kept|token|jobs|stages|
+times|output|repositories|fault\
 """.replace("\n", "").split("|")
 # click's own, as it writes them.
 CLICKS = """\

@@ -15,13 +15,20 @@ import click
 from jobgen.cli.console import painted, shown
 from jobgen.cli.helptext import first_sentence, usage_error
 from jobgen.errors import INTERNAL, JobgenError
-from jobgen.language import chosen, say_language, translated
+from jobgen.language import chosen, label, say_language, translated
 from jobgen.settings import stored_language
 
 
 def say(text: str) -> None:
     with contextlib.suppress(OSError):
-        click.echo(painted(shown(translated(text))), err=True)
+        click.echo(painted(shown(text)), err=True)
+
+
+def say_wrong(message: str, hint: str = "") -> None:
+    """An error in the chosen language; each part for itself, since it may have several lines."""
+    say(label("error: {message}").replace("{message}", translated(message)))
+    if hint:
+        say(f"       {translated(hint)}")
 
 
 def drop_unwritable() -> None:
@@ -41,18 +48,13 @@ def drop_unwritable() -> None:
             continue
 
 
-def say_error(error: JobgenError) -> None:
-    # Each for itself: a message may have several lines.
-    say(f"error: {translated(error.message)}")
-    if error.hint:
-        say(f"       {translated(error.hint)}")
-
-
 def say_fault(error: Exception) -> None:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(frame.filename).name}:{frame.lineno}"
-    say(f"error: a fault of jobgen: {type(error).__name__}: {error} ({place})")
-    say("       Please report it with the call and what --debug shows: jobgen --debug ...")
+    say_wrong(
+        f"a fault of jobgen: {type(error).__name__}: {error} ({place})",
+        "Please report it with the call and what --debug shows: jobgen --debug ...",
+    )
 
 
 def end_wrong_call(ctx: click.Context, error: click.UsageError) -> None:
@@ -97,7 +99,7 @@ class Boundary(click.Group):
         except JobgenError as error:
             if ctx.params.get("debug"):
                 raise
-            say_error(error)
+            say_wrong(error.message, error.hint or "")
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
@@ -107,7 +109,7 @@ class Boundary(click.Group):
             if error.errno == errno.EPIPE or ctx.params.get("debug"):
                 raise
             place = f"{error.filename}: " if error.filename else ""
-            say(f"error: {place}{error.strerror or error}")
+            say_wrong(f"{place}{error.strerror or error}")
             ctx.exit(7)
         except click.UsageError as error:
             end_wrong_call(ctx, error)

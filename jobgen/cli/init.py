@@ -12,6 +12,7 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
+from jobgen.language import translated
 
 if TYPE_CHECKING:
     from jobgen.check.ready import Needs
@@ -284,7 +285,7 @@ def _made(console: Console, data: DataSet, needs: Needs, wanted: Wanted) -> Foun
         if not asks:
             raise DatasetError(text, f"Do it, into {shown(target)}: {wanted.command()}")
         console.say(text)
-        if not click.confirm(f"Write {shown(target)}?", default=True, err=True):
+        if not click.confirm(translated(f"Write {shown(target)}?"), default=True, err=True):
             raise click.Abort
     else:
         console.say(f"Writing {shown(target)}, made of {data.contents.name}:\n{listed}")

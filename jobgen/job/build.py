@@ -118,7 +118,7 @@ def _cells(pack: Pack, values: dict[str, Any]) -> list[Cell]:
     _refuse_undefined(pack, own)
     _refuse_rebinding(pack, own)
     begin = next(n for n, cell in enumerate(cells) if cell.name == SETTINGS_CELL)
-    cells.insert(begin + 1, _tools_cell(pack, own, values["words"]))
+    cells.insert(begin + 1, _tools_cell(pack, own, values["words"], values["language"]))
     return cells
 
 
@@ -200,11 +200,11 @@ def _refuse_rebinding(pack: Pack, cells: list[Cell]) -> None:
             )
 
 
-def _tools_cell(pack: Pack, cells: list[Cell], words: dict[str, Any]) -> Cell:
-    """The runtime modules that the cells import, in one cell."""
+def _tools_cell(pack: Pack, cells: list[Cell], words: dict[str, Any], language: str) -> Cell:
+    """The runtime modules that the cells import, in one cell; they speak the job's language."""
     for name, text in pack.modules.items():
         _check_module(pack, Cell(f"runtime/{name}.py", "code", text))
-    files = carried([(cell.name, cell.source) for cell in cells], pack.modules)
+    files = carried([(cell.name, cell.source) for cell in cells], pack.modules, language)
     head = words.get("tools")
     if not isinstance(head, str) or "\n" in head:
         raise TemplateError(f"{pack.name}: the word `tools` is {head!r}, not a line of text")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import json
 import re
 import symtable
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from jobgen.errors import TemplateError
+from jobgen.language import messages
 from jobgen.resources import runtime_dir
 
 PACKAGE = "jobgen_runtime"
@@ -30,6 +32,11 @@ DEFINED = re.compile(
     re.MULTILINE,
 )
 UNPACK = "carry.py"
+# What programs say is read by other modules; the page finds its words by the English ones.
+OF_THEIR_OWN = (
+    *("programs/", f"{OF_PACKS}/", "record/page_words", "record/report", "record/measured"),
+    "record/charts",
+)
 
 
 @dataclass(frozen=True)
@@ -42,17 +49,50 @@ class Import:
 
 
 def carried(
-    cells: Iterable[tuple[str, str]], brought: Mapping[str, str] | None = None
+    cells: Iterable[tuple[str, str]],
+    brought: Mapping[str, str] | None = None,
+    language: str = "en",
 ) -> dict[str, str]:
-    """The files of the package, path to text, that the cells (name, source) need; `brought` are
-    the modules of packs, name to source. Raises TemplateError with cell and line for what is in
-    no module."""
+    """The files of the package, path to text, that the cells (name, source) need, their sentences
+    in `language`; `brought` are the modules of packs, name to source. Raises TemplateError with
+    cell and line for what is in no module."""
     own = brought or {}
     files: dict[str, str] = {"__init__.py": runtime_text("__init__.py", own)}
     for cell, source in cells:
         for found in imports(source):
             _visit(found, f"the cell {cell}", own, files)
+    if language == "zh":
+        files = {path: text if path.startswith(OF_THEIR_OWN) else in_chinese(text)
+                 for path, text in files.items()}  # fmt: skip
     return dict(sorted(files.items()))
+
+
+@cache
+def in_chinese(source: str) -> str:
+    """A module with its sentences as the Chinese catalogue has them. The code stays the same: a
+    sentence keeps its values in their order, and words alone are keys."""
+    lines = source.encode().splitlines(keepends=True)
+    for node in sorted(spoken_texts(source), key=lambda node: (node.lineno, node.col_offset))[::-1]:
+        own = messages().get(str(node.value), "") if " " in str(node.value) else ""
+        if own in ("", node.value) or node.end_lineno is None:
+            continue
+        first, last = node.lineno - 1, node.end_lineno - 1
+        new = lines[first][: node.col_offset] + json.dumps(own, ensure_ascii=False).encode()
+        lines[first : last + 1] = [new + lines[last][node.end_col_offset :]]
+    return b"".join(lines).decode()
+
+
+def spoken_texts(source: str) -> list[ast.Constant]:
+    """The texts in a module that are not its docstrings."""
+    tree = ast.parse(source)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef))
+        and node.body and isinstance(node.body[0], ast.Expr)
+    }  # fmt: skip
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Constant)
+            and isinstance(node.value, str) and id(node) not in docstrings]  # fmt: skip
 
 
 def imports(source: str, package: str = "") -> list[Import]:
