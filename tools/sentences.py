@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parent.parent
 # Two words at least, or a word and a value.
 SENTENCE = re.compile(
@@ -150,4 +152,19 @@ def everything() -> dict[str, list[tuple[str, int]]]:
                     found.setdefault(text, []).append((name, line))
     for text in (*WORDS, *CLICKS):
         found.setdefault(text, []).append(("tools/sentences.py", 0))
+    for name, text in reasons():
+        found.setdefault(text, []).append((name, 0))
     return found
+
+
+def reasons() -> Iterator[tuple[str, str]]:
+    """What the catalogue says for people: why a fault of a revision is one, why a family is not
+    offered."""
+    data = ROOT / "jobgen/catalog/data"
+    for path in sorted(data.glob("suites/*.yml")):
+        fixes = yaml.safe_load(path.read_text(encoding="utf-8")).get("fixes") or {}
+        for fix in fixes.values() if isinstance(fixes, dict) else fixes:
+            yield path.relative_to(ROOT).as_posix(), fix["why"]
+    path = data / "not_offered.yml"
+    for text in yaml.safe_load(path.read_text(encoding="utf-8")).values():
+        yield path.relative_to(ROOT).as_posix(), text

@@ -18,6 +18,7 @@ from jobgen.job.carrier import bound, carried, homes, imports, tools_source, unp
 from jobgen.job.names import undefined_names
 from jobgen.job.notebook import PARAMETERS_TAG, SETTINGS_TAG, Cell, digest_of, notebook_text
 from jobgen.job.tasks import AnyPlan
+from jobgen.language import spoken, translated
 from jobgen.packs.disk import StageTemplate
 from jobgen.packs.render import Pack
 from jobgen.resources import templates_dir
@@ -263,6 +264,9 @@ def _check(bundle: Bundle) -> None:
 def _values(plan: AnyPlan, pack: Pack) -> dict[str, Any]:
     """Everything that a template may use."""
     spec, revision = plan.spec, plan.environment.revision
+    with spoken(spec.language):
+        origins = {name: translated(value.origin) for name, value in plan.values.items()}
+        fixes = [{**fix, "why": translated(str(fix["why"]))} for fix in revision.fixes]
     return {
         "words": pack.words(spec.language),
         "parameters": plan.parameters,
@@ -274,7 +278,7 @@ def _values(plan: AnyPlan, pack: Pack) -> dict[str, Any]:
         "classes": spec.dataset.classes,
         "eval_images": spec.dataset.expect.eval.images if spec.dataset.expect else 0,
         "plan": plan.numbers(),
-        "origins": {name: value.origin for name, value in plan.values.items()},
+        "origins": origins,
         "on_oom": spec.train.on_oom,
         "hours": platform().hours,
         "language": spec.language,
@@ -291,7 +295,7 @@ def _values(plan: AnyPlan, pack: Pack) -> dict[str, Any]:
         "commit": revision.commit,
         "source_hashes": _source_hashes(revision),
         "requirements": plan.requirements,
-        "fixes": revision.fixes,
+        "fixes": fixes,
         "number": itertools.count(1).__next__,
         **plan.template_values(),
     }
