@@ -55,9 +55,18 @@ def glossary() -> list[tuple[str, list[str]]]:
 def test_one_word_for_one_thing() -> None:
     refused = [(word, wrong) for word, others in glossary() for wrong in others]
     assert len(refused) > 20
-    for english, own in messages().items():
+    texts = dict(messages())
+    for pattern in (
+        "docs/**/*.zh-CN.md",
+        "README.zh-CN.md",
+        "templates/**/zh.yml",
+        "jobgen/**/*.zh.md.j2",
+    ):
+        texts.update((str(path), path.read_text(encoding="utf-8")) for path in ROOT.glob(pattern))
+    assert len(texts) - len(messages()) > 20
+    for where, own in texts.items():
         for word, wrong in refused:
-            assert wrong not in own, f"{english!r}: {word}, not {wrong}"
+            assert wrong not in own, f"{where!r}: {word}, not {wrong}"
 
 
 @pytest.mark.parametrize("code", ["en", "zh"])
