@@ -27,9 +27,11 @@ HOLE = re.compile(r"\{(\w+)\}|%(?:\.\d+)?[srdfg]|(%%)")
 DEEPEST = 4
 # A sentence with so many letters of its own is meant whatever its values are; of another, as
 # "{a} and {b}", the values have to be short.
-SURE, SHORT = 16, 3
+SURE, SHORT = 12, 4
 # One of fewer letters would be found in what is somebody's own.
 LEAST = 6
+# So many letters at its beginning tell a sentence from one that begins with a value.
+OPENING = 4
 # At most so many characters are looked at: logs and listings are no sentences.
 LONGEST = 2000
 
@@ -172,13 +174,15 @@ def _is_settled(before: str, after: str) -> bool:
 @dataclass(frozen=True)
 class Pattern:
     """A sentence with values: how it is found in English, and its Chinese. `anchor` is the longest
-    piece of it without values, `weight` how many letters of it are its own."""
+    piece of it without values, `weight` how many letters of it are its own, `opens` whether it
+    begins with such."""
 
     find: re.Pattern[str]
     names: tuple[str, ...]
     to: str
     anchor: str
     weight: int
+    opens: bool
 
     def filled(self, values: list[str]) -> str:
         """The Chinese sentence with these values, in the order of the English one."""
@@ -203,7 +207,7 @@ def patterns() -> tuple[Pattern, ...]:
             pattern = _pattern(english, own)
             if len(pattern.anchor.strip()) > 2 and pattern.weight >= LEAST:
                 found.append(pattern)
-    return tuple(sorted(found, key=lambda pattern: -pattern.weight))
+    return tuple(sorted(found, key=lambda pattern: (not pattern.opens, -pattern.weight)))
 
 
 def _pattern(english: str, own: str) -> Pattern:
@@ -224,7 +228,7 @@ def _pattern(english: str, own: str) -> Pattern:
     regex += re.escape(english[place:])
     return Pattern(
         re.compile(regex, re.DOTALL), tuple(names), own,
-        max(pieces, key=len), sum(len(piece) for piece in pieces),
+        max(pieces, key=len), sum(len(piece) for piece in pieces), len(pieces[0]) >= OPENING,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from jobgen.cli import COMMANDS, command_named
 from jobgen.language import HOLE, chinese, chosen, messages, patterns, say_language, spoken
 from tests.conftest import ROOT, Answer
 from tests.sets import Coco, write_zip
+from tests.whole import JOB, make_whole
 from tools.words import PO, mo_bytes, po_bytes, untranslated, updated
 
 # Five words of English in a row are a sentence that nobody translated; names, paths, options and
@@ -207,3 +208,45 @@ def test_english_stays_english(jobgen: Callable[..., Answer]) -> None:
         assert language.translated("nothing was submitted") == "nothing was submitted"
     with spoken("zh"):
         assert language.translated("nothing was submitted") != "nothing was submitted"
+
+
+@pytest.mark.waits
+@pytest.mark.parametrize(
+    ("faults", "parameters"),
+    [
+        ({}, ()),
+        ({"raise_in": 1}, ()),
+        ({"die_in": 1, "signal": 9}, ()),
+        ({"losses": [4.0, 4.1, 4.2], "scores": [0.0, 0.0, 0.0]}, ()),
+        ({"card": 1}, ()),
+        ({}, ("-p", "EPOCHS", "0")),
+        ({}, ("-p", "CLONE_TIMEOUT", "0.001")),
+    ],
+)
+def test_a_chinese_users_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: dict[str, object],
+    parameters: tuple[str, ...],
+) -> None:  # fmt: skip
+    """A run that works and runs that fail: lines, verdict, record and page in Chinese."""
+    monkeypatch.setenv("JOBGEN_LANG", "zh")
+    archive = write_zip(tmp_path / "ships.zip", Coco().all_files())
+    job = JOB.replace("language: en", "language: zh")
+    whole = make_whole(tmp_path / "w", archive.read_bytes(), job)
+    _, said = whole.run(*parameters, **faults)
+    assert english_in(said) == []
+    result = whole.result()
+    texts = [result["failure"] or {}, result["notes"], result["adjustments"], result["stages"]]
+    said = "\n".join(spoken_in(texts))
+    assert english_in(said) == []
+    page = (whole.output / "report.html").read_text(encoding="utf-8")
+    own = re.sub(r"<(script|style|pre)\b.*?</\1>", "", page, flags=re.DOTALL)
+    assert english_in(re.sub(r"<[^>]*>", "\n", own)) == []
+
+
+def spoken_in(value: object) -> list[str]:
+    """The texts for people in a record; what a log says is the training's own."""
+    if isinstance(value, dict):
+        return [t for key, each in value.items() if key != "tail" for t in spoken_in(each)]
+    if isinstance(value, list):
+        return [text for each in value for text in spoken_in(each)]
+    return [value] if isinstance(value, str) else []
