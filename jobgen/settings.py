@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobgen.errors import SpecError
-from jobgen.yamlio import load_file
 
 KNOWN = ("cache", "mirror", "paddle_index", "aistudio", "aistudio_git", "project", "language")
 
@@ -89,6 +88,9 @@ def stored_language() -> str:
 def _stored(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
+    # Every call asks for the language: most have no settings, and should not wait for YAML.
+    from jobgen.yamlio import load_file
+
     document = load_file(path)
     values = document.value or {}
     if not isinstance(values, dict):
