@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
-from jobgen.cli.after import in_tiles, run_stage, shared
+from jobgen.cli.after import in_tiles, known_best, run_stage, shared
 from jobgen.cli.console import Console
 
 EXAMPLES = """\b
@@ -31,6 +33,33 @@ def command(console: Console, /, **given: Any) -> None:
     """Measure the weights in OUTPUT on the evaluation's images: mAP, each class, which score.
 
     OUTPUT is a run, an output folder, the zip that AI Studio gives, or a .pdparams file; weights
-    that were trained without jobgen do too. It is the notebook's own stage, on this machine.
+    that were trained without jobgen do too. It is the notebook's own stage, on this machine. Then
+    what each kind of mistake costs of AP@0.5, as TIDE has it; all of them are in mistakes.json.
     """
-    run_stage(console, "evaluate", given)
+    run_stage(console, "evaluate", given, more=partial(explain_mistakes, console))
+
+
+def explain_mistakes(
+    console: Console, _plan: Any, _before: dict[str, Any], output: Path, result: dict[str, Any]
+) -> dict[str, Any]:
+    """Say what the mistakes of an evaluation cost, and write them beside it; nothing for a
+    classification, whose mistakes are its confusion matrix."""
+    import json
+
+    from jobgen.cli.table import table
+    from jobgen.files import write_atomically
+    from jobgen.report.mistakes import find_mistakes, listed, truth_of
+
+    finds = output / "evaluation" / "bbox.json"
+    truth = truth_of(result)
+    if truth is None or not finds.is_file():
+        return {}
+    record, found = json.loads(truth.read_bytes()), json.loads(finds.read_bytes())
+    mistakes = find_mistakes(record, found)
+    score = known_best(result).get("threshold", 0.0)
+    rows = [(kind, [f"{cost:.3f}", f"{mistakes.count(kind, found, score):,}"])
+            for kind, cost in sorted(mistakes.costs.items(), key=lambda row: -row[1])]  # fmt: skip
+    console.data(table([("mistake", ["costs AP@0.5", f"from a score of {score:.2f}"]), *rows]))
+    goal = output / "evaluation" / "mistakes.json"
+    write_atomically(goal, json.dumps(listed(mistakes, record, found), indent=1).encode())
+    return {"mistakes": mistakes.costs}

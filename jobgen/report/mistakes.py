@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,11 @@ class Mistakes:
     ap: float
     costs: dict[str, float]
     found: list[Mistake]
+
+    def count(self, kind: str, finds: Sequence[dict[str, Any]], score: float) -> int:
+        """How many of a kind there are among the finds from a score on."""
+        of_kind = [mistake for mistake in self.found if mistake.kind == kind]
+        return sum(each.find < 0 or finds[each.find]["score"] >= score for each in of_kind)
 
 
 @dataclass
@@ -229,3 +235,30 @@ def average_precision(points: Sequence[tuple[float, bool]], boxes: int) -> float
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     places = np.searchsorted(right / boxes, np.arange(101) / 100, side="left")
     return float(np.append(precision, 0.0)[np.minimum(places, len(precision))].mean())
+
+
+def truth_of(result: dict[str, Any]) -> Path | None:
+    """The COCO file that an evaluation on this machine was measured by; None where it was none."""
+    place = (result.get("run_config") or {}).get("EvalDataset") or {}
+    path = Path(str(place.get("dataset_dir", ""))) / str(place.get("anno_path", ""))
+    return path if path.suffix == ".json" and path.is_file() else None
+
+
+def listed(
+    mistakes: Mistakes, truth: dict[str, Any], finds: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """As a record: AP@0.5, the costs, and each mistake with its image, find and box, those with the
+    highest scores first."""
+    names = {image["id"]: image.get("file_name") for image in truth["images"]}
+    rows = []
+    for mistake in mistakes.found:
+        row: dict[str, Any] = {"kind": mistake.kind, "image": names.get(mistake.image)}
+        if mistake.find >= 0:
+            find = finds[mistake.find]
+            row.update(category_id=find["category_id"], bbox=find["bbox"], score=find["score"])
+        if mistake.box >= 0:
+            box = truth["annotations"][mistake.box]
+            row["truth"] = {"category_id": box["category_id"], "bbox": box["bbox"]}
+        rows.append(row)
+    rows.sort(key=lambda row: -row.get("score", 0.0))
+    return {"AP50": mistakes.ap, "costs": mistakes.costs, "mistakes": rows}

@@ -1,0 +1,150 @@
+"""What each kind of mistake costs. The figures of the random sets are tidecv 1.0.1's own, which gave
+them for the same files; where tidecv is installed, more sets are compared with it itself."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobgen.report.mistakes import KINDS, find_mistakes, listed, truth_of
+
+# seed: AP@0.5, then class, place, both, duplicate, background, missed.
+TIDECV: dict[int, tuple[float, ...]] = {
+    0: (0.202050091, 0.08627784, 0.119980324, 0.008773895, 0.009659309, 0.09048561, 0.038044288),
+    1: (0.396372532, 0.0, 0.023491329, 0.0, 0.026894795, 0.279238507, 0.108085809),
+    2: (0.273213772, 0.0, 0.171512147, 0.0, 0.031004025, 0.089266303, 0.053547703),
+    3: (0.369615267, 0.055177896, 0.115365022, 0.0, 0.013902522, 0.107247084, 0.044332632),
+    4: (0.426912068, 0.14117585, 0.046644455, 0.006368294, 0.034721564, 0.058129826, 0.05528534),
+    5: (0.228173815, 0.045364028, 0.064416913, 0.014716799, 0.016730561, 0.119771489, 0.074250796),
+    6: (0.276733067, 0.0, 0.07280562, 0.0, 0.03643162, 0.137059366, 0.086192187),
+    7: (0.308714122, 0.018628866, 0.15912656, 0.0, 0.009932941, 0.106238774, 0.075318567),
+}  # fmt: skip
+NAMES = {"Cls": "class", "Loc": "place", "Both": "both", "Dupe": "duplicate", "Bkg": "background",
+         "Miss": "missed"}  # fmt: skip
+
+
+def some_set(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Images with boxes, a few of them crowds, and finds of every kind."""
+    dice = random.Random(seed)
+    images = [{"id": n, "file_name": f"{n}.jpg", "width": 300, "height": 200}
+              for n in range(1, dice.randint(3, 30))]  # fmt: skip
+    boxes: list[dict[str, Any]] = []
+    finds: list[dict[str, Any]] = []
+    classes = dice.randint(1, 4)
+
+    def somewhere() -> list[float]:
+        return [
+            dice.uniform(0, 220),
+            dice.uniform(0, 150),
+            dice.uniform(5, 80),
+            dice.uniform(5, 60),
+        ]
+
+    for image in images:
+        for _ in range(dice.randint(0, 6)):
+            x, y, w, h = box = somewhere()
+            corners = [x, y, x + w, y, x + w, y + h, x, y + h]
+            number = dice.randint(1, classes)
+            boxes.append({"id": len(boxes) + 1, "image_id": image["id"], "category_id": number,
+                          "bbox": box, "area": w * h, "iscrowd": int(dice.random() < 0.05),
+                          "segmentation": [corners]})  # fmt: skip
+            for _ in range(dice.randint(0, 4)):
+                off = dice.choice([0.02, 0.1, 0.3, 0.6])
+                moved = [x + dice.uniform(-off, off) * w, y + dice.uniform(-off, off) * h,
+                         w * (1 + dice.uniform(-off, off)), h * (1 + dice.uniform(-off, off))]  # fmt: skip
+                of = number if dice.random() < 0.7 else dice.randint(1, classes)
+                score = round(dice.random(), 2 if seed % 2 else 9)  # equal scores, too
+                finds.append({"image_id": image["id"], "category_id": of, "bbox": moved,
+                              "score": score})  # fmt: skip
+        for _ in range(dice.randint(0, 5)):
+            finds.append({"image_id": image["id"], "category_id": dice.randint(1, classes),
+                          "bbox": somewhere(), "score": dice.random()})  # fmt: skip
+    categories = [{"id": n, "name": str(n)} for n in range(1, classes + 1)]
+    return {"images": images, "annotations": boxes, "categories": categories}, finds
+
+
+@pytest.mark.parametrize("seed", sorted(TIDECV))
+def test_the_costs_are_tidecvs(seed: int) -> None:
+    found = find_mistakes(*some_set(seed))
+    assert [found.ap, *found.costs.values()] == pytest.approx(TIDECV[seed], abs=1e-8)
+
+
+def test_more_sets_beside_tidecv(tmp_path: Path) -> None:
+    tidecv = pytest.importorskip("tidecv", reason="tidecv is not installed")
+    for seed in range(100, 140):
+        truth, finds = some_set(seed)
+        (tmp_path / "truth.json").write_text(json.dumps(truth))
+        (tmp_path / "finds.json").write_text(json.dumps(finds))
+        tide = tidecv.TIDE()
+        there = tidecv.datasets.COCO(str(tmp_path / "truth.json"), name="truth")
+        said = tidecv.datasets.COCOResult(str(tmp_path / "finds.json"))
+        run = tide.evaluate(there, said, mode="bbox")
+        (theirs,) = tide.get_main_errors().values()
+        found = find_mistakes(truth, finds)
+        assert found.ap == pytest.approx(run.ap / 100, abs=1e-9)
+        for name, kind in NAMES.items():
+            assert found.costs[kind] == pytest.approx(theirs[name] / 100, abs=1e-9)
+
+
+def scene(*finds: tuple[int, list[float], float]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """One image with a box of class 1 and one of class 2."""
+    boxes = [{"id": n, "image_id": 1, "category_id": n, "bbox": [100.0 * n, 10, 50, 50], "iscrowd": 0}
+             for n in (1, 2)]  # fmt: skip
+    truth = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": boxes}
+    return truth, [{"image_id": 1, "category_id": c, "bbox": b, "score": s} for c, b, s in finds]
+
+
+@pytest.mark.parametrize(
+    ("find", "kind"),
+    [
+        ((1, [125, 10, 50, 50], 0.9), "place"),
+        ((2, [100, 10, 50, 50], 0.9), "class"),
+        ((2, [125, 10, 50, 50], 0.9), "both"),
+        ((1, [300, 150, 50, 50], 0.9), "background"),
+    ],
+)
+def test_each_kind_is_told_by_itself(find: tuple[int, list[float], float], kind: str) -> None:
+    found = find_mistakes(*scene(find))
+    assert [mistake.kind for mistake in found.found if mistake.find >= 0] == [kind]
+
+
+def test_a_second_find_of_a_box_is_one_too_many() -> None:
+    found = find_mistakes(*scene((1, [100, 10, 50, 50], 0.9), (1, [101, 10, 50, 50], 0.8)))
+    assert [mistake.kind for mistake in found.found] == ["duplicate", "missed"]
+    assert found.ap == pytest.approx(0.5)
+    assert found.costs["missed"] == pytest.approx(0.5)  # class 2 has no box then, and no AP
+
+
+def test_a_perfect_detector_makes_none() -> None:
+    found = find_mistakes(*scene((1, [100, 10, 50, 50], 0.9), (2, [200, 10, 50, 50], 0.8)))
+    assert found.found == []
+    assert found.ap == pytest.approx(1.0)
+    assert set(found.costs) == set(KINDS)
+    assert max(found.costs.values()) == 0
+
+
+def test_no_finds_at_all() -> None:
+    found = find_mistakes(*scene())
+    assert [mistake.kind for mistake in found.found] == ["missed", "missed"]
+    assert found.ap == 0
+
+
+def test_the_record_names_image_find_and_box() -> None:
+    truth, finds = scene((1, [125, 10, 50, 50], 0.9))
+    record = listed(find_mistakes(truth, finds), truth, finds)
+    first = record["mistakes"][0]
+    assert (first["kind"], first["image"], first["score"]) == ("place", "a.jpg", 0.9)
+    assert first["truth"]["bbox"] == [100.0, 10, 50, 50]
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_only_a_coco_file_is_a_truth(tmp_path: Path) -> None:
+    assert truth_of({}) is None
+    place = {"dataset_dir": str(tmp_path), "anno_path": "val.json"}
+    assert truth_of({"run_config": {"EvalDataset": place}}) is None
+    (tmp_path / "val.json").write_text("{}")
+    assert truth_of({"run_config": {"EvalDataset": place}}) == tmp_path / "val.json"
