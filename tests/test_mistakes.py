@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from jobgen.report.mistakes import KINDS, find_mistakes, listed, truth_of
+from jobgen.report.suspects import suspects
 
 # seed: AP@0.5, then class, place, both, duplicate, background, missed.
 TIDECV: dict[int, tuple[float, ...]] = {
@@ -148,3 +149,47 @@ def test_only_a_coco_file_is_a_truth(tmp_path: Path) -> None:
     assert truth_of({"run_config": {"EvalDataset": place}}) is None
     (tmp_path / "val.json").write_text("{}")
     assert truth_of({"run_config": {"EvalDataset": place}}) == tmp_path / "val.json"
+
+
+def seen(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Forty images with two boxes each, and a good detector's finds: nearly all, some faint ones
+    on background."""
+    dice = random.Random(seed)
+    images = [{"id": n, "file_name": f"{n}.jpg"} for n in range(40)]
+    boxes: list[dict[str, Any]] = []
+    finds: list[dict[str, Any]] = []
+    for image in images:
+        for part in range(2):
+            bbox = [
+                20.0 + 150 * part,
+                dice.uniform(10, 80),
+                dice.uniform(30, 60),
+                dice.uniform(30, 60),
+            ]
+            number = dice.randint(1, 2)
+            boxes.append({"id": len(boxes), "image_id": image["id"], "category_id": number,
+                          "bbox": bbox, "iscrowd": 0})  # fmt: skip
+            near = [side + dice.uniform(-2, 2) for side in bbox]
+            finds.append({"image_id": image["id"], "category_id": number, "bbox": near,
+                          "score": dice.uniform(0.6, 0.95)})  # fmt: skip
+        finds.append({"image_id": image["id"], "category_id": 1, "score": dice.uniform(0.02, 0.2),
+                      "bbox": [dice.uniform(100, 120), 150, 20, 20]})  # fmt: skip
+    return {"images": images, "annotations": boxes}, finds
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_label_that_was_removed_moved_or_renamed_is_in_doubt(seed: int) -> None:
+    truth, finds = seen(seed)
+    assert suspects(find_mistakes(truth, finds), truth, finds)[0]["doubt"] < 0.3
+    dice = random.Random(seed)
+    gone, moved, renamed = dice.sample(range(len(truth["annotations"])), 3)
+    boxes = truth["annotations"]
+    boxes[moved] = {**boxes[moved], "bbox": [*[side + 70 for side in boxes[moved]["bbox"][:2]],
+                                             *boxes[moved]["bbox"][2:]]}  # fmt: skip
+    boxes[renamed] = {**boxes[renamed], "category_id": 3 - boxes[renamed]["category_id"]}
+    wanted = {f"{boxes[n]['image_id']}.jpg" for n in (gone, moved, renamed)}
+    del boxes[gone]
+    first = suspects(find_mistakes(truth, finds), truth, finds)[:6]
+    assert wanted <= {row["image"] for row in first}
+    reasons = {row["reason"] for row in first}
+    assert {"no label", "label of another class", "label that nothing finds"} <= reasons

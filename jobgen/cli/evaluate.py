@@ -11,6 +11,8 @@ import click
 from jobgen.cli.after import in_tiles, known_best, run_stage, shared
 from jobgen.cli.console import Console
 
+# A label is named from this doubt on (0 to 1), so many at most.
+DOUBTFUL, SHOWN = 0.3, 10
 EXAMPLES = """\b
 Examples:
   jobgen evaluate output.zip --archive ssdd.zip
@@ -34,7 +36,8 @@ def command(console: Console, /, **given: Any) -> None:
 
     OUTPUT is a run, an output folder, the zip that AI Studio gives, or a .pdparams file; weights
     that were trained without jobgen do too. It is the notebook's own stage, on this machine. Then
-    what each kind of mistake costs of AP@0.5, as TIDE has it; all of them are in mistakes.json.
+    what each kind of mistake costs of AP@0.5, as TIDE has it, and which labels look wrong; all
+    of them are in mistakes.json.
     """
     run_stage(console, "evaluate", given, more=partial(explain_mistakes, console))
 
@@ -49,6 +52,7 @@ def explain_mistakes(
     from jobgen.cli.table import table
     from jobgen.files import write_atomically
     from jobgen.report.mistakes import find_mistakes, listed, truth_of
+    from jobgen.report.suspects import suspects
 
     finds = output / "evaluation" / "bbox.json"
     truth = truth_of(result)
@@ -60,6 +64,23 @@ def explain_mistakes(
     rows = [(kind, [f"{cost:.3f}", f"{mistakes.count(kind, found, score):,}"])
             for kind, cost in sorted(mistakes.costs.items(), key=lambda row: -row[1])]  # fmt: skip
     console.data(table([("mistake", ["costs AP@0.5", f"from a score of {score:.2f}"]), *rows]))
+    doubtful = suspects(mistakes, record, found)
     goal = output / "evaluation" / "mistakes.json"
-    write_atomically(goal, json.dumps(listed(mistakes, record, found), indent=1).encode())
-    return {"mistakes": mistakes.costs}
+    written = {**listed(mistakes, record, found), "suspects": doubtful}
+    write_atomically(goal, json.dumps(written, indent=1).encode())
+    say_suspects(console, doubtful, goal)
+    return {"mistakes": mistakes.costs, "suspects": doubtful}
+
+
+def say_suspects(console: Console, doubtful: list[dict[str, Any]], goal: Path) -> None:
+    """Name the labels that are most worth a look."""
+    from jobgen.cli.table import table
+    from jobgen.language import translated
+
+    rows = [(row["image"], [translated(row["reason"]), f"{row['doubt']:.2f}",
+                            " ".join(f"{side:.0f}" for side in row["bbox"])])
+            for row in doubtful if row["doubt"] >= DOUBTFUL][:SHOWN]  # fmt: skip
+    if rows:
+        console.data("Labels to look at, as the model has it:")
+        console.data(table([("image", ["what", "doubt", "x y width height"]), *rows]))
+        console.say(f"all of them: {goal}")

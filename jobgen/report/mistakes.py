@@ -208,6 +208,11 @@ def iou(first: Floats, second: Floats) -> Floats:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
+def iou_of(first: Sequence[float], second: Sequence[float]) -> float:
+    """IoU of two boxes (x, y, width, height)."""
+    return float(iou(np.array([first], np.float64), np.array([second], np.float64))[0, 0])
+
+
 def share_inside(boxes: Floats, region: Floats) -> Floats:
     """Which share of each box (n x 4) lies in a region (4)."""
     area = boxes[:, 2] * boxes[:, 3]
