@@ -33,7 +33,7 @@ LEAST = 6
 # So many letters at its beginning tell a sentence from one that begins with a value.
 OPENING = 4
 # At most so many characters are looked at: logs and listings are no sentences.
-LONGEST = 2000
+LONGEST = 1500
 
 # Who said it in this call; empty where nobody did.
 _said: dict[str, str] = {"option": "", "settings": "", "job": ""}
@@ -107,18 +107,19 @@ def _line(line: str) -> str:
     return line if found is None else line.replace(bare, found, 1)
 
 
+@lru_cache(4096)
 def _sentence(text: str, depth: int) -> str | None:
     """A sentence or several in Chinese; None where the catalogue has none of it."""
     exact = messages().get(text)
     if exact is not None:
         return exact
-    if depth == 0:
+    if depth == 0 or len(text) > LONGEST:
         return None
-    for pattern in patterns():
-        match = pattern.find.fullmatch(text) if pattern.anchor in text else None
-        if match is not None:
-            values = [_value(value, depth - 1) for value in match.groups()]
-            if pattern.weight >= SURE or all(map(_is_settled, match.groups(), values)):
+    for pattern in _candidates(text):
+        found = pattern.values_in(text)
+        if found is not None:
+            values = [_value(value, depth - 1) for value in found]
+            if pattern.weight >= SURE or all(map(_is_settled, found, values)):
                 return pattern.filled(values)
     named = _with_detail(text, depth)
     if named is not None:
@@ -126,14 +127,11 @@ def _sentence(text: str, depth: int) -> str | None:
     pieces = re.split(r"(?<=[.;:?!]) +", text)
     if len(pieces) == 1:
         return None
-    found = [_sentence(piece, depth - 1) for piece in pieces]
+    parts = [(piece, _sentence(piece, depth - 1)) for piece in pieces]
     # Half a text in another language is worse than none of it.
-    if any(
-        own is None and len(piece.split()) > SHORT for own, piece in zip(found, pieces, strict=True)
-    ):
+    if any(own is None and len(piece.split()) > SHORT for piece, own in parts):
         return None
-    return "".join(f" {piece} " if own is None else own
-                   for own, piece in zip(found, pieces, strict=True)).strip()  # fmt: skip
+    return "".join(f" {piece} " if own is None else own for piece, own in parts).strip()
 
 
 def _with_detail(text: str, depth: int) -> str | None:
@@ -173,16 +171,42 @@ def _is_settled(before: str, after: str) -> bool:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A sentence with values: how it is found in English, and its Chinese. `anchor` is the longest
-    piece of it without values, `weight` how many letters of it are its own, `opens` whether it
-    begins with such."""
+    """A sentence with values: its own pieces in English, between which the values stand, the names
+    of these, and its Chinese. `weight` is how many letters of it are its own."""
 
-    find: re.Pattern[str]
+    pieces: tuple[str, ...]
     names: tuple[str, ...]
     to: str
-    anchor: str
     weight: int
-    opens: bool
+
+    @property
+    def opens(self) -> bool:
+        """Whether it begins with words of its own."""
+        return len(self.pieces[0]) >= OPENING
+
+    @property
+    def word(self) -> str:
+        """A word that any text of it has, the longest; empty where all of its own touch values."""
+        whole = [
+            w for piece in self.pieces for w in re.findall(r"(?<= )[A-Za-z]{3,}(?=[ .,:;])", piece)
+        ]
+        whole += re.findall(r"^[A-Za-z]{3,}(?=[ .,:;])", self.pieces[0])
+        return max(whole, key=len, default="")
+
+    def values_in(self, text: str) -> list[str] | None:
+        """The values in a text of this sentence; None for any other. Each ends where the next piece
+        begins first, so that it takes no longer than the text is long."""
+        first, *inner, last = self.pieces
+        if not text.startswith(first) or not text.endswith(last):
+            return None
+        found, place, end = [], len(first), len(text) - len(last)
+        for piece in inner:
+            there = text.find(piece, place, end)
+            if there < 0:
+                return None
+            found.append(text[place:there])
+            place = there + len(piece)
+        return [*found, text[place:end]] if place <= end else None
 
     def filled(self, values: list[str]) -> str:
         """The Chinese sentence with these values, in the order of the English one."""
@@ -199,37 +223,40 @@ class Pattern:
 
 @cache
 def patterns() -> tuple[Pattern, ...]:
-    """The sentences with values, those with the most words of their own first; only such as have
-    some to be found by."""
-    found = []
-    for english, own in messages().items():
-        if HOLE.search(english) and own != english:
-            pattern = _pattern(english, own)
-            if len(pattern.anchor.strip()) > 2 and pattern.weight >= LEAST:
-                found.append(pattern)
-    return tuple(sorted(found, key=lambda pattern: (not pattern.opens, -pattern.weight)))
+    """The sentences with values, those that begin with words of their own and have the most of them
+    first; only such as have some to be found by."""
+    found = [_pattern(english, own) for english, own in messages().items()
+             if own != english and any(m[0] != "%%" for m in HOLE.finditer(english))]  # fmt: skip
+    kept = [p for p in found if p.weight >= LEAST and len(max(p.pieces, key=len).strip()) > 2]
+    return tuple(sorted(kept, key=lambda pattern: (not pattern.opens, -pattern.weight)))
 
 
 def _pattern(english: str, own: str) -> Pattern:
-    pieces: list[str] = []
-    names: list[str] = []
-    place, regex = 0, ""
+    pieces, names, place = [""], [], 0
     for match in HOLE.finditer(english):
-        piece = english[place : match.start()]
-        if match[2]:
-            pieces.append(piece)
-            regex += re.escape(piece) + "%"
-        else:
-            pieces.append(piece)
+        pieces[-1] += english[place : match.start()] + ("%" if match[2] else "")
+        if not match[2]:
             names.append(match[1] or f"%{len(names)}")
-            regex += re.escape(piece) + "(.*?)"
+            pieces.append("")
         place = match.end()
-    pieces.append(english[place:])
-    regex += re.escape(english[place:])
-    return Pattern(
-        re.compile(regex, re.DOTALL), tuple(names), own,
-        max(pieces, key=len), sum(len(piece) for piece in pieces), len(pieces[0]) >= OPENING,
-    )  # fmt: skip
+    pieces[-1] += english[place:]
+    return Pattern(tuple(pieces), tuple(names), own, sum(map(len, pieces)))
+
+
+@cache
+def _by_word() -> dict[str, list[int]]:
+    """The numbers of the patterns that can be in a text with a word."""
+    found: dict[str, list[int]] = {}
+    for number, pattern in enumerate(patterns()):
+        found.setdefault(pattern.word, []).append(number)
+    return found
+
+
+def _candidates(text: str) -> Iterator[Pattern]:
+    """The patterns whose words a text has, in their order."""
+    index = _by_word()
+    numbers = [n for word in {"", *re.findall(r"[A-Za-z]{3,}", text)} for n in index.get(word, ())]
+    return (patterns()[number] for number in sorted(numbers))
 
 
 @cache
