@@ -187,9 +187,8 @@ class Pattern:
     @property
     def word(self) -> str:
         """A word that any text of it has, the longest; empty where all of its own touch values."""
-        whole = [
-            w for piece in self.pieces for w in re.findall(r"(?<= )[A-Za-z]{3,}(?=[ .,:;])", piece)
-        ]
+        inside = re.compile(r"(?<= )[A-Za-z]{3,}(?=[ .,:;])")
+        whole = [word for piece in self.pieces for word in inside.findall(piece)]
         whole += re.findall(r"^[A-Za-z]{3,}(?=[ .,:;])", self.pieces[0])
         return max(whole, key=len, default="")
 
@@ -232,7 +231,8 @@ def patterns() -> tuple[Pattern, ...]:
 
 
 def _pattern(english: str, own: str) -> Pattern:
-    pieces, names, place = [""], [], 0
+    pieces, place = [""], 0
+    names: list[str] = []
     for match in HOLE.finditer(english):
         pieces[-1] += english[place : match.start()] + ("%" if match[2] else "")
         if not match[2]:
