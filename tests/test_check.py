@@ -619,7 +619,7 @@ LARGE = {"DS064": "", "DS065": "  shrink: off\n"}
 @pytest.mark.parametrize("code", LARGE)
 def test_large_pictures(code: str, jobgen: Callable[..., Answer], tmp_path: Path) -> None:
     made = Coco()
-    made.files = {name: picture(1, size=(4000, 3000)) for name in made.files}
+    made.files = dict.fromkeys(made.files, picture(1, size=(4000, 3000)))
     for record in (made.train, made.val):
         for image in record["images"]:
             image.update(width=4000, height=3000)

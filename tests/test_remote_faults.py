@@ -21,7 +21,7 @@ __all__ = ["made", "studio", "whole"]
 pytestmark = pytest.mark.waits
 Jobgen = Callable[..., Answer]
 # The others are run by make test-all.
-QUICK, SEEDS = 20, 200
+QUICK, SEEDS = 10, 200
 TRIES = 12
 
 
