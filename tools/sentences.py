@@ -25,7 +25,8 @@ WORDS = """\
 No such file or directory|Permission denied|No space left on device|Is a directory|
 Not a directory|File exists|error|warning|note|yes|works|error: {message}|Usage: |Options|Commands|
 Examples:|Example:|Fix: {hint}|system|memory|disk|graphics cards|addresses|kept|token|jobs|stages|
-times|output|repositories|fault\
+times|output|repositories|fault|mistake|class|place|both|duplicate|background|missed|image|what|
+doubt\
 """.replace("\n", "").split("|")
 # click's own, as it writes them.
 CLICKS = """\

@@ -10,6 +10,7 @@ import click
 
 from jobgen.cli.after import in_tiles, known_best, run_stage, shared
 from jobgen.cli.console import Console
+from jobgen.language import label, translated
 
 # A label is named from this doubt on (0 to 1), so many at most.
 DOUBTFUL, SHOWN = 0.3, 10
@@ -61,9 +62,13 @@ def explain_mistakes(
     record, found = json.loads(truth.read_bytes()), json.loads(finds.read_bytes())
     mistakes = find_mistakes(record, found)
     score = known_best(result).get("threshold", 0.0)
-    rows = [(kind, [f"{cost:.3f}", f"{mistakes.count(kind, found, score):,}"])
+    rows = [(label(kind), [f"{cost:.3f}", f"{mistakes.count(kind, found, score):,}"])
             for kind, cost in sorted(mistakes.costs.items(), key=lambda row: -row[1])]  # fmt: skip
-    console.data(table([("mistake", ["costs AP@0.5", f"from a score of {score:.2f}"]), *rows]))
+    head = (
+        label("mistake"),
+        [translated("costs AP@0.5"), translated(f"from a score of {score:.2f}")],
+    )
+    console.data(table([head, *rows]))
     doubtful = suspects(mistakes, record, found)
     goal = output / "evaluation" / "mistakes.json"
     written = {**listed(mistakes, record, found), "suspects": doubtful}
@@ -75,12 +80,12 @@ def explain_mistakes(
 def say_suspects(console: Console, doubtful: list[dict[str, Any]], goal: Path) -> None:
     """Name the labels that are most worth a look."""
     from jobgen.cli.table import table
-    from jobgen.language import translated
 
     rows = [(row["image"], [translated(row["reason"]), f"{row['doubt']:.2f}",
                             " ".join(f"{side:.0f}" for side in row["bbox"])])
             for row in doubtful if row["doubt"] >= DOUBTFUL][:SHOWN]  # fmt: skip
     if rows:
+        head = (label("image"), [label("what"), label("doubt"), translated("x y width height")])
         console.data("Labels to look at, as the model has it:")
-        console.data(table([("image", ["what", "doubt", "x y width height"]), *rows]))
+        console.data(table([head, *rows]))
         console.say(f"all of them: {goal}")
