@@ -83,7 +83,16 @@ def wait_for_evaluation(folder: Path, process: subprocess.Popen[str]) -> Path:
 
 
 def test_a_killed_training_ends_with_7_and_says_how(folder: Path) -> None:
-    argv = [*JOBGEN, "demo", "--folder", str(folder), *map(str, EIGHT), "--json"]
+    argv = [
+        *JOBGEN,
+        "demo",
+        "--folder",
+        str(folder),
+        "--language",
+        "en",
+        *map(str, EIGHT),
+        "--json",
+    ]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = wait_for_evaluation(folder, process)
     pid = training_process(run)
@@ -457,7 +466,7 @@ def test_plain_papermill_exits_non_zero_when_a_stage_fails(tmp_path: Path) -> No
     env = {**os.environ, "JUPYTER_PATH": str(tmp_path / "share" / "jupyter")}
     answer = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     assert answer.returncode != 0
-    assert "ssdd.zip was not found" in answer.stderr
+    assert "找不到 ssdd.zip" in answer.stderr  # the bundle is in Chinese
     result = json.loads((home / "output" / "ssdd" / "result.json").read_text(encoding="utf-8"))
     assert result["status"] == "failed"
     assert result["failure"]["stage"] == "data"

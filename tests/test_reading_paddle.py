@@ -53,7 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     path = folder / "bundles" / "s" / "job.yaml"
     job = yaml.safe_load(path.read_text(encoding="utf-8"))
     job["model"] = {"config": "picodet_xs_320", "pretrained": "none", "input_size": 224}
-    job.update(train={"epochs": 2, "batch_size": 2, "repeat": 1}, stages=[])
+    job.update(train={"epochs": 2, "batch_size": 2, "repeat": 1}, stages=[], language="en")
     path.write_text(yaml.safe_dump(job, allow_unicode=True), encoding="utf-8")
     assert call("build", path, cwd=folder)[0] == 0
     upload = path.parent / "upload"

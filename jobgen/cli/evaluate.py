@@ -64,11 +64,8 @@ def explain_mistakes(
     score = known_best(result).get("threshold", 0.0)
     rows = [(label(kind), [f"{cost:.3f}", f"{mistakes.count(kind, found, score):,}"])
             for kind, cost in sorted(mistakes.costs.items(), key=lambda row: -row[1])]  # fmt: skip
-    head = (
-        label("mistake"),
-        [translated("costs AP@0.5"), translated(f"from a score of {score:.2f}")],
-    )
-    console.data(table([head, *rows]))
+    score_text = translated(f"from a score of {score:.2f}")
+    console.data(table([(label("mistake"), [translated("costs AP@0.5"), score_text]), *rows]))
     doubtful = suspects(mistakes, record, found)
     goal = output / "evaluation" / "mistakes.json"
     written = {**listed(mistakes, record, found), "suspects": doubtful}
