@@ -89,6 +89,12 @@ def label(word: str) -> str:
     return word if chosen() == "en" else messages().get(word, word)
 
 
+def phrase(text: str) -> str:
+    """A cell of a table in the chosen language: where it is a sentence as it stands, of two words
+    at least. Anything else may be somebody's."""
+    return label(text) if " " in text else text
+
+
 def chinese(text: str) -> str:
     """A text as the Chinese catalogue has it: as a whole, else line by line."""
     if len(text) <= LONGEST and " " in text:

@@ -26,7 +26,7 @@ No such file or directory|Permission denied|No space left on device|Is a directo
 Not a directory|File exists|error|warning|note|yes|works|error: {message}|Usage: |Options|Commands|
 Examples:|Example:|Fix: {hint}|system|memory|disk|graphics cards|addresses|kept|token|jobs|stages|
 times|output|repositories|fault|mistake|class|place|both|duplicate|background|missed|image|what|
-doubt\
+doubt|images|boxes|small / medium / large\
 """.replace("\n", "").split("|")
 # click's own, as it writes them.
 CLICKS = """\

@@ -93,7 +93,6 @@ class LazyCommands(Boundary):
 def main(ctx: click.Context, debug: bool) -> None:
     """AI Studio background jobs for PaddleDetection, checked and tried before the upload."""
     ctx.obj = Console(debug=debug)
-    say_language("job", None)
 
 
 def entry() -> Any:

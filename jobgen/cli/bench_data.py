@@ -91,7 +91,7 @@ def _show(console: Console, plan: Any, reading: dict[str, Any]) -> None:
         rows = [(f"  {name}", [f"{ms:.1f} ms", f"{100 * ms / total:.0f} %"])
                 for name, ms in found["steps"].items() if ms >= total / 200]  # fmt: skip
         console.data(f"{WAYS[way]}: {total:.1f} ms a picture, one process")
-        console.data(table(rows))
+        console.verbatim(table(rows))
         for processes, rate in found["rates"].items():
             share = waiting_share(rate, card)
             waits = f"it waits {100 * share:.0f} % of the time" if share else "it does not wait"

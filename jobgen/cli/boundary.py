@@ -87,7 +87,9 @@ class Boundary(click.Group):
             reconfigure = getattr(stream, "reconfigure", None)
             if reconfigure is not None:
                 reconfigure(errors="backslashreplace")
-        say_language("settings", stored_language())
+        # Nothing of an earlier call in the same process.
+        for who, code in (("option", ""), ("job", ""), ("settings", stored_language())):
+            say_language(who, code)
         try:
             return super().main(*args, **extra)
         finally:

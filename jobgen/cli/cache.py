@@ -43,7 +43,7 @@ def list_(console: Console, json_output: bool) -> None:
         rows = [
             (e.name, [e.kind, megabytes(e.bytes), "" if e.whole else "half made"]) for e in found
         ]
-        console.data(table([("what", ["kind", "size", ""]), *rows]))
+        console.verbatim(table([("what", ["kind", "size", ""]), *rows]))
     total = sum(entry.bytes for entry in found)
     console.data(f"{cache}: {megabytes(total)}")
 

@@ -57,7 +57,7 @@ def inspect_classes(console: Console, data: ClassSet, path: Path) -> None:
         troubles=sum(len(split.troubles) for split in data),
         suggestion={"model": model},
     )
-    console.data(table(rows))
+    console.verbatim(table(rows))
     console.data(f"Suggested model: {model} (others: jobgen models --task classification).")
     console.say(f"Next: jobgen check {shown(path)}")
     if {"train", "eval"} <= set(data.splits):

@@ -91,7 +91,7 @@ class Console:
             click.echo(painted(shown(translated(text))))
 
     def verbatim(self, text: str) -> None:
-        """An answer that is not jobgen's own words, as a config or a file."""
+        """An answer that is shown as it is: a config, a file, a table."""
         if not self.json_output:
             click.echo(shown(text))
 

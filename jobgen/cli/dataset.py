@@ -13,6 +13,7 @@ from jobgen.cli import new_sets, options
 from jobgen.cli.boundary import Sentences
 from jobgen.cli.classes import class_set, draw_class_sheet, inspect_classes
 from jobgen.cli.console import Console
+from jobgen.language import label, translated
 
 if TYPE_CHECKING:
     from jobgen.datasets.record import DataSet
@@ -82,7 +83,7 @@ def inspect(
         troubles=len(data.all_troubles),
         suggestion={"model": model, "why": why},
     )
-    console.data(table(rows))
+    console.verbatim(table(rows))
     for line in data.losses:
         console.data(line)
     small = tiny(data.train or next(iter(data)), SIZES[-1])
@@ -161,7 +162,10 @@ def figure_rows(data: DataSet, splits: Mapping[str, Statistics]) -> list[tuple[s
         "images without boxes": [s.empty_images for s in all_of],
         "boxes without area": [s.without_area for s in all_of],
         "crowd boxes": [s.crowd for s in all_of],
-        **{f"class {name}": [s.classes.get(name, 0) for s in all_of] for name in data.classes},
+        **{
+            translated(f"class {name}"): [s.classes.get(name, 0) for s in all_of]
+            for name in data.classes
+        },
     }
     spreads = {
         "image width": [s.image_width for s in all_of],
@@ -172,10 +176,13 @@ def figure_rows(data: DataSet, splits: Mapping[str, Statistics]) -> list[tuple[s
     }
     sizes = [f"{s.small:.0%} / {s.medium:.0%} / {s.large:.0%}" for s in all_of]
     return [
-        (f"{data.layout.format}, root {data.layout.root or '(top)'}", list(splits)),
-        *((name, [str(count) for count in counts]) for name, counts in plain.items()),
-        *((f"{name}, {spread}", [_spread(v) for v in found]) for name, found in spreads.items()),
-        ("small / medium / large", sizes),
+        (translated(f"{data.layout.format}, root {data.layout.root or '(top)'}"), list(splits)),
+        *((label(name), [str(count) for count in counts]) for name, counts in plain.items()),
+        *(
+            (f"{label(name)}, {spread}", list(map(_spread, found)))
+            for name, found in spreads.items()
+        ),
+        (label("small / medium / large"), sizes),
     ]
 
 

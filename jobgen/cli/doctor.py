@@ -68,7 +68,7 @@ def ask_remote(console: Console, settings: Settings) -> None:
     console.result(
         answers=[{"what": a.what, "text": a.text, "good": a.good, "hint": a.hint} for a in found]
     )
-    console.data(table([(label(a.what), [translated(a.text)]) for a in found]))
+    console.verbatim(table([(label(a.what), [translated(a.text)]) for a in found]))
     for answer in found:
         if answer.hint:
             console.say(f"{answer.what}: {answer.hint}")

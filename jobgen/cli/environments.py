@@ -58,7 +58,7 @@ def command(console: Console, name: str | None, json_output: bool) -> None:
         )
         for found in chosen
     ]
-    console.data(table([head, *rows]))
+    console.verbatim(table([head, *rows]))
     if len(chosen) == 1:
         for fix in chosen[0].revision.fixes:
             console.data(f"{fix['id']}  {fix['file']}: {fix['why']}")

@@ -65,7 +65,7 @@ def explain_mistakes(
     rows = [(label(kind), [f"{cost:.3f}", f"{mistakes.count(kind, found, score):,}"])
             for kind, cost in sorted(mistakes.costs.items(), key=lambda row: -row[1])]  # fmt: skip
     score_text = translated(f"from a score of {score:.2f}")
-    console.data(table([(label("mistake"), [translated("costs AP@0.5"), score_text]), *rows]))
+    console.verbatim(table([(label("mistake"), [translated("costs AP@0.5"), score_text]), *rows]))
     doubtful = suspects(mistakes, record, found)
     goal = output / "evaluation" / "mistakes.json"
     written = {**listed(mistakes, record, found), "suspects": doubtful}
@@ -84,5 +84,5 @@ def say_suspects(console: Console, doubtful: list[dict[str, Any]], goal: Path) -
     if rows:
         head = (label("image"), [label("what"), label("doubt"), translated("x y width height")])
         console.data("Labels to look at, as the model has it:")
-        console.data(table([head, *rows]))
+        console.verbatim(table([head, *rows]))
         console.say(f"all of them: {goal}")

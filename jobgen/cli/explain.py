@@ -72,11 +72,11 @@ def _values(console: Console, job: Path) -> None:
         values=[{"name": f.name, "value": f.value, "origin": f.origin} for f in found],
         expected=[as_data(each) for each in expected],
     )
-    console.data(table([(f.name, [_shown(f.value), translated(f.origin)]) for f in found]))
+    console.verbatim(table([(f.name, [_shown(f.value), translated(f.origin)]) for f in found]))
     for each in expected:
         rows = [(p.name, [about(p.seconds), p.origin]) for p in each.parts]
         console.data(f"\nexpected: {each.text()}")
-        console.data(table(rows))
+        console.verbatim(table(rows))
 
 
 def _shown(value: Any) -> str:

@@ -32,4 +32,4 @@ def command(console: Console, json_output: bool) -> None:
         console.data("no jobs")
         return
     rows = [("id", ["name", "stage", "age"]), *((job.id, shared.as_row(job)) for job in found)]
-    console.data(table(rows))
+    console.verbatim(table(rows))

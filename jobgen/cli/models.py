@@ -58,7 +58,7 @@ def _classifiers(console: Console, name: str) -> None:
         for c in chosen
     ]
     named = [each.name for each in chosen]
-    console.data(table([("model", head), *zip(named, rows, strict=True)]))
+    console.verbatim(table([("model", head), *zip(named, rows, strict=True)]))
     console.say("Accuracy on ImageNet's validation set, in percent.")
 
 
@@ -70,7 +70,9 @@ def _detectors(console: Console, name: str | None) -> None:
     if not chosen:
         raise click.UsageError(_no_model(name or "", list(models()), why_not_offered(name or "")))
     console.result(models=[_facts(model) for model in chosen], not_offered=not_offered())
-    console.data(table([("model", list(HEAD)), *((model.name, _row(model)) for model in chosen)]))
+    console.verbatim(
+        table([("model", list(HEAD)), *((model.name, _row(model)) for model in chosen)])
+    )
     console.say(
         "mAP on COCO val2017, in percent; milliseconds as upstream measured them, each on its "
         "device; memory of a card in training with that batch, about."

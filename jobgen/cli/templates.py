@@ -70,7 +70,7 @@ def list_(console: Console, json_output: bool) -> None:
         if row["shadowed_by"]:
             text = f"hidden by the {row['shadowed_by']} one; used by its path: {row['folder']}"
         lines.append((f"{row['name']} {row['version']}", [row["kind"], text]))
-    console.data(table(lines))
+    console.verbatim(table(lines))
 
 
 @command.command(epilog="\b\nExample:\n  jobgen templates show sar\n")
@@ -118,9 +118,9 @@ def show(console: Console, pack: str, json_output: bool) -> None:
         )
     console.data("\nstages")
     words = {True: "optional", False: ""}
-    console.data(table([(row["name"], [words[row["optional"]]]) for row in stages]))
+    console.verbatim(table([(row["name"], [words[row["optional"]]]) for row in stages]))
     console.data("\nfiles")
-    console.data(table([(path, [layer]) for path, layer in files.items()]))
+    console.verbatim(table([(path, [layer]) for path, layer in files.items()]))
 
 
 @command.command(epilog=EXAMPLES)
