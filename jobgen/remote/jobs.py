@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from jobgen.catalog import platform
+from jobgen.errors import RemoteError
 from jobgen.remote.storage import Grant, Storage
 from jobgen.remote.token import Token
 from jobgen.remote.wire import AGAIN, Refused, Unreachable, Unsure, Wire
@@ -21,6 +22,10 @@ CONFIRM = "/paddlex/v3/pipelines/sdk/create/callback"
 LIST = "/paddlex/v3/pipelines/sdk/list"
 STOP = "/paddlex/v3/pipelines/sdk/stop"
 GRANT = "/paddlex/v3/file/api/bosacl"
+GRANT_FIELDS = (
+    *("endpoint", "bucketName", "fileKey"),
+    *("accessKeyId", "secretAccessKey", "sessionToken"),
+)
 CODE, OUTPUT = "SDK", "customCodeOutput"
 
 # No list of stages is published; whatever is none of these words is taken for running, and then
@@ -129,7 +134,12 @@ class Jobs:
     def grant(self, job: str, source: str) -> Grant:
         """Leave to write the code of a job (CODE), or to read its output (OUTPUT)."""
         asked = {"source": source, "pipelineId": job}
-        return Grant.of(self.wire.api("GET", GRANT, repeat=True, params=asked))
+        grant = Grant.of(self.wire.api("GET", GRANT, repeat=True, params=asked), GRANT_FIELDS)
+        if grant is None:
+            raise RemoteError(
+                "AI Studio's answer about its storage is not as it was in 2026", AGAIN
+            )
+        return grant
 
     def storage(self, job: str, source: str) -> Storage:
         return Storage(self.grant(job, source), self.wire.pause, self.wire.transport)

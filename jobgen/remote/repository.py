@@ -41,6 +41,8 @@ SMALLEST_PART, MOST_PARTS = 8 * 2**20, 9000
 LARGEST_PLAIN = 5 * 2**20
 LFS_HEADERS = dict.fromkeys(("Content-Type", "Accept"), "application/vnd.git-lfs+json")
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n"
+# A grant's fields in the answer about an upload to LFS.
+STS_FIELDS = ("bosHost", "bucketName", "key", "accessKeyId", "secretAccessKey", "sessionToken")
 ADD_MODEL = "/modelcenter/v2/models/sdk/add"
 Told = Callable[[str, int, int], None]
 
@@ -191,7 +193,7 @@ class Repository:
         upload = table(actions.get("upload"))
         if not upload:
             return  # its bytes are there already
-        grant = _grant(table(upload.get("sts_token")))
+        grant = Grant.of(upload.get("sts_token"), STS_FIELDS)
         if grant is not None:
             self._in_parts(file, grant, told)
         else:
@@ -333,16 +335,6 @@ def _first(answer: Any, key: str) -> dict[str, Any]:
     if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
         raise Unreachable("AI Studio's answer about a file is not as it was in 2026", AGAIN)
     return rows[0]
-
-
-def _grant(given: dict[str, Any]) -> Grant | None:
-    """Leave to upload in parts; None where AI Studio gives none."""
-    names = ("bosHost", "bucketName", "key", "accessKeyId", "secretAccessKey", "sessionToken")
-    values = [given.get(name) for name in names]
-    if not all(isinstance(value, str) and value for value in values):
-        return None
-    host, bucket, key, access, secret, session = map(str, values)
-    return Grant(secure(host), bucket, key, access, secret, session)
 
 
 def _blocks(file: LocalFile, told: Told) -> Iterator[bytes]:

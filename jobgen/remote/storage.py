@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,19 +59,14 @@ class Grant:
         return self.file_key.lstrip("/")
 
     @classmethod
-    def of(cls, answer: Any) -> Grant:
-        """From what `bosacl` gives. Raises RemoteError where something is missing."""
-        names = (
-            *("endpoint", "bucketName", "fileKey"),
-            *("accessKeyId", "secretAccessKey", "sessionToken"),
-        )
+    def of(cls, answer: Any, names: Sequence[str]) -> Grant | None:
+        """From an answer that has the fields, in their order here, under `names`; None where one
+        is missing. Raises RemoteError for an address that is none."""
         values = [answer.get(name) for name in names] if isinstance(answer, dict) else [None]
         if not all(isinstance(value, str) and value for value in values):
-            raise RemoteError(
-                "AI Studio's answer about its storage is not as it was in 2026", AGAIN
-            )
-        endpoint, bucket, key, access, secret, session = map(str, values)
-        return cls(secure(endpoint), bucket, key, access, secret, session)
+            return None
+        endpoint, *others = map(str, values)
+        return cls(secure(endpoint), *others)
 
 
 @dataclass(frozen=True)
