@@ -58,6 +58,7 @@ bench: $(READY)         ## the budgets, as ratios
 	$(BIN)/python tests/bench.py
 
 check: lint types       ## everything that only reads
+	$(BIN)/python -m tools.words --check
 	for job in bundles/*/job.yaml; do $(BIN)/jobgen build "$$job" --check || exit 1; done
 
 clean:

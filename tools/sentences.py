@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SENTENCE = re.compile(
     r"[A-Za-z]{2,}['\u2019]?[a-z]*[,:;]? +(?:[A-Za-z`(]{1,}|\{|%|\d)|\} +[a-z]{2,}|%\w +[a-z]{2,}"
 )
+CHINESE = re.compile("[\u4e00-\u9fff]")
 # Of programs, patterns and pages rather than for people.
 CODE = re.compile(
     r"\\[wdsbAZ]|\(\?[:P<!=]|<(?:div|p|span|td|tr|th|h\d|a|svg|g|meta|style|img|!)\b|</[a-z]"
@@ -139,7 +140,10 @@ def name_of(code: str, names: dict[str, str]) -> str:
 
 
 def is_sentence(text: str) -> bool:
-    return bool(SENTENCE.search(text)) and not CODE.search(text) and len(text) < 1500
+    """Whether it is a sentence to translate; one in Chinese, such as in a form's two texts, isn't."""
+    if len(text) >= 1500 or CHINESE.search(text) or CODE.search(text):
+        return False
+    return bool(SENTENCE.search(text))
 
 
 def everything() -> dict[str, list[tuple[str, int]]]:
