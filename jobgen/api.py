@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobgen.errors import DatasetError
-from jobgen.language import say_language
 from jobgen.target import job_of, upload_of
 
 if TYPE_CHECKING:
@@ -72,8 +71,6 @@ def load_job(path: AnyPath) -> Job:
 
     found = job_of(Path(path))
     spec, document = load_any(found)
-    if isinstance(document.value, dict) and document.value.get("language"):
-        say_language("job", spec.language)
     return Job(found, spec, document, load_job_pack(spec.template, found.parent))
 
 

@@ -32,6 +32,10 @@ SURE, SHORT = 12, 4
 LEAST = 6
 # So many letters at its beginning tell a sentence from one that begins with a value.
 OPENING = 4
+# `28 min to 1.6 h`, `2 h 5 min`.
+UNITS = {"s": "秒", "min": "分钟", "h": "小时", "to": "到"}
+UNIT = re.compile(r"\b(?:s|min|h|to)\b")
+TIME = re.compile(r"(?:[\d.]+ (?:s|min|h)(?: to | |$))+")
 # At most so many characters are looked at: logs and listings are no sentences.
 LONGEST = 1500
 
@@ -157,10 +161,12 @@ def _with_detail(text: str, depth: int) -> str | None:
 
 
 def _value(text: str, depth: int) -> str:
-    """A value of a sentence: a sentence itself, or somebody's word."""
+    """A value of a sentence: a sentence itself, a time, or somebody's word."""
     bare = text.strip()
     if " " not in bare:
         return text
+    if TIME.fullmatch(bare):
+        return UNIT.sub(lambda found: UNITS[found[0]], text)
     if "\n" in text:
         return "\n".join(map(_line, text.split("\n")))
     exact = messages().get(text)

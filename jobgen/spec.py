@@ -18,6 +18,7 @@ from pydantic import (
 
 from jobgen.errors import SpecError
 from jobgen.findings import Finding, Findings, Severity
+from jobgen.language import say_language
 from jobgen.spec_types import (
     Count,
     Part,
@@ -213,9 +214,11 @@ def load_any(path: Path) -> tuple[AnySpec, Document]:
 
 
 def parse_any(document: Document) -> tuple[AnySpec, Document]:
-    """A job of either task. Raises SpecError."""
+    """A job of either task, whose language is spoken from here on unless the user has said
+    another. Raises SpecError."""
     if not isinstance(document.value, dict):
         raise SpecError(f"{document.source}:1: a job has keys: name, environment, dataset, model")
+    say_language("job", str(document.value.get("language") or ""))
     task = document.value.get("task", "detection")
     if not isinstance(task, str) or task not in TASKS:
         place = f"{document.source}:{document.line(['task'])}"

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SENTENCE = re.compile(
     r"[A-Za-z]{2,}['\u2019]?[a-z]*[,:;]? +(?:[A-Za-z`(]{1,}|\{|%|\d)|\} +[a-z]{2,}|%\w +[a-z]{2,}"
 )
-CHINESE = re.compile("[\u4e00-\u9fff]")
+# What a Chinese text has and an English one that quotes some of it has not.
+CHINESE = re.compile("[，。：；]")
 # Of programs, patterns and pages rather than for people.
 CODE = re.compile(
     r"\\[wdsbAZ]|\(\?[:P<!=]|<(?:div|p|span|td|tr|th|h\d|a|svg|g|meta|style|img|!)\b|</[a-z]"
@@ -27,7 +28,8 @@ No such file or directory|Permission denied|No space left on device|Is a directo
 Not a directory|File exists|error|warning|note|yes|works|error: {message}|Usage: |Options|Commands|
 Examples:|Example:|Fix: {hint}|system|memory|disk|graphics cards|addresses|kept|token|jobs|stages|
 times|output|repositories|fault|mistake|class|place|both|duplicate|background|missed|image|what|
-doubt|images|boxes|small / medium / large\
+doubt|job|data sets|
+machine|command|time|paid with|errors|warnings|notes|images|boxes|small / medium / large\
 """.replace("\n", "").split("|")
 # click's own, as it writes them.
 CLICKS = """\
@@ -140,7 +142,7 @@ def name_of(code: str, names: dict[str, str]) -> str:
 
 
 def is_sentence(text: str) -> bool:
-    """Whether it is a sentence to translate; one in Chinese, such as in a form's two texts, isn't."""
+    """Whether it is a sentence to translate; one in Chinese, as forms have beside theirs, isn't."""
     if len(text) >= 1500 or CHINESE.search(text) or CODE.search(text):
         return False
     return bool(SENTENCE.search(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,8 @@ def command(
     if hours_line(plan):
         console.say(f"{hours_line(plan)}; its parts: jobgen explain {shown(job)}")
     page = project_page()
-    console.say(_next_steps(folder, bundle, page))
+    for line in _next_steps(folder, bundle, page):
+        console.say(line)
     if show:
         open_page(console, page)
 
@@ -157,7 +159,8 @@ def open_page(console: Console, page: str) -> None:
         console.say(f"no browser was found; the page is {page}")
 
 
-def _next_steps(folder: Path, bundle: Bundle, page: str) -> str:
+def _next_steps(folder: Path, bundle: Bundle, page: str) -> Iterator[str]:
+    """The clicks from here to a background task, a line each."""
     from jobgen.files import shown
     from jobgen.settings import is_home
 
@@ -165,24 +168,27 @@ def _next_steps(folder: Path, bundle: Bundle, page: str) -> str:
     spec = bundle.facts["spec"]
     sources = spec["dataset"]["sources"]
     count = len(bundle.files)
-    task = f"  - Tasks (任务), create a task (创建任务): that version, {NOTEBOOK}"
+    task = f"  - under Tasks (任务), create a task (创建任务) of that version: {NOTEBOOK}"
     if is_home(folder):
-        return f"Next:\n  - save a version (版本) with {names}\n{task}"
+        yield "Next:"
+        yield f"  - save a version (版本) with {names}"
+        yield task
+        return
     paths = [Path(s["archive"] or s["folder"]) for s in sources]
     # job.yaml knows an archive by its name alone.
     elsewhere = not all(path.exists() for path in paths)
     placed = [Path("FOLDER") / path if elsewhere else path for path in paths]
     archives = " ".join(f"--archive {shown(path)}" for path in placed)
-    where = ", FOLDER being where the data lies" if elsewhere else ""
     data = ", ".join(f"{path} (data set {s['id']})" if s.get("id") else str(path)
                      for path, s in zip(paths, sources, strict=True))  # fmt: skip
-    return (
-        f"Next: try it here with{where}\n"
-        f"  jobgen run {shown(folder)} {archives} --device cpu --smoke\n"
-        f"then in your project on {page}\n"
-        f"  - environment {spec['environment']}, data set mounted: {data}\n"
-        f"  - upload the {count} files to its top folder: {names}\n"
-        f"  - save a version (版本) with these {count} files\n"
-        f"{task}\n"
-        f"or, as a job without clicks: jobgen submit {shown(folder)}"
-    )
+    if elsewhere:
+        yield "Next: try it here; FOLDER is where the data lies:"
+    else:
+        yield "Next: try it here:"
+    yield f"  jobgen run {shown(folder)} {archives} --device cpu --smoke"
+    yield f"then in your project on {page}"
+    yield f"  - environment {spec['environment']}, data set mounted: {data}"
+    yield f"  - upload the {count} files to its top folder: {names}"
+    yield f"  - save a version (版本) with these {count} files"
+    yield task
+    yield f"or submit it as a job, without clicks: jobgen submit {shown(folder)}"

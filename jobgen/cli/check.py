@@ -107,7 +107,8 @@ def _check(
     console.result(findings=[_as_data(finding) for finding in whole], checked=checked.parts)
     if len(whole):
         console.data(whole.text())
-    console.data(f"{whole.summary()}, {time.monotonic() - started:.1f} s")
+    summary = ", ".join(map(translated, whole.summary().split(", ")))
+    console.data(f"{summary}, {time.monotonic() - started:.1f} s")
     if checked.plan is not None:
         from jobgen.cli.hours import hours_line
 

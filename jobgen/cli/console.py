@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from jobgen.language import translated
-from jobgen.text import legible
+from jobgen.language import label, translated
+from jobgen.text import legible, wide
 from jobgen_runtime.record.text import redacted
 
 # What a line begins with, and how it stands out on a terminal.
@@ -34,6 +34,8 @@ BEGINNING = re.compile(
 )
 QUIET_SECONDS = 2.0
 LINE_SECONDS = 10.0
+# Columns of the names in a list of facts.
+ROW = 12
 
 
 def shown(text: str) -> str:
@@ -105,6 +107,11 @@ class Console:
         # What is only said must not end what is done.
         with contextlib.suppress(OSError):
             click.echo(painted(shown(translated(text))), err=True)
+
+    def row(self, name: str, text: str) -> None:
+        """A line of a list of facts that are said: a word of jobgen's own, and what it is."""
+        word = label(name)
+        self.say(f"{word:<{ROW - wide(word)}}{translated(text)}")
 
     def progress(self) -> Progress:
         """What long work calls with (what, done, total)."""

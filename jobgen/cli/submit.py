@@ -187,22 +187,25 @@ def tell(console: Console, target: Path, order: Order) -> None:
     from jobgen.api import load_job, plan_job
     from jobgen.catalog import platform
     from jobgen.cli.hours import hours_line
+    from jobgen.settings import load_settings
 
     facts = platform()
-    numbers = ", ".join(map(str, order.datasets))
-    console.say(f"job         {order.title}, {len(order.code):,} bytes, {order.digest[:12]}")
-    console.say(f"data sets   {numbers}")
-    console.say(f"machine     {order.gpus} x {facts.device.upper()}, {order.environment}")
-    console.say(f"command     {order.command}")
+    rows = {
+        "job": f"{order.title}, {len(order.code):,} bytes, {order.digest[:12]}",
+        "data sets": ", ".join(map(str, order.datasets)),
+        "machine": f"{order.gpus} x {facts.device.upper()}, {order.environment}",
+        "command": order.command,
+    }
     path = job_of(target)
     line = hours_line(plan_job(load_job(path))) if path.is_file() else ""
     if line:
         changed = order.command.count("=") > 1
-        console.say(f"time        {line}{', as job.yaml has it' if changed else ''}")
+        rows["time"] = f"{line}; this is job.yaml's, not the command's" if changed else line
     paid = {"coupon": "computing points (coupon)", "acoin": "A coins"}[order.payment]
-    console.say(
-        f"paid with   {paid}, as long as it runs; what an hour of it costs is on {facts.address}"
-    )
+    address = load_settings().aistudio or facts.address
+    rows["paid with"] = f"{paid}, as long as it runs; what an hour of it costs is on {address}"
+    for name, text in rows.items():
+        console.row(name, text)
 
 
 def rehearse(console: Console, order: Order) -> None:

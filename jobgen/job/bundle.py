@@ -16,6 +16,7 @@ from jobgen.job.notebook import (
     cells_digest,
     parse_notebook,
 )
+from jobgen.language import say_language
 
 NOTEBOOK = "main.ipynb"
 # What Jupyter and file managers leave in any folder, and the records of jobgen submit.
@@ -157,7 +158,8 @@ def compare_bundle(bundle: Bundle, folder: Path) -> list[str]:
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read an upload folder. Raises BundleError where it is not just the files of one build."""
+    """Read an upload folder, and speak its job's language from here on. Raises BundleError where it
+    is not just the files of one build."""
     path = folder / NOTEBOOK if folder.is_dir() else folder
     if not path.is_file():
         hint = "Build it first: jobgen build bundles/NAME/job.yaml"
@@ -166,6 +168,8 @@ def read_bundle(folder: Path) -> Bundle:
     facts = parse_notebook(data, NOTEBOOK)["metadata"].get("jobgen")
     if not isinstance(facts, dict) or not isinstance(facts.get("files"), dict):
         raise BundleError(f"{path} was not made by jobgen build")
+    spec = facts.get("spec")
+    say_language("job", str(spec.get("language") or "") if isinstance(spec, dict) else "")
     files = {NOTEBOOK: data}
     for name, wanted in facts["files"].items():
         file = path.parent / name

@@ -17,7 +17,7 @@ from typing import Any
 
 from jobgen.catalog import platform
 from jobgen.errors import RemoteError, SpecError
-from jobgen.files import sha256
+from jobgen.files import sha256, shown
 from jobgen.remote.jobs import CODE, Jobs, RemoteJob
 from jobgen.remote.records import (
     ASKED,
@@ -75,7 +75,9 @@ class Order:
         facts = platform()
         if self.gpus not in facts.cards:
             offered = ", ".join(map(str, facts.cards))
-            raise SpecError(f"a job has {offered} cards, not {self.gpus}", "Give --gpus")
+            raise SpecError(
+                f"a job has {offered} cards, not {self.gpus}", f"--gpus {facts.cards[0]}"
+            )
         if len(self.datasets) > facts.datasets:
             raise SpecError(
                 f"a job has at most {facts.datasets} data sets, not {len(self.datasets)}",
@@ -205,7 +207,8 @@ def settled(jobs: Jobs, record: Record) -> Record:
         if found is None:
             raise RemoteError(
                 f"AI Studio does not list the job {record.job}, which was started",
-                f"Look at {jobs.page(record.job)}; once it is not there, move {record.path} away.",
+                f"Look at {jobs.page(record.job)}; once it is not there, move "
+                f"{shown(record.path)} away.",
             )
         started = record.state == CONFIRMED or found.stage != record.first_stage
         return record.saved(SUBMITTED) if started else record
