@@ -142,8 +142,38 @@ def test_the_confusion_says_what_is_taken_for_what(tmp_path: Path) -> None:
         from pycocotools.coco import COCO
 
         truth = COCO(str(tmp_path / "val.json"))
-    assert table(truth, {1: boxes}, [1], 0.0, 0.5) == [[1, 0, 0], [1, 0, 0], [0, 1, 0]]
-    assert table(truth, {}, [1, 2], 0.0, 0.5) == [[0, 0, 2], [0, 0, 2], [0, 0, 0]]
+    there = [box["id"] for box in coco_split(1, 2)["annotations"]]
+    counts = [[1, 0, 0], [1, 0, 0], [0, 1, 0]]
+    (name,) = [image["file_name"] for image in truth.loadImgs([1])]
+    assert table(truth, {1: boxes}, [1], 0.0, 0.5) == (counts, {there[1]}, [[name, 1, 1, 2]])
+    counts = [[0, 0, 2], [0, 0, 2], [0, 0, 0]]
+    assert table(truth, {}, [1, 2], 0.0, 0.5)[:2] == (counts, set(there))
+
+
+@pytest.mark.parametrize("seed", [3])
+def test_f1_over_the_score_is_counted_at_each_score(tmp_path: Path, seed: int) -> None:
+    boxes = noisy_boxes(seed)
+    found = judged(tmp_path, boxes)
+    rows = {row[0]: row[1:] for row in found["f1"]}
+    assert list(rows) == sorted(rows)
+    assert max(f1 for _, _, f1 in rows.values()) <= found["best_f1"]["f1"] + 1e-4
+    for score, (precision, recall, f1) in list(rows.items())[::16]:
+        kept = [box for box in boxes if box["score"] >= score]
+        again = judged(tmp_path, kept)["f1"][0]
+        assert again[1:] == pytest.approx([precision, recall, f1], abs=2e-4)
+
+
+def test_boxes_are_counted_by_their_size(tmp_path: Path) -> None:
+    record = coco_split(1, 2)
+    sides = {1 / 100: 0, 1 / 50: 2, 1 / 7: 5, 0.9: 6}
+    pairs = zip(record["annotations"], sides, strict=True)
+    for box, side in pairs:
+        image = next(i for i in record["images"] if i["id"] == box["image_id"])
+        box["bbox"] = [0.0, 0.0, side * image["width"], side * image["height"]]
+    first = record["annotations"][0]
+    found = judged(tmp_path, [{**first, "score": 0.9}], None, record)
+    counts = [(row["boxes"], row["missed"]) for row in found["sizes"]]
+    assert counts == [(1, 0), (0, 0), (1, 1), (0, 0), (0, 0), (1, 1), (1, 1)]
 
 
 def test_nothing_found_is_no_fault(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 FLOORS = (
     ("errors", "text", "target", "language"),
     ("yamlwords",),
-    ("findings", "yamlio", "files", "literals", "resources"),
+    ("findings", "pages", "yamlio", "files", "literals", "resources"),
     ("spec_types",),
     ("spec_classification",),
     ("spec", "settings", "resultfile"),

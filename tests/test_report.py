@@ -20,11 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jobgen_runtime.record.charts import chart, nice_ticks
+from jobgen.language import chinese
+from jobgen.report.comparison import comparison_page
+from jobgen.run.advice import advice
+from jobgen.run.page import report_page
+from jobgen_runtime.record.charts import Axes, Series, chart, nice_ticks
 from jobgen_runtime.record.identity import process_identity
 from jobgen_runtime.record.measured import RunRecord
 from jobgen_runtime.record.page_words import STATUS_TEXT, ZH
-from jobgen_runtime.record.report import report_page
 from jobgen_runtime.train.trainlog import metric_columns, metrics_row, parse_train_line
 from tests.conftest import ROOT, Answer
 from tests.served import served
@@ -110,14 +113,14 @@ class Shape(html.parser.HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "line", "path"):
+        if tag not in ("meta", "img", "line", "path", "circle", "br"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in ("path", "line"):
+        if tag not in ("path", "line", "circle"):
             assert self.open.pop() == tag
 
 
@@ -272,7 +275,9 @@ def test_several_runs_side_by_side(
     other = write_output(tmp_path / "other", result(name="boats", started="2026-11-24T00:00:00Z"))
     text = page_of(one, jobgen, other, "--png", "curves.png")
     assert text.index("Runs side by side") < text.index("<svg")
-    assert "boats mAP@0.5" in text
+    assert text.count('<span class="k1">boats</span>') == 6  # in the table and above five charts
+    assert '<span class="k0">ships</span>' in text
+    assert "script-src 'sha256-" in text
     assert (tmp_path / "report.html").is_file()
     with Image.open(tmp_path / "curves.png") as image:
         assert image.size == (900, 1200)
@@ -294,8 +299,8 @@ def test_runs_of_one_name_are_told_apart_and_show_what_they_used(
     assert "ships 2026-11-23 04:00  ok" in answer.out
     assert "ships 2026-11-24 09:30  ok" in answer.out
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "<td>2</td><td>2</td><td>0.02</td>" in text
-    assert "<td>2</td><td>16</td><td>0.02</td>" in text
+    assert "<td>train.batch_size: 2</td>" in text
+    assert "<td>train.batch_size: 16</td>" in text
 
 
 def test_what_is_neither_folder_nor_zip(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
@@ -410,7 +415,7 @@ def test_ticks_are_round_and_few() -> None:
 
 @given(st.lists(st.tuples(st.floats(), st.floats()), max_size=30))
 def test_no_number_breaks_a_chart(points: list[tuple[float, float]]) -> None:
-    text = chart("t", [("a", [(abs(x), y) for x, y in points])], "x")
+    text = chart("t", [Series("a", [(abs(x), y) for x, y in points], 0)], Axes("x", "y"))
     assert "nan" not in text
     assert "inf" not in text
     shape(text)
@@ -439,9 +444,9 @@ def test_the_published_schema_knows_every_cause() -> None:
 def test_a_page_needs_no_field_of_the_result(tmp_path: Path) -> None:
     for status in ("ok", "failed", "new word"):
         record = RunRecord("x", {"status": status}, [], str(tmp_path))
-        shape(report_page([record], "zh"))
+        shape(report_page(record, "zh"))
     rows = [{"epoch": 0.0, "step": 0.0, "steps": 3.0, "loss": math.nan}]
-    shape(report_page([RunRecord("x", {}, rows, str(tmp_path))]))
+    shape(report_page(RunRecord("x", {}, rows, str(tmp_path))))
 
 
 def test_forms_of_the_model_stand_in_one_table() -> None:
@@ -451,10 +456,67 @@ def test_forms_of_the_model_stand_in_one_table() -> None:
     refused = {"fault": "its scores are others, by <0.4>"}
     found = result(metrics={"forms": {"onnx-int8": kept, "mnn": refused}})
     for language, words in (("en", "not kept: its scores"), ("zh", "未保留: its scores")):
-        page = report_page([RunRecord("ships", found, [], "")], language)
+        page = report_page(RunRecord("ships", found, [], ""), language)
         rows = re.findall(r"<tr><td>(ONNX|onnx-int8|mnn)</td>(.*?)</tr>", page)
         assert [name for name, _ in rows] == ["ONNX", "onnx-int8", "mnn"]
-        assert "2.85</td><td>0.591" in rows[0][1]
+        assert '2.85</td><td class="n">0.591' in rows[0][1]
         assert "0, 1" in rows[1][1]
         assert words in page
         assert "&lt;0.4&gt;" in rows[2][1]
+
+
+def test_a_run_without_curves_is_in_no_legend(tmp_path: Path) -> None:
+    rows = [{"epoch": 0.0, "mAP50": 0.1}, {"epoch": 1.0, "mAP50": 0.2}]
+    records = [RunRecord("a", {}, rows, str(tmp_path)), RunRecord("b", {}, [], str(tmp_path)),
+               RunRecord("c", {}, rows, str(tmp_path))]  # fmt: skip
+    page = comparison_page(records)
+    legends = re.findall(r'<div class="key">(.*?)</div>', page)
+    assert legends == ['<span class="k0">a</span><span class="k2">c</span>']
+    shape(page.split("<script>")[0] + page.split("</script>")[1])
+
+
+RISING = [{"epoch": float(n), "mAP50": 0.1 + 0.02 * n} for n in range(10)]
+FALLING = [{"epoch": float(n), "mAP50": 0.5 - 0.03 * abs(n - 3)} for n in range(10)]
+LOSSES = [{"epoch": float(n), "step": 0.0, "steps": 1.0, "loss": 4.0 - 0.3 * n} for n in range(10)]
+
+
+def advised(rows: list[dict[str, float]], **changes: Any) -> list[dict[str, Any]]:
+    job = {"model": {"config": "picodet_xs_320_coco_lcnet", "pretrained": "coco"}, "train": {}}
+    job = {**job, **changes.pop("job", {})}
+    found = advice(result(job=job, **changes), rows)
+    assert all(chinese(each.text) != each.text for each in found)
+    return [each.changes for each in found]
+
+
+def test_advice_goes_by_the_figures() -> None:
+    metrics = {"best": {"mAP50": 0.28}, "loss": {"first": 4.0, "last": 2.0}}
+    plan = {"epochs": 10, "base_lr": 0.02}
+    assert advised(RISING, plan=plan, metrics=metrics) == [{"train.epochs": 15}]
+    assert advised(RISING[:6], plan=plan, metrics=metrics) == []  # it ended early: why is unknown
+    assert advised(FALLING, plan=plan, metrics=metrics) == []
+    assert advised(FALLING + LOSSES, plan=plan, metrics=metrics) == [{"train.epochs": 4}]
+    flat = {**metrics, "loss": {"first": 4.0, "last": 3.9}}
+    assert advised([], plan=plan, metrics=flat) == [{"train.base_lr": 0.005}]
+    scratch = {"model": {"config": "picodet_xs_320_coco_lcnet", "pretrained": "none"}}
+    assert advised([], plan=plan, metrics=metrics, job=scratch) == [{"model.pretrained": "coco"}]
+
+
+def test_advice_on_small_objects_and_rare_classes() -> None:
+    sizes = [{"upto": 1 / 40, "boxes": 40, "missed": 30}, {"upto": 1.0, "boxes": 60, "missed": 12}]
+    metrics: dict[str, Any] = {"best": {"mAP50": 0.6}, "found_by_size": sizes}
+    (small,) = advice(
+        result(job={"model": {"config": "x_320_y"}, "train": {}}, metrics=metrics), []
+    )
+    assert small.text.startswith("71 % of what was missed is under 8 px at the input size of 320")
+    assert small.changes == {"model.input_size": 416}
+    large = {"model": {"config": "x_320_y", "input_size": 640}}
+    assert advised([], metrics=metrics, job=large) == []  # there they are 16 px
+    sizes[0]["upto"] = 1 / 80
+    assert advised([], metrics=metrics, job=large) == [{"tiles": {"size": 640, "overlap": 0.2}}]
+    tiled = {**metrics, "evaluation": {"tiles": {"size": 640}}}
+    assert advised([], metrics=tiled, job=large) == []
+    classes = [{"class": "a", "AP50": 0.8, "boxes": 500}, {"class": "b", "AP50": 0.1, "boxes": 20}]
+    rare = {"best": {"mAP50": 0.6}, "per_class": classes}
+    assert advised([], metrics=rare) == [{"train.balance": "auto"}]
+    assert advised([], metrics=rare, job={"train": {"balance": "auto"}}) == []
+    assert advised([], metrics=rare, status="failed") == advised([], metrics=rare, smoke=True) == []

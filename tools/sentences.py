@@ -48,6 +48,8 @@ LEFT_OUT = (
     *("jobgen/deploy/server/", "jobgen/deploy/cpp/", "jobgen/deploy/programs/"),
     *("jobgen/machine/tools/", "jobgen/language.py", "jobgen/cli/helptext.py"),
     *("jobgen_runtime/record/page_words.py", "jobgen_runtime/record/charts.py"),
+    *("jobgen_runtime/record/page_style.py", "jobgen_runtime/record/measured.py"),
+    *("jobgen_runtime/record/report.py", "jobgen/pages/frame.py"),
     *("jobgen/check/table.py", "jobgen/datasets/formats/coco_types"),
 )
 

@@ -113,7 +113,7 @@ def _record(output: Path, result: dict[str, Any], judged: list[Judged]) -> None:
     from jobgen.files import write_atomically
     from jobgen.report.read import record_of
     from jobgen.resultfile import write_result
-    from jobgen_runtime.record.report import report_page
+    from jobgen.run.page import report_page
 
     result["metrics"]["forms"] = {
         each.name: {**each.measured, "fault": each.fault} for each in judged
@@ -122,7 +122,7 @@ def _record(output: Path, result: dict[str, Any], judged: list[Judged]) -> None:
     record = record_of(output, writable=False)
     assert record
     # The curve there is would be of the training that the weights came from.
-    page = report_page([record._replace(rows=[])], result.get("language", "en"))
+    page = report_page(record._replace(rows=[]), result.get("language", "en"))
     write_atomically(output / "report.html", page.encode())
 
 

@@ -63,9 +63,9 @@ def command(
     """
     from jobgen.errors import RunError
     from jobgen.files import write_atomically
+    from jobgen.report.comparison import with_own_titles
     from jobgen.report.png import curves_png
     from jobgen.report.read import read_records
-    from jobgen_runtime.record.report import report_page, with_own_titles
 
     console.json_output = json_output
     runs = tuple(_run_of(path, folder) for path in runs)
@@ -82,7 +82,7 @@ def command(
         records = with_own_titles(records)
         language = language or str(records[-1].result.get("language", "en"))
         goal = output or _beside(runs, records[0].folder, len(records))
-        write_atomically(goal, report_page(records, language).encode())
+        write_atomically(goal, page_of(records, language).encode())
         if png is not None:
             write_atomically(png, curves_png(records))
     rows = [_row(record) for record in records]
@@ -96,6 +96,15 @@ def command(
     console.data(f"report: {goal}")
     if png is not None:
         console.data(f"curves: {png}")
+
+
+def page_of(records: list[RunRecord], language: str) -> str:
+    """The page of one run, or of several side by side."""
+    from jobgen.report.comparison import comparison_page
+    from jobgen.run.page import report_page
+
+    alone = len(records) == 1
+    return report_page(records[0], language) if alone else comparison_page(records, language)
 
 
 def _row(record: RunRecord) -> dict[str, Any]:

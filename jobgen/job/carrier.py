@@ -35,7 +35,7 @@ UNPACK = "carry.py"
 # What programs say is read by other modules; the page finds its words by the English ones.
 OF_THEIR_OWN = (
     *("programs/", f"{OF_PACKS}/", "record/page_words", "record/report", "record/measured"),
-    "record/charts",
+    *("record/charts", "record/page_style"),
 )
 
 

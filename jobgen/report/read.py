@@ -9,13 +9,14 @@ from typing import Any
 from jobgen.errors import MALFORMED, RunError
 from jobgen.resultfile import RESULT, read_result
 from jobgen.run.output import sizes_in, unpack_output
+from jobgen.run.page import report_page
 from jobgen.run.verdict import close_result, is_alive, write_result
 from jobgen_runtime.record.measured import RunRecord
-from jobgen_runtime.record.report import read_run, report_page
+from jobgen_runtime.record.report import read_run
 
 # What a page shows; weights and checkpoints stay in the zip.
 SHOWN = (RESULT, "metrics.csv", "events.jsonl")
-SHOWN_FOLDERS = ("logs", "predictions")
+SHOWN_FOLDERS = ("logs", "predictions", "training_pictures")
 MOST_BYTES = 256 * 2**20
 # A run that this machine can't see may be silent for as long in an evaluation.
 LATELY = 30 * 60.0
@@ -61,7 +62,7 @@ def record_of(folder: Path, writable: bool) -> RunRecord | None:
         if result.get("status") == "running":
             result = _final(folder, result, writable)
         record = read_run(str(folder), result)
-        report_page([record])
+        report_page(record)
     except MALFORMED as error:
         raise RunError(
             f"{folder / RESULT} is not as jobgen writes it: {type(error).__name__}: {error}",

@@ -10,11 +10,12 @@ from typing import Any
 from jobgen.files import write_atomically
 from jobgen.resultfile import write_result as write_record
 from jobgen.run.kernel import STOPPED
+from jobgen.run.page import report_page
 from jobgen.run.workspace import Workspace
 from jobgen_runtime.record.figures import evaluation_text, figure_text
 from jobgen_runtime.record.identity import process_identity
 from jobgen_runtime.record.outcome import weak_text
-from jobgen_runtime.record.report import read_run, report_page
+from jobgen_runtime.record.report import read_run
 
 GOOD = ("ok", "ok-smoke")
 # Classes that are named with their F1, the lowest first.
@@ -150,7 +151,7 @@ def write_result(output: Path, result: dict[str, Any]) -> None:
 def draw_page(output: Path, result: dict[str, Any]) -> None:
     """report.html of a result, in the job's language."""
     language = str(result.get("language", "en"))
-    page = report_page([read_run(str(output), result)], language)
+    page = report_page(read_run(str(output), result), language)
     write_atomically(output / "report.html", page.encode())
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 from typing import Any, Dict, List, Optional, Tuple
 
+from jobgen_runtime.after.telling import write_rows
 from jobgen_runtime.after.trained import as_coco, category_ids, find_boxes, judge, trained_weights
 from jobgen_runtime.children.guard import job_guard
 from jobgen_runtime.children.processes import (
@@ -61,7 +62,8 @@ def evaluate(
     tiles too, and it is those figures that are kept, beside what the whole images gave.
 
     `metrics` gets COCO's twelve figures (`evaluation`), AP of each class (`per_class`),
-    `precision_recall`, the threshold of the best F1 and the `confusion` at it. Raises StageError
+    `precision_recall`, `f1` (rows of score, precision, recall, F1), the threshold of the best F1,
+    the `confusion` at it, and `found_by_size` (boxes and misses by side). Raises StageError
     where the weights are another model's, or tools/eval.py says otherwise than its own boxes.
     """
     run = outcome()
@@ -85,6 +87,7 @@ def evaluate(
         how = {"tiles": tiles, "whole": {name: whole[name] for name in ("mAP", "mAP50")}}
         ask = (clone_dir, run_config, weights.path)
         found = _in_tiles(ask, folder, place, device, tiles)
+    write_rows(folder, found["by_image"])
     _keep_figures(found, classes, os.path.basename(weights.path), how)
     _tell(found, place, how)
 
@@ -164,6 +167,8 @@ def _keep_figures(
         for name, row in rows
     ]
     metrics["precision_recall"] = {name: row["curve"] for name, row in rows if row["curve"]}
+    metrics["f1"] = found["f1"]
+    metrics["found_by_size"] = found["sizes"]
     metrics["confusion"] = {"threshold": found["best_f1"]["threshold"], "rows": found["confusion"]}
 
 

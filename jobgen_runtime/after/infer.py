@@ -4,8 +4,9 @@ import csv
 import json
 import os
 import shutil
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from jobgen_runtime.after.telling import telling_images
 from jobgen_runtime.after.trained import as_coco, category_ids, find_boxes, spread, trained_weights
 from jobgen_runtime.children.exchange import ask_child, exchange_files
 from jobgen_runtime.children.processes import program_path, python_command
@@ -32,6 +33,8 @@ class Chosen(NamedTuple):
     truth: Optional[List[List[float]]]
     # Its id in the evaluation's file, None for one that is not in it.
     number: Optional[int] = None
+    # Why it was chosen, as telling.py has it; empty where nobody can say.
+    kind: str = ""
 
 
 class Wanted(NamedTuple):
@@ -45,9 +48,12 @@ class Wanted(NamedTuple):
     labelled: bool = True
 
 
-def choose_images(place: Dict[str, Any], names: Union[str, List[str]]) -> List[Chosen]:
-    """The named images, wherever in the set they are, or some of the evaluation's, or `all` of
-    these. Raises StageError for a name that is not there, or is there twice."""
+def choose_images(
+    place: Dict[str, Any], names: Union[str, List[str]], telling: Sequence[Tuple[str, str]] = ()
+) -> List[Chosen]:
+    """The named images, wherever in the set they are, or some of the evaluation's, the `telling`
+    ones (kind, name) where these are known, or `all` of these. Raises StageError for a name that is
+    not there, or is there twice."""
     records = {split: read_coco(annotation_path(place, split)) for split in ("eval", "train")}
     known = {
         split: {image["file_name"]: image for image in record["images"]}
@@ -55,11 +61,13 @@ def choose_images(place: Dict[str, Any], names: Union[str, List[str]]) -> List[C
     }
     if not names or names == ALL:
         found = sorted(known["eval"])
-        found = found if names == ALL else spread(found, INFER_IMAGES)
+        kinds = {name: kind for kind, name in telling} if names != ALL else {}
+        found = list(kinds) or (found if names == ALL else spread(found, INFER_IMAGES))
         boxes = _boxes_by_image(records["eval"])
-        return [_chosen(place, "eval", boxes, known["eval"][name]) for name in found]
+        chosen = [_chosen(place, "eval", boxes, known["eval"][name]) for name in found]
+        return [image._replace(kind=kinds.get(image.name, "")) for image in chosen]
     by_image = {split: _boxes_by_image(record) for split, record in records.items()}
-    chosen: List[Chosen] = []
+    chosen = []
     for name in dict.fromkeys(names):
         for split in ("eval", "train"):
             fitting = [name] if name in known[split] else []
@@ -121,10 +129,12 @@ def infer(
     as a table (boxes.csv)."""
     run = outcome()
     weights = trained_weights(save_dir)
-    chosen, threshold = choose_images(place, wanted.names), wanted.threshold
+    threshold = wanted.threshold
     if threshold is None:
         best = run.data["metrics"].get("best_f1") or {}
         threshold = best["threshold"] if best.get("f1") else USUAL_THRESHOLD
+    telling = telling_images(run.path("evaluation"), INFER_IMAGES)
+    chosen = choose_images(place, wanted.names, telling if wanted.labelled else ())
     paths = [image.path for image in chosen]
     if not wanted.labelled:
         chosen = [image._replace(truth=None) for image in chosen]
@@ -204,6 +214,7 @@ def _recorded(
     return {
         "image": image.name,
         "picture": picture,
+        "kind": image.kind,
         "boxes": [{"class": classes[int(row[0])], "score": row[1], "box": row[2:]} for row in rows],
         "truth": None
         if truth is None

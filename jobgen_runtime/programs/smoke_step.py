@@ -1,9 +1,10 @@
-"""A step of training in some epochs: python smoke_step.py CONFIG IMAGES EPOCHS SECONDS PROCESSES
+"""Steps of training: python smoke_step.py CONFIG IMAGES EPOCHS SECONDS PROCESSES PICTURES
 
 Builds the very model and reader of CONFIG, goes forward and back on real images, and prints a line
 of JSON. IMAGES bounds the batch (0: the config's own). EPOCHS, as 0,100, are those at which the
 model begins to train in another way, as with another assigner. Then it measures how fast it
-trains, and for twice SECONDS how fast as many processes as PROCESSES read the set's pictures.
+trains, and for twice SECONDS how fast as many processes as PROCESSES read the set's pictures. A few
+of these, as the model gets them, are drawn into the folder PICTURES.
 """
 
 import json
@@ -18,9 +19,11 @@ import paddle
 from ppdet.core.workspace import create, load_config
 from ppdet.utils.checkpoint import load_pretrain_weight
 from reader_speed import look_at_reader  # type: ignore[import-not-found]
+from training_pictures import draw_training_pictures  # type: ignore[import-not-found]
 
 # Steps that are timed: on a CPU one takes long enough.
 CARD_STEPS, CPU_STEPS = 3, 1
+PICTURES = 8
 
 
 def endless(reader):
@@ -90,9 +93,11 @@ def main() -> None:
     timed = CPU_STEPS if limit else CARD_STEPS
     speed = images_per_second(step, batch, batch_size, shape, timed)
     reading = look_at_reader(dataset, reader, float(sys.argv[4]), [int(sys.argv[5])])
+    drawn = draw_training_pictures(dataset, reader, sys.argv[6], PICTURES)
     print(
         json.dumps(
             {
+                "pictures": drawn,
                 "images_per_second": round(speed, 2),
                 "reading": reading,
                 "losses": losses,

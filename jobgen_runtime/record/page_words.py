@@ -1,4 +1,4 @@
-"""What the page says, in English with its Chinese, and how it looks."""
+"""What the page says, in English with its Chinese."""
 
 from jobgen_runtime.record.outcome import LITTLE, OFTEN_WRONG
 
@@ -14,6 +14,15 @@ STATUS_TEXT = {
 
 
 GIVEN_TEXT = "Nothing was trained: what was asked of the given weights is done."
+
+
+# Why a picture is shown, in the order in which they are.
+KINDS = {
+    "worst": "mostly wrong",
+    "missed": "boxes missed",
+    "false": "false finds",
+    "best": "right",
+}
 
 
 NOISE = "This model finds little: most of the boxes below are wrong."
@@ -102,55 +111,30 @@ ZH = {
     "training, as expected before": "训练（事前预计）",
     "most memory of a process": "单进程最大内存",
     "run": "运行",
-    "Runs side by side": "多次运行对比",
     "epochs": "epoch 数",
     "batch size": "batch size",
     "Earlier attempts": "之前的尝试",
+    "mostly wrong": "大多错误",
+    "boxes missed": "漏检",
+    "false finds": "误检",
+    "right": "正确",
+    "best": "最佳",
+    "loss": "损失",
+    "0 to 1": "0 到 1",
+    "factor of a step": "每步的系数",
+    "% of a step's time": "占每步用时的 %",
+    "Training pictures": "训练图片",
+    "What the training gets, after augmentation; the boxes are the targets.": (
+        "训练实际读到的图片（增强之后），框为训练目标。"
+    ),
+    "F1, precision and recall over the score": "F1、精确率、召回率随得分的变化",
+    "score from which boxes count": "得分阈值",
+    "all classes": "全部类别",
+    "the score of the best F1": "F1 最高",
+    "Each class: AP@0.5 and AP": "各类别：AP@0.5 与 AP",
+    "Each class: F1": "各类别：F1",
+    "there": "标注",
+    "found": "检出",
+    "%s was taken for %s": "%s 被当作 %s",
+    "times": "次数",
 }
-
-
-STYLE = """
-:root { --bg: #fff; --fg: #1c2330; --dim: #667085; --line: #d8dde6; --card: #f6f7f9;
-  --good: #18794e; --bad: #b42318; --c0: #2563eb; --c1: #d97706; --c2: #059669; --c3: #9333ea;
-  --c4: #dc2626; --c5: #0891b2 }
-@media (prefers-color-scheme: dark) { :root { --bg: #12161d; --fg: #e6e9ef; --dim: #98a2b3;
-  --line: #2e3643; --card: #1a202a; --good: #4ade80; --bad: #f97066; --c0: #7aa2ff; --c1: #f5b04c;
-  --c2: #4fd1a1; --c3: #c59bff; --c4: #ff8a80; --c5: #5fd3e8 } }
-* { box-sizing: border-box }
-body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--bg); color: var(--fg);
-  font: 15px/1.5 system-ui, "Noto Sans SC", "PingFang SC", "Microsoft YaHei", sans-serif }
-h1 { font-size: 1.4rem; margin: .2rem 0 }
-h2 { font-size: 1.1rem; margin: 1.6rem 0 .5rem }
-p { overflow-wrap: anywhere }
-.verdict { border-left: .4rem solid var(--bad); background: var(--card); padding: .7rem 1rem }
-.verdict.good { border-color: var(--good) }
-.status { font-weight: 700; color: var(--bad) }
-.good .status { color: var(--good) }
-.figures { display: flex; flex-wrap: wrap; gap: .6rem; margin: .8rem 0 }
-.figures div { background: var(--card); padding: .4rem .8rem }
-.figures b { display: block; font-size: 1.15rem }
-.dim { color: var(--dim) }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; width: 100% }
-td, th { text-align: left; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top; overflow-wrap: anywhere }
-td:first-child, th { overflow-wrap: normal; white-space: nowrap }
-th { color: var(--dim); font-weight: 600 }
-pre { background: var(--card); padding: .6rem; overflow-x: auto; font-size: .8rem }
-.charts { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)) }
-figure { margin: 0 }
-figcaption { font-weight: 600 }
-svg { width: 100%; height: auto; display: block }
-svg text { fill: var(--dim); font-size: 12px }
-svg line { stroke: var(--line) }
-svg path { fill: none; stroke-width: 1.8 }
-.k0 { stroke: var(--c0) } .k1 { stroke: var(--c1) } .k2 { stroke: var(--c2) }
-.k3 { stroke: var(--c3) } .k4 { stroke: var(--c4) } .k5 { stroke: var(--c5) }
-i { font-style: normal; margin-right: .6rem }
-i.k0 { color: var(--c0) } i.k1 { color: var(--c1) } i.k2 { color: var(--c2) }
-i.k3 { color: var(--c3) } i.k4 { color: var(--c4) } i.k5 { color: var(--c5) }
-.pictures { display: grid; gap: .6rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)) }
-.pictures img { width: 100% }
-"""

@@ -1,4 +1,4 @@
-"""The report of one run, or of several side by side: one HTML page that needs nothing else.
+"""The report of a run: one HTML page that needs nothing else.
 
 There is no script in it: the page's own policy forbids every request and every
 script, and all that is shown is escaped.
@@ -6,42 +6,32 @@ script, and all that is shown is escaped.
 
 import base64
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
-from jobgen_runtime.record.charts import chart, curve, data_share, escaped
-from jobgen_runtime.record.measured import BEST, Measured, RunRecord
+from jobgen_runtime.record.charts import (
+    Axes,
+    Series,
+    chart,
+    curve,
+    data_share,
+    escaped,
+)
+from jobgen_runtime.record.measured import COLOUR, Measured, RunRecord
 from jobgen_runtime.record.outcome import finds_little, outcome, weak_text
-from jobgen_runtime.record.page_words import GIVEN_TEXT, NOISE, STATUS_TEXT, STYLE
-from jobgen_runtime.record.text import duration_text, recordable, write_text_atomically
+from jobgen_runtime.record.page_style import page_html
+from jobgen_runtime.record.page_words import GIVEN_TEXT, KINDS, NOISE, STATUS_TEXT
+from jobgen_runtime.record.text import (
+    duration_text,
+    read_json_object,
+    recordable,
+    write_text_atomically,
+)
 from jobgen_runtime.train.trainwatch import read_metrics
 
 LOG_LINES = 30
 MOST_PICTURES = 12
 MOST_PICTURE_BYTES = 400000
-
-
-def with_own_titles(runs: List[RunRecord]) -> List[RunRecord]:
-    """The runs with titles of their own: where two have one name, the time they began."""
-    titles = [run.title for run in runs]
-    found: List[RunRecord] = []
-    for run in runs:
-        if titles.count(run.title) > 1:
-            began = str(run.result.get("started") or run.folder)[:16].replace("T", " ")
-            run = run._replace(title="%s %s" % (run.title, began))
-        while run.title in [other.title for other in found]:
-            run = run._replace(title=run.title + "'")
-        found.append(run)
-    return found
-
-
-def used_values(result: Dict[str, Any]) -> Dict[str, Any]:
-    """The plan's values as this run had them: with what a parameter or the machine changed."""
-    values = dict(result.get("plan") or {})
-    names = {"epoch": "epochs", "TrainReader.batch_size": "batch_size"}
-    names["LearningRate.base_lr"] = "base_lr"
-    for row in result.get("adjustments") or []:
-        values[names.get(row["what"], row["what"])] = row["used"]
-    return values
+PICTURE_KINDS = {".png": "png", ".jpg": "jpeg"}
 
 
 def shown_value(name: str, value: Any) -> str:
@@ -68,82 +58,32 @@ def write_report(language: str) -> None:
     if not run.claimed:
         # The curve there is of an earlier run.
         record = record._replace(rows=[])
-    text = report_page([record], language)
+    text = report_page(record, language)
     write_text_atomically(run.path("report.html"), text)
 
 
-def report_page(runs: List[RunRecord], language: str = "en") -> str:
-    """The whole page. Several runs: a table and their curves over one another, then each."""
-    page = _Page(language)
-    runs = with_own_titles(runs)
-    title = " · ".join(run.title for run in runs)
-    body = page.comparison(runs) if len(runs) > 1 else ""
-    body += "".join(page.run(run) for run in runs)
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    return (
-        '<!doctype html>\n<html lang="%s"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" content="%s">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        "<title>%s</title><style>%s</style></head>\n<body>\n%s</body></html>\n"
-    ) % ("zh-CN" if language == "zh" else "en", policy, escaped(title), STYLE, body)
+def report_page(run: RunRecord, language: str = "en") -> str:
+    """The whole page of a run."""
+    return page_html(run.title, RunPage(language).run(run), language)
 
 
-def charts(runs: List[RunRecord], say: Any) -> str:
-    """All figures of the runs, with one curve a run where there are several."""
-    x_title = say("epoch")
-
-    def of(title: str, columns: List[Tuple[str, str]]) -> str:
-        series = []
-        for run in runs:
-            for name, column in columns:
-                points = data_share(run.rows) if column == "wait" else curve(run.rows, column)
-                label = run.title if len(runs) > 1 and len(columns) == 1 else name
-                if len(runs) > 1 and len(columns) > 1:
-                    label = "%s %s" % (run.title, name)
-                series.append((label, points))
-        return chart(title, series, x_title)
-
-    found = of(say("Loss"), [("loss", "loss")])
-    found += of("mAP", [("mAP@0.5", "mAP50"), ("mAP", "mAP")])
-    found += of(say("Accuracy"), [("top-1", "top1"), ("top-5", "top5")])
-    found += of(say("Learning rate"), [("learning rate", "learning_rate")])
-    found += of(say("Images per second"), [("images/s", "ips")])
-    found += of(say("Share of waiting for data"), [("data_cost / batch_cost", "wait")])
-    return found
-
-
-class _Page(Measured):
-    """The whole page in one language."""
-
-    def comparison(self, runs: List[RunRecord]) -> str:
-        rows = []
-        named = [n for n in BEST if any(n in dict(self.figures(run)) for run in runs)] or BEST[:2]
-        for run in runs:
-            figures = dict(self.figures(run))
-            plan = used_values(run.result)
-            rows.append(
-                [run.title, run.result.get("status", "")]
-                + [figures.get(name, "") for name in (*named, "training")]
-                + [plan.get("epochs", ""), plan.get("batch_size", ""), plan.get("base_lr", "")]
-            )
-        head = ["run", "status", *named, "training", "epochs", "batch size"]
-        text = "<h1>%s</h1>\n" % escaped(self.say("Runs side by side"))
-        text += self.table([*head, "base_lr"], rows)
-        return text + '<div class="charts">%s</div>\n' % charts(runs, self.say)
+class RunPage(Measured):
+    """All of a run in one language: what became of it and what to do, then what was measured, then
+    how."""
 
     def run(self, run: RunRecord) -> str:
         return "".join(
             (
                 self.verdict(run),
-                self.picture_figures(run),
+                self.main_figures(run),
                 self.curves(run),
                 self.evaluation(run),
                 self.classes(run),
                 self.confusion(run),
+                self.pictures(run),
+                self.training_pictures(run),
                 self.parity(run),
                 self.forms(run),
-                self.pictures(run),
                 self.facts(run),
                 self.logs(run),
             )
@@ -172,7 +112,7 @@ class _Page(Measured):
                 text += "<pre>%s</pre>" % escaped("\n".join(failure["tail"]))
         return text + "</div>\n"
 
-    def picture_figures(self, run: RunRecord) -> str:
+    def main_figures(self, run: RunRecord) -> str:
         cells = "".join(
             '<div><b>%s</b><span class="dim">%s</span></div>'
             % (escaped(value), escaped(self.say(name)))
@@ -181,35 +121,89 @@ class _Page(Measured):
         return '<div class="figures">%s</div>\n' % cells if cells else ""
 
     def curves(self, run: RunRecord) -> str:
-        figures = charts([run], self.say)
-        return (
-            '%s<div class="charts">%s</div>\n' % (self.head("Curves"), figures) if figures else ""
-        )
+        """The training over its epochs, the best of them marked."""
+        say, rows = self.say, run.rows
+        best = (run.result.get("metrics") or {}).get("best") or {}
+        marks = [(best["epoch"] + 1.0, say("best"))] if "epoch" in best else []
+        parts = sorted({name for row in rows for name in row if name.startswith("loss_")})
+        losses = [("loss", "loss"), *((name, name) for name in parts)]
+        epoch = say("epochs")
+        figures = chart(say("Loss"), self.series(rows, losses), Axes(epoch, say("loss")))
+        for title, columns in (
+            ("mAP", [("mAP@0.5", "mAP50"), ("mAP", "mAP")]),
+            ("Accuracy", [("top-1", "top1"), ("top-5", "top5")]),
+        ):
+            axes = Axes(epoch, say("0 to 1"))
+            figures += chart(say(title), self.series(rows, columns), axes, marks)
+        rate = self.series(rows, [(say("Learning rate"), "learning_rate")])
+        figures += chart(say("Learning rate"), rate, Axes(epoch, say("factor of a step")))
+        speed = self.series(rows, [(say("images per second"), "ips")])
+        figures += chart(say("Images per second"), speed, Axes(epoch, say("images per second")))
+        waits = [(x, 100 * share) for x, share in data_share(rows)]
+        wait = [Series(say("waiting for data"), waits, COLOUR["wait"])]
+        axes = Axes(epoch, say("% of a step's time"))
+        figures += chart(say("Share of waiting for data"), wait, axes)
+        return self.head("Curves") + '<div class="charts">%s</div>\n' % figures if figures else ""
+
+    def series(
+        self, rows: List[Dict[str, Any]], columns: Sequence[Tuple[str, str]]
+    ) -> List[Series]:
+        """Columns of metrics.csv as curves, each in its own colour."""
+        return [
+            Series(name, curve(rows, column), COLOUR.get(column, (1, 3, 5, 6)[place % 4]))
+            for place, (name, column) in enumerate(columns)
+        ]
 
     def pictures(self, run: RunRecord) -> str:
+        """Predictions beside the truth, by why they were chosen."""
         folder = os.path.join(run.folder, "predictions")
-        found = []
-        for place, folders, names in os.walk(folder):
-            folders.sort()
-            for name in sorted(names):
-                path = os.path.join(place, name)
-                kind = {".png": "png", ".jpg": "jpeg"}.get(os.path.splitext(name)[1].lower())
-                if kind and os.path.getsize(path) <= MOST_PICTURE_BYTES:
-                    found.append((path, kind))
-        if not found:
+        kinds = self.kinds_of(folder)
+        order = list(KINDS)
+        drawn = pictures_in(folder)
+        drawn.sort(key=lambda name: order.index(kinds[name]) if name in kinds else len(order))
+        if not drawn:
             return ""
         text = self.head("Predictions")
         if finds_little(run.result):
             text += "<p><b>%s</b></p>" % escaped(self.say(NOISE))
-        text += '<p class="dim">%s</p>' % escaped(self.say("Ground truth left, prediction right."))
-        text += '<div class="pictures">'
-        for path, kind in found[:MOST_PICTURES]:
+        said = self.say("Ground truth left, prediction right.")
+        text += '<p class="dim">%s</p>' % escaped(said)
+        names = {name: self.say(KINDS[kind]) for name, kind in kinds.items()}
+        return text + self.gallery(folder, drawn[:MOST_PICTURES], names)
+
+    def kinds_of(self, folder: str) -> Dict[str, str]:
+        """Why each picture was chosen, where somebody could say."""
+        images = read_json_object(os.path.join(folder, "predictions.json")).get("images")
+        rows = [row for row in images if isinstance(row, dict)] if isinstance(images, list) else []
+        return {str(row.get("picture")): row["kind"] for row in rows if row.get("kind") in KINDS}
+
+    def training_pictures(self, run: RunRecord) -> str:
+        """Pictures as the training gets them."""
+        folder = os.path.join(run.folder, "training_pictures")
+        drawn = sorted(pictures_in(folder))
+        if not drawn:
+            return ""
+        said = self.say("What the training gets, after augmentation; the boxes are the targets.")
+        text = self.head("Training pictures") + '<p class="dim">%s</p>' % escaped(said)
+        return text + self.gallery(folder, drawn, {}, " small")
+
+    def gallery(
+        self, folder: str, names: Sequence[str], words: Dict[str, str], size: str = ""
+    ) -> str:
+        """Pictures of a folder in the page, with a word and their names below."""
+        parts = []
+        for name in names:
+            path = os.path.join(folder, *name.split("/"))
+            kind = PICTURE_KINDS[os.path.splitext(name)[1].lower()]
             with open(path, "rb") as stream:
                 data = base64.b64encode(stream.read()).decode("ascii")
-            name = escaped(os.path.relpath(path, folder))
-            text += '<figure><img alt="%s" src="data:image/%s;base64,%s">' % (name, kind, data)
-            text += '<div class="dim">%s</div></figure>' % name
-        return text + "</div>\n"
+            below = "%s: %s" % (words[name], name) if words.get(name) else name
+            caption = "" if size else '<div class="dim">%s</div>' % escaped(below)
+            parts.append(
+                '<figure><img alt="%s" src="data:image/%s;base64,%s">%s</figure>\n'
+                % (escaped(below), kind, data, caption)
+            )
+        return '<div class="pictures%s">%s</div>\n' % (size, "".join(parts))
 
     def facts(self, run: RunRecord) -> str:
         result = run.result
@@ -262,6 +256,19 @@ class _Page(Measured):
                     escaped(tail),
                 )
         return self.head("Logs, their last lines") + text if text else ""
+
+
+def pictures_in(folder: str) -> List[str]:
+    """The pictures below a folder that are small enough for a page, by their names in it."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            known = os.path.splitext(name)[1].lower() in PICTURE_KINDS
+            if known and os.path.getsize(path) <= MOST_PICTURE_BYTES:
+                found.append(os.path.relpath(path, folder).replace(os.sep, "/"))
+    return found
 
 
 def last_lines(path: str, count: int) -> List[str]:

@@ -15,6 +15,7 @@ from jobgen_runtime.record.errors import StageError
 from jobgen_runtime.record.outcome import note, outcome, summary
 
 CPU_IMAGES = 2
+TRAINING_PICTURES = "training_pictures"
 # One step computes without a pause; a reader that has failed leaves it waiting for ever.
 HANG_SECONDS = 60.0
 
@@ -29,7 +30,8 @@ def smoke(
     seconds: float,
 ) -> Dict[str, Any]:
     """Run a step in each of these epochs, in a child process, and measure how fast it trains and,
-    for so many seconds, how fast so many processes read. Raises StageError unless every loss is
+    for so many seconds, how fast so many processes read; a few pictures as the model gets them
+    are kept in training_pictures/. Raises StageError unless every loss is
     finite."""
     limit = CPU_IMAGES if device == "cpu" else 0
     found: Dict[str, Any] = json_from_child(
@@ -41,6 +43,7 @@ def smoke(
             ",".join(map(str, epochs)),
             str(seconds),
             str(max(1, processes)),
+            outcome().path(TRAINING_PICTURES),
         ),
         "smoke",
         "the smoke step",
