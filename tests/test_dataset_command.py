@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shlex
 import zipfile
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import pytest
 from PIL import Image
 
 from jobgen.datasets.look import look
-from jobgen.datasets.preview import Fonts, choose_images, open_picture
+from jobgen.datasets.preview import Fonts, Wanted, choose_images, open_picture
 from jobgen.datasets.record import DataSet
 from jobgen.datasets.ships import make_ships
 from tests.conftest import Answer, real_data
@@ -67,28 +66,6 @@ def test_inspect_of_what_is_no_data_set(jobgen: Callable[..., Answer], tmp_path:
     assert answer.code == 4
     assert answer.out == ""
     assert answer.err.startswith("error: x.zip: archive that can't be read (DS004): it is no zip")
-
-
-def test_the_page_shows_everything_and_runs_nothing(
-    jobgen: Callable[..., Answer], tmp_path: Path
-) -> None:
-    made = Coco()
-    for record in (made.train, made.val):
-        record["categories"][0]["name"] = "<script>alert(1)</script>船"
-    path = write_zip(tmp_path / "ships.zip", made.all_files())
-    answer = jobgen("dataset", "inspect", path, "--html", tmp_path / "out" / "ships.html")
-    assert answer.code == 0, answer.err
-    text = (tmp_path / "out" / "ships.html").read_text(encoding="utf-8")
-    assert "<script" not in text
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;船" in text
-    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
-    assert not re.search(r"(src|href)=", text)
-    # Each histogram is drawn to the full height of its tallest bar, for both splits.
-    plots = re.findall(r"<figure>.*?</figure>", text, re.DOTALL)
-    assert len(plots) == 5
-    for plot in plots:
-        heights = [float(h) for h in re.findall(r'<rect [^>]*height="([0-9.]+)"', plot)]
-        assert max(heights) == 150
 
 
 ROUND = [("coco", "voc"), ("coco", "yolo"), ("voc", "coco"), ("voc", "yolo"), ("yolo", "coco")]
@@ -214,12 +191,12 @@ def test_the_sheet_draws_the_faulty_first(jobgen: Callable[..., Answer], tmp_pat
     assert answer.json["images"] == 6
     assert answer.json["faulty"] == 2
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.size == (3 * 328 + 8, 2 * 368 + 8)
+        assert sheet.size == (3 * 328 + 8, 2 * (240 + 48) + 8)  # tiles of the pictures' shape
         pixels = np.asarray(sheet)
     # The box of the second tile, at the place that its numbers say: 24 px of 64, so 5 times.
     first = pixels[8 : 8 + 240, 8 : 8 + 320]
     assert (first == (229, 62, 62)).all(axis=2).any()
-    order = choose_images(look(path), {"ships/images/0003.jpg": ["DS040"]}, 3)
+    order = choose_images(look(path), {"ships/images/0003.jpg": ["DS040"]}, Wanted(3))
     assert [split.image_names[row] for split, row in order] == ["0003.jpg", "0001.jpg", "0004.jpg"]
 
 
@@ -354,3 +331,48 @@ def test_hints_can_be_pasted(jobgen: Callable[..., Answer], tmp_path: Path) -> N
     )
     assert jobgen(*words).code == 0
     assert jobgen("check", tmp_path / "d.zip").out.startswith("nothing found")
+
+
+def sheet_of(jobgen: Callable[..., Answer], path: Path, *more: str) -> Answer:
+    return jobgen("dataset", "preview", path, "-o", path.with_suffix(".png"), "--json", *more)
+
+
+def test_a_sheet_of_some_images(jobgen: Callable[..., Answer], tmp_path: Path) -> None:
+    made = Coco()
+    made.train["annotations"][0]["bbox"] = [24, 6, 0, 9]
+    path = write_zip(tmp_path / "ships.zip", made.all_files())
+    data = look(path)
+    boats = {name for split in data for name in split.image_names
+             if "boat" in [split.label(int(n)) for n in range(len(split))]}  # fmt: skip
+    assert sheet_of(jobgen, path, "--split", "eval").json["images"] == data.splits["eval"].images
+    assert sheet_of(jobgen, path, "--finding", "ds04").json == {
+        "version": 1, "output": str(path.with_suffix(".png")), "images": 1, "faulty": 1,
+        "numbered": {},
+    }  # fmt: skip
+    assert 0 < sheet_of(jobgen, path, "--class", "boat").json["images"] <= len(boats)
+    with_labels = path.with_suffix(".png").read_bytes()
+    assert sheet_of(jobgen, path, "--class", "boat", "--no-labels").code == 0
+    assert path.with_suffix(".png").read_bytes() != with_labels
+    wrong = sheet_of(jobgen, path, "--class", "boot")
+    assert (wrong.code, "has no class 'boot'" in wrong.err) == (4, True)
+    none = sheet_of(jobgen, path, "--finding", "DS050")
+    assert (none.code, "no such image to draw" in none.err) == (4, True)
+
+
+def test_a_small_box_is_shown_enlarged_and_not_hidden(
+    jobgen: Callable[..., Answer], tmp_path: Path
+) -> None:
+    """Its frame is drawn twice: at its place, where no label covers it, and in a corner."""
+    made = Coco()
+    for box in made.train["annotations"]:
+        box.update(bbox=[30, 22, 3, 2], category_id=1)
+    path = write_zip(tmp_path / "ships.zip", made.all_files())
+    assert sheet_of(jobgen, path, "--split", "train", "--count", "1").code == 0
+    with Image.open(path.with_suffix(".png")) as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))[8:248, 8:328]
+    green = (pixels == (56, 161, 105)).all(axis=2)
+    at_its_place = green[22 * 5 - 1 : 24 * 5 + 2, 30 * 5 - 1 : 33 * 5 + 2]
+    assert at_its_place.sum() > 30
+    assert green[:112, -112:].sum() > 100
+    white = (pixels == (255, 255, 255)).all(axis=2)
+    assert white[0, -112:].all()

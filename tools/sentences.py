@@ -18,7 +18,7 @@ SENTENCE = re.compile(
 CHINESE = re.compile("[，。：；]")
 # Of programs, patterns and pages rather than for people.
 CODE = re.compile(
-    r"\\[wdsbAZ]|\(\?[:P<!=]|<(?:div|p|span|td|tr|th|h\d|a|svg|g|meta|style|img|!)\b|</[a-z]"
+    r"\\[wdsbAZ]|\(\?[:P<!=]|<(?:div|p|span|td|tr|th|h\d|a|svg|g|meta|style|img|circle|rect|figure|!)\b|</[a-z]"
     r"|^\s*(?:def|class) \w+[(:]|^\s*(?:import |from [\w.]+ import|return |raise )|\{%|\{\{"
     r"|^\s*#include|=>|\bint \w+;|::|\$\{"
 )
@@ -29,7 +29,8 @@ Not a directory|File exists|error|warning|note|yes|works|error: {message}|Usage:
 Examples:|Example:|Fix: {hint}|system|memory|disk|graphics cards|addresses|kept|token|jobs|stages|
 times|output|repositories|fault|mistake|class|place|both|duplicate|background|missed|image|what|
 doubt|job|data sets|
-machine|command|time|paid with|errors|warnings|notes|images|boxes|small / medium / large\
+machine|command|time|paid with|errors|warnings|notes|width / height|
+images|boxes|small / medium / large\
 """.replace("\n", "").split("|")
 # click's own, as it writes them.
 CLICKS = """\
@@ -159,6 +160,9 @@ def everything() -> dict[str, list[tuple[str, int]]]:
             if not name.startswith(LEFT_OUT):
                 for line, text in sentences(path):
                     found.setdefault(text, []).append((name, line))
+    for path in sorted((ROOT / "jobgen").rglob("*.j2")):
+        for text in re.findall(r'\bsay\("([^"]+)"\)', path.read_text(encoding="utf-8")):
+            found.setdefault(text, []).append((path.relative_to(ROOT).as_posix(), 0))
     for text in (*WORDS, *CLICKS):
         found.setdefault(text, []).append(("tools/sentences.py", 0))
     for name, text in reasons():

@@ -39,11 +39,15 @@ def check_dataset(
         if not path.exists():
             raise DatasetError(f"{path} is not there")
     facts = data_facts(paths, plan, pick, deep, progress, files)
-    with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
-        found = in_order(run_rules(chosen, facts, facts.splits, "set", "split"))
     # A command for one source: that of several stays to be filled in.
     source = facts.files.given if len(paths) == 1 and facts.data else shown(paths[0])
-    source = source if len(paths) == 1 else "SRC"
+    return findings_of(facts, chosen, source if len(paths) == 1 else "SRC")
+
+
+def findings_of(facts: DataFacts, chosen: Sequence[Rule], source: str) -> Findings:
+    """What the rules find in a set that was read; `source` is what a command calls it."""
+    with np.errstate(all="ignore"):  # coordinates may be anything, NaN too
+        found = in_order(run_rules(chosen, facts, facts.splits, "set", "split"))
     return Findings(replace(f, hint=f.hint.replace("SRC", source)) for f in found)
 
 

@@ -70,10 +70,10 @@ def inspect(
     model, why = suggest_model(data)
     rows = figure_rows(data, figures)
     if html is not None:
-        from jobgen.datasets.page import page
+        from jobgen.check.page import data_page
         from jobgen.files import write_atomically
 
-        write_atomically(html, page(data, rows, f"Suggested model: {model}: {why}.").encode())
+        write_atomically(html, data_page(data, rows, console.progress()).encode())
         console.say(f"page: {html}")
     console.result(
         format=data.layout.format,
@@ -101,6 +101,7 @@ def inspect(
 @command.command(
     epilog="\b\nExamples:\n  jobgen dataset preview ships.zip -o ships.png\n"
     "  jobgen dataset preview ships.zip -o ships.png --count 60\n"
+    "  jobgen dataset preview ships.zip --class ship --split eval --no-labels\n"
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
@@ -109,13 +110,20 @@ def inspect(
 )  # fmt: skip
 @click.option("--count", type=click.IntRange(1, 400), default=24, show_default=True,
               help="How many images.")  # fmt: skip
+@click.option("--class", "classes", multiple=True, metavar="NAME",
+              help="Only images with a box of this class.")  # fmt: skip
+@click.option("--split", "splits", multiple=True, metavar="NAME", help="Only images of this split.")
+@click.option("--finding", "findings", multiple=True, metavar="CODE",
+              help="Only images with this finding of jobgen check (DS04).")  # fmt: skip
+@click.option("--no-labels", is_flag=True, help="Draw the boxes without their classes.")
 @click.option("--font", type=click.Path(path_type=Path), help="A font file for the labels.")
 @options.pick
 @options.columns
 @options.json_output
 @click.pass_obj
 def preview(
-    console: Console, path: Path, output: Path, count: int, font: Path | None,
+    console: Console, path: Path, output: Path, count: int, classes: tuple[str, ...],
+    splits: tuple[str, ...], findings: tuple[str, ...], no_labels: bool, font: Path | None,
     pick: int | None, columns: dict[str, str], json_output: bool,
 ) -> None:  # fmt: skip
     """Draw PATH's images with their boxes and labels on one sheet, the faulty ones first.
@@ -124,18 +132,21 @@ def preview(
     """
     from jobgen.check.dataset import faulty_images
     from jobgen.datasets.look import look
+    from jobgen.datasets.preview import Wanted
     from jobgen.datasets.preview import preview as draw
     from jobgen.datasets.sources import check_output
 
     console.json_output = json_output
     check_output(output, path, (".png",))
-    classes, files = class_set(path, console, pick, columns)
-    if classes is not None:
-        draw_class_sheet(console, classes, output, count, font)
+    class_folders, files = class_set(path, console, pick, columns)
+    if class_folders is not None:
+        draw_class_sheet(console, class_folders, output, count, font)
         return
+    codes = [code.upper() for code in findings]
+    wanted = Wanted(count, splits, classes, codes, labels=not no_labels)
     progress = console.progress()
     data = look(path, pick, progress, files)
-    sheet = draw(data, output, faulty_images(data, progress), count, font, progress)
+    sheet = draw(data, output, faulty_images(data, progress), wanted, font, progress)
     console.result(output=str(output), **asdict(sheet))
     first = f", {sheet.faulty} with faults first" if sheet.faulty else ""
     console.data(f"{output}: {sheet.images} images{first}")

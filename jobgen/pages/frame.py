@@ -26,6 +26,8 @@ select { font: inherit; color: inherit; background: var(--card); border: 1px sol
 .verdict { border-radius: 0 .3rem .3rem 0 }
 .bars i, .key span::before { border-radius: .15em }
 details { margin: .3rem 0 } summary { cursor: pointer }
+.finding { border-left: .25rem solid var(--k5); padding: .2rem .8rem; margin: .6rem 0 }
+.finding.error { border-color: var(--bad) } .finding.warning { border-color: var(--k1) }
 li { overflow-wrap: anywhere }
 h3 { font-size: .95rem; font-weight: 600; margin: .8rem 0 .3rem }
 .next { margin: .8rem 0; padding: .6rem 1rem; border: 1px solid var(--line); border-radius: .3rem }
@@ -34,7 +36,7 @@ h3 { font-size: .95rem; font-weight: 600; margin: .8rem 0 .3rem }
 code { font-family: ui-monospace, Consolas, Menlo, monospace; font-size: .9em;
   background: var(--card); padding: .1em .3em; border-radius: .2rem }
 a { color: var(--k0) }
-.chart rect { fill: var(--c) }
+.chart rect, .chart circle { fill: var(--c) }
 @media print { .choice { display: none } .next { break-inside: avoid } }
 """
 

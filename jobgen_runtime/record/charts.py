@@ -153,7 +153,7 @@ class Frame:
         line = '<line class="mark" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>' % (
             at, at, self.top, self.top + self.height,
         )  # fmt: skip
-        words = _text(at + (-5 if left else 5), HEIGHT - self.bottom - 6, word,
+        words = _text(at + (-5 if left else 5), self.top + 9, word,
                       "end" if left else "start", "mark")  # fmt: skip
         return line + words
 
