@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from jobgen.report.mistakes import KINDS, find_mistakes, listed, truth_of
-from jobgen.report.suspects import suspects
+from jobgen.language import spoken
+from jobgen.report.mistakes import KINDS, by_size, find_mistakes, listed, truth_of
+from jobgen.report.mistakes_page import Judged, mistakes_page
+from jobgen.report.suspects import suspects, write_suspects
 
 # seed: AP@0.5, then class, place, both, duplicate, background, missed.
 TIDECV: dict[int, tuple[float, ...]] = {
@@ -193,3 +197,76 @@ def test_a_label_that_was_removed_moved_or_renamed_is_in_doubt(seed: int) -> Non
     assert wanted <= {row["image"] for row in first}
     reasons = {row["reason"] for row in first}
     assert {"no label", "label of another class"} <= reasons
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_costs_of_the_classes_make_those_of_all(seed: int) -> None:
+    found = find_mistakes(*some_set(seed))
+    for kind, cost in found.costs.items():
+        own = [costs[kind] for costs in found.by_class.values()]
+        assert max(0.0, sum(own) / len(own)) == pytest.approx(cost, abs=1e-9)
+
+
+def test_mistakes_are_counted_by_the_size_of_the_box() -> None:
+    truth = {
+        "images": [{"id": 1, "file_name": "1.jpg"}],
+        "categories": [{"id": 1, "name": "ship"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": box} for box in
+                        ([0, 0, 31, 31], [100, 0, 60, 60], [300, 0, 100, 100])],
+    }  # fmt: skip
+    finds = [{"image_id": 1, "category_id": 1, "bbox": [0, 200, 40, 40], "score": 0.9},
+             {"image_id": 1, "category_id": 1, "bbox": [200, 200, 10, 10], "score": 0.1}]  # fmt: skip
+    counts = by_size(find_mistakes(truth, finds), truth, finds, 0.5)
+    assert counts["missed"] == [1, 1, 1]
+    assert counts["background"] == [0, 1, 0]
+
+
+def a_judged_set(folder: Path) -> Judged:
+    """Two images: a ship that is found, one without a label, and a label that nothing finds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("1.jpg", "2.jpg"):
+        Image.new("RGB", (320, 200), (40, 60, 80)).save(folder / name)
+    images = [{"id": n, "file_name": f"{n}.jpg", "width": 320, "height": 200} for n in (1, 2)]
+    boxes = [{"image_id": 1, "category_id": 1, "bbox": [10, 10, 40, 30]},
+             {"image_id": 1, "category_id": 1, "bbox": [150, 90, 40, 30]},
+             {"image_id": 2, "category_id": 1, "bbox": [60, 20, 50, 40]}]  # fmt: skip
+    truth = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "<ship>"}]}
+    finds = [{"image_id": 1, "category_id": 1, "bbox": [10, 10, 40, 30], "score": 0.9},
+             {"image_id": 2, "category_id": 1, "bbox": [60, 20, 50, 40], "score": 0.8},
+             {"image_id": 2, "category_id": 1, "bbox": [200, 100, 50, 40], "score": 0.95}]  # fmt: skip
+    mistakes = find_mistakes(truth, finds)
+    doubtful = suspects(mistakes, truth, finds)
+    return Judged("ships", truth, finds, mistakes, doubtful, 0.5, folder)
+
+
+def test_suspects_open_in_labelme_beside_all_other_labels(tmp_path: Path) -> None:
+    judged = a_judged_set(tmp_path / "images")
+    assert [(row["reason"], row["label"]) for row in judged.suspects] == [
+        ("no label", -1), ("label that nothing finds", 1)
+    ]  # fmt: skip
+    assert write_suspects(judged, tmp_path / "suspects")
+    shown = {path.name for path in (tmp_path / "suspects").iterdir()}
+    assert shown == {"1.jpg", "1.json", "2.jpg", "2.json"}
+    labels = {}
+    for number in (1, 2):
+        page = json.loads((tmp_path / "suspects" / f"{number}.json").read_text(encoding="utf-8"))
+        assert page["imagePath"] == f"{number}.jpg"
+        assert (page["imageWidth"], page["imageHeight"]) == (320, 200)
+        labels[number] = sorted(shape["label"] for shape in page["shapes"])
+    assert labels == {1: ["<ship>", "<ship> ?"], 2: ["<ship>", "<ship> ?"]}
+    assert not write_suspects(replace(judged, suspects=[]), tmp_path / "suspects")
+    assert not (tmp_path / "suspects").exists()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_of_mistakes_shows_each_kind(tmp_path: Path, language: str) -> None:
+    judged = a_judged_set(tmp_path / "images")
+    with spoken(language):
+        page = mistakes_page(judged)
+    assert "<ship>" not in page
+    assert page.count("data:image/jpeg") == 4  # one on background, one missed, two suspects
+    assert page.count('class="k0 truth"') == 2
+    assert ("背景" in page) == (language == "zh")
+    assert "<script" not in page
+    (tmp_path / "images" / "1.jpg").write_bytes(b"no picture")
+    assert mistakes_page(judged).count("data:image/jpeg") == 2

@@ -52,11 +52,12 @@ def explain_mistakes(
 
     from jobgen.cli.table import table
     from jobgen.files import write_atomically
-    from jobgen.report.mistakes import find_mistakes, listed, truth_of
-    from jobgen.report.suspects import suspects
+    from jobgen.report.mistakes import find_mistakes, images_of, listed, truth_of
+    from jobgen.report.mistakes_page import Judged, mistakes_page
+    from jobgen.report.suspects import suspects, write_suspects
 
     finds = output / "evaluation" / "bbox.json"
-    truth = truth_of(result)
+    truth, images = truth_of(result), images_of(result)
     if truth is None or not finds.is_file():
         return {}
     record, found = json.loads(truth.read_bytes()), json.loads(finds.read_bytes())
@@ -67,16 +68,22 @@ def explain_mistakes(
     score_text = translated(f"from a score of {score:.2f}")
     console.verbatim(table([(label("mistake"), [translated("costs AP@0.5"), score_text]), *rows]))
     doubtful = suspects(mistakes, record, found)
-    goal = output / "evaluation" / "mistakes.json"
+    goal = output / "evaluation"
     written = {**listed(mistakes, record, found), "suspects": doubtful}
-    write_atomically(goal, json.dumps(written, indent=1).encode())
-    say_suspects(console, doubtful, goal)
+    write_atomically(goal / "mistakes.json", json.dumps(written, indent=1).encode())
+    judged = Judged(str(result.get("name")), record, found, mistakes, doubtful, score, images)
+    write_atomically(goal / "mistakes.html", mistakes_page(judged).encode())
+    say_suspects(console, doubtful, goal, write_suspects(judged, goal / "suspects"))
+    console.say(f"the mistakes with pictures: {goal / 'mistakes.html'}")
     return {"mistakes": mistakes.costs, "suspects": doubtful}
 
 
-def say_suspects(console: Console, doubtful: list[dict[str, Any]], goal: Path) -> None:
-    """Name the labels that are most worth a look."""
+def say_suspects(
+    console: Console, doubtful: list[dict[str, Any]], goal: Path, in_labelme: bool
+) -> None:
+    """Name the labels that are most worth a look, and how to open them."""
     from jobgen.cli.table import table
+    from jobgen.files import shown
 
     rows = [(row["image"], [translated(row["reason"]), f"{row['doubt']:.2f}",
                             " ".join(f"{side:.0f}" for side in row["bbox"])])
@@ -85,4 +92,6 @@ def say_suspects(console: Console, doubtful: list[dict[str, Any]], goal: Path) -
         head = (label("image"), [label("what"), label("doubt"), translated("x y width height")])
         console.data("Labels to look at, as the model has it:")
         console.verbatim(table([head, *rows]))
-        console.say(f"all of them: {goal}")
+        console.say(f"all of them: {goal / 'mistakes.json'}")
+    if in_labelme:
+        console.say(f"to put them right: labelme {shown(goal / 'suspects')}")

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 FOUND, BACKGROUND = 0.5, 0.1
 MOST = 100
+# COCO's own limits of small and medium, in square pixels (pycocotools' areaRng).
+AREAS = (32**2, 96**2)
 CLASS, PLACE, BOTH, DUPLICATE, ON_BACKGROUND, MISSED = KINDS = (
     *("class", "place", "both", "duplicate", "background", "missed"),
 )
@@ -40,10 +42,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Mean AP@0.5 over the classes (0 to 1), what each kind costs of it, and all of them."""
+    """Mean AP@0.5 over the classes (0 to 1), what each kind costs of it, the same of each class (by
+    its number in the COCO file), and all mistakes."""
 
     ap: float
     costs: dict[str, float]
+    by_class: dict[int, dict[str, float]]
     found: list[Mistake]
 
     def count(self, kind: str, finds: Sequence[dict[str, Any]], score: float) -> int:
@@ -68,10 +72,35 @@ def find_mistakes(truth: dict[str, Any], finds: Sequence[dict[str, Any]]) -> Mis
     judge = _Judge(truth["annotations"], finds)
     for image in _images(truth["images"], truth["annotations"], finds):
         judge.look_at(image)
-    ap = judge.mean_ap("")
+    before, after = judge.aps(""), {kind: judge.aps(kind) for kind in KINDS}
+    ap = _mean(before)
     # Below 0 is the rounding to 101 recalls.
-    costs = {kind: max(judge.mean_ap(kind) - ap, 0.0) for kind in KINDS}
-    return Mistakes(ap, costs, [*judge.wrong.values(), *judge.missed])
+    costs = {kind: max(_mean(aps) - ap, 0.0) for kind, aps in after.items()}
+    by_class = {
+        number: {kind: aps.get(number, 0.0) - own for kind, aps in after.items()}
+        for number, own in before.items()
+    }
+    return Mistakes(ap, costs, by_class, [*judge.wrong.values(), *judge.missed])
+
+
+def _mean(aps: dict[int, float]) -> float:
+    return float(np.mean(list(aps.values()))) if aps else 0.0
+
+
+def by_size(
+    mistakes: Mistakes, truth: dict[str, Any], finds: Sequence[dict[str, Any]], score: float
+) -> dict[str, list[int]]:
+    """How many mistakes of each kind there are with small, medium and large boxes (COCO's areas:
+    below 32 x 32 px, below 96 x 96 px, above), of finds from a score on and of missed boxes. The
+    size is that of the label it is about, else of the find."""
+    counts = {kind: [0, 0, 0] for kind in KINDS}
+    for mistake in mistakes.found:
+        if mistake.find >= 0 and finds[mistake.find]["score"] < score:
+            continue
+        box = finds[mistake.find] if mistake.box < 0 else truth["annotations"][mistake.box]
+        area = box["bbox"][2] * box["bbox"][3]
+        counts[mistake.kind][sum(area >= limit for limit in AREAS)] += 1
+    return counts
 
 
 def _images(
@@ -138,9 +167,9 @@ class _Judge:
             same = self.find_class[image.finds] == self.box_class[crowd]
             self.ignored.update(image.finds[(taken < 0) & same & (inside > FOUND)].tolist())
 
-    def mean_ap(self, kind: str) -> float:
-        """Mean AP@0.5 over the classes that have boxes or finds, with all mistakes of a kind put
-        right; "" for none."""
+    def aps(self, kind: str) -> dict[int, float]:
+        """AP@0.5 of each class that has boxes or finds, with all mistakes of a kind put right; ""
+        for none."""
         wanted = dict.fromkeys(self.box_class[~self.crowd].tolist(), 0)
         for each in self.box_class[~self.crowd].tolist():
             wanted[each] += 1
@@ -150,9 +179,11 @@ class _Judge:
         for number, score, right in self._points(kind):
             points.setdefault(number, []).append((score, right))
         classes = {*wanted, *points}
-        aps = [average_precision(points.get(c, []), wanted.get(c, 0)) for c in sorted(classes)
-               if points.get(c) or wanted.get(c)]  # fmt: skip
-        return float(np.mean(aps)) if aps else 0.0
+        return {
+            number: average_precision(points.get(number, []), wanted.get(number, 0))
+            for number in sorted(classes)
+            if points.get(number) or wanted.get(number)
+        }
 
     def _points(self, kind: str) -> Iterator[tuple[int, float, bool]]:
         """Class, score and whether it is right, of each find that counts. Where a kind is put
@@ -247,6 +278,12 @@ def truth_of(result: dict[str, Any]) -> Path | None:
     place = (result.get("run_config") or {}).get("EvalDataset") or {}
     path = Path(str(place.get("dataset_dir", ""))) / str(place.get("anno_path", ""))
     return path if path.suffix == ".json" and path.is_file() else None
+
+
+def images_of(result: dict[str, Any]) -> Path:
+    """The folder of the images that an evaluation on this machine went through."""
+    place = (result.get("run_config") or {}).get("EvalDataset") or {}
+    return Path(str(place.get("dataset_dir", ""))) / str(place.get("image_dir", ""))
 
 
 def listed(
