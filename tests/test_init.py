@@ -18,6 +18,7 @@ from jobgen.datasets.job import expected
 from jobgen.datasets.look import look
 from jobgen.datasets.record import DataSet
 from jobgen.datasets.ships import make_ships
+from jobgen.spec import load_any
 from jobgen_runtime.data.coco import coco_text
 from tests.conftest import Answer, real_data
 from tests.sets import Coco, picture, write_folder, write_zip, yolo
@@ -390,3 +391,40 @@ def test_on_a_terminal_it_asks(answer: bytes, code: int, tmp_path: Path) -> None
     os.close(ours)
     assert b"Write x.zip? [Y/n]" in said
     assert (tmp_path / "x.zip").exists() == (code == 0)
+
+
+def test_the_next_job_is_the_last_one_with_what_its_figures_advise(
+    jobgen: Callable[..., Answer], job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else changes: the job that is written plans the very values."""
+    monkeypatch.chdir(tmp_path)
+    spec = load_any(job)[0].model_dump(mode="json")
+    rows = "".join(f"{epoch},{0.1 + epoch / 50}\n" for epoch in range(10))
+    result = {"schema": 1, "name": "ships", "status": "ok", "job": spec, "plan": {"epochs": 10}, "stages": [],
+              "metrics": {"best": {"mAP50": 0.28, "epoch": 9}}}  # fmt: skip
+    output = tmp_path / "out put"
+    output.mkdir()
+    (output / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    (output / "metrics.csv").write_text("epoch,mAP50\n" + rows, encoding="utf-8")
+    answer = jobgen("init", "next", "--from", output, "--json")
+    assert answer.code == 0, answer.err
+    epochs = round(1.5 * spec["train"]["epochs"])
+    assert answer.json["changes"]["train.epochs"] in range(epochs - 5, epochs + 6)
+    made = load_any(tmp_path / "bundles" / "next" / "job.yaml")[0].model_dump(mode="json")
+    assert made.pop("name") == "next"
+    assert made["train"].pop("epochs") == answer.json["changes"]["train.epochs"]
+    for place, value in answer.json["changes"].items():
+        if place == "model.pretrained":
+            assert made["model"].pop("pretrained") == value
+            spec["model"].pop("pretrained")
+    spec.pop("name"), spec["train"].pop("epochs")
+    assert made == spec
+    text = (tmp_path / "bundles" / "next" / "job.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# From ships, out put: mAP50 0.280\n# ")
+    again = jobgen("init", "next", "--from", output)
+    assert (again.code, "is there already" in again.err) == (3, True)
+    both = jobgen("init", "other", "--from", output, "--archive", "x.zip")
+    assert (both.code, "leave out --archive" in both.err) == (2, True)
+    (output / "result.json").write_text(json.dumps({**result, "job": None}), encoding="utf-8")
+    none = jobgen("init", "other", "--from", output)
+    assert (none.code, "does not say what job it is of" in none.err) == (7, True)

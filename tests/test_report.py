@@ -492,6 +492,10 @@ def test_advice_goes_by_the_figures() -> None:
     metrics = {"best": {"mAP50": 0.28}, "loss": {"first": 4.0, "last": 2.0}}
     plan = {"epochs": 10, "base_lr": 0.02}
     assert advised(RISING, plan=plan, metrics=metrics) == [{"train.epochs": 15}]
+    # Where a small set was repeated, an epoch was several of the job's.
+    twice = {"train": {"epochs": 20}}
+    assert advised(RISING, plan=plan, metrics=metrics, job=twice) == [{"train.epochs": 30}]
+    assert advised(FALLING + LOSSES, plan=plan, metrics=metrics, job=twice) == [{"train.epochs": 8}]
     assert advised(RISING[:6], plan=plan, metrics=metrics) == []  # it ended early: why is unknown
     assert advised(FALLING, plan=plan, metrics=metrics) == []
     assert advised(FALLING + LOSSES, plan=plan, metrics=metrics) == [{"train.epochs": 4}]

@@ -28,6 +28,7 @@ Examples:
   jobgen init parts --archive labelme-folder --yes
   jobgen init ships --archive harbour.zip --archive coast.zip --merge --yes
   jobgen init peaches --archive peaches.zip --task classification
+  jobgen init ships2 --from output.zip
   jobgen init ships                       (on AI Studio: what is mounted in data/)
 """
 
@@ -35,6 +36,8 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("name")
 @options.archives
+@click.option("--from", "output", type=click.Path(path_type=Path), metavar="OUTPUT",
+              help="The job of a run's output, with what its figures advise.")  # fmt: skip
 @click.option(
     "--dataset-id",
     "dataset_ids",
@@ -106,6 +109,14 @@ def command(console: Console, /, name: str, archives: tuple[Path, ...], **given:
     top = next(folder for folder in path.absolute().parents if folder.exists())
     if not (top.is_dir() and os.access(top, os.W_OK)):
         raise SpecError(f"{path} can't be written: {top} is no folder, or not yours to write in")
+    output = given.pop("output")
+    if output is not None:
+        from jobgen.cli.init_from import next_job
+
+        if archives:
+            raise click.UsageError("--from takes the data set from the output: leave out --archive")
+        next_job(console, name, path, output)
+        return
     paths = list(archives) or [the_mounted_source(Path.cwd())]
     wanted = Wanted(name=name, paths=paths, **given)
     if len(wanted.dataset_ids) not in (0, 1 if wanted.merge else len(paths)):

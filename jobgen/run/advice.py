@@ -49,7 +49,7 @@ def advice(result: dict[str, Any], rows: list[dict[str, Any]]) -> list[Advice]:
     tried = result.get("smoke") or "weights" in result
     if tried or not job or result.get("status") not in JUDGED:
         return []
-    found = [_of_loss(result), _of_scratch(result, job), _of_curve(rows, result)]
+    found = [_of_loss(result), _of_scratch(result, job), _of_curve(rows, result, job)]
     found += [_of_small(result), _of_classes(result, job)]
     return [each for each in found if each is not None]
 
@@ -79,13 +79,17 @@ def _of_scratch(result: dict[str, Any], job: dict[str, Any]) -> Advice | None:
     )
 
 
-def _of_curve(rows: list[dict[str, Any]], result: dict[str, Any]) -> Advice | None:
+def _of_curve(
+    rows: list[dict[str, Any]], result: dict[str, Any], job: dict[str, Any]
+) -> Advice | None:
     """Whether the accuracy still rises at the end, or has fallen while the loss still fell."""
     known = [(title, curve(rows, name)) for name, title in MAIN]
     title, points = next((each for each in known if len(each[1]) >= 4), ("", []))
     if not points:
         return None
-    epochs = (result.get("plan") or {}).get("epochs", 0)
+    epochs = (result.get("plan") or {}).get("epochs") or 1
+    # An epoch of training is several of the job's where it goes through a small set repeatedly.
+    asked = ((job.get("train") or {}).get("epochs") or epochs) / epochs
     whole = points[-1][0] >= epochs and not (result.get("metrics") or {}).get("ended_early")
     end, best = points[-1], max(points, key=lambda point: point[1])
     tail = points[-max(3, len(points) // 4) :]
@@ -93,14 +97,14 @@ def _of_curve(rows: list[dict[str, Any]], result: dict[str, Any]) -> Advice | No
     if best == end and slope >= RISES and whole:
         return Advice(
             f"{title} still rises by {slope:.3f} an evaluation at the end. More epochs.",
-            {"train.epochs": _rounder(1.5 * epochs)},
+            {"train.epochs": _rounder(1.5 * asked * epochs)},
         )
     if best[1] - end[1] >= FELL and best[0] <= 0.7 * end[0] and _falls(curve(rows, "loss"), best):
         return Advice(
             f"{title} fell from {best[1]:.3f} to {end[1]:.3f} since epoch {best[0]:.0f}, while the "
             "loss still fell: the model learns the pictures by heart. Fewer epochs, or more "
             "varied pictures.",
-            {"train.epochs": max(1, _rounder(best[0]))},
+            {"train.epochs": max(1, _rounder(asked * best[0]))},
         )
     return None
 
