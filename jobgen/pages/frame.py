@@ -14,8 +14,7 @@ th button { all: unset; cursor: pointer } th button:focus-visible { outline: 2px
 .drawn { position: relative; background: #20242c; border-radius: .2rem; overflow: hidden }
 .drawn img, .drawn svg { display: block; width: 100%; height: auto }
 .drawn svg { position: absolute; inset: 0; height: 100% }
-.drawn rect { fill: none; stroke: var(--c); stroke-width: 2; vector-effect: non-scaling-stroke;
-  pointer-events: all }
+.drawn rect { fill: none; stroke: var(--c); stroke-width: 2; pointer-events: all }
 .drawn rect.off { stroke: #ff3b30; stroke-dasharray: 4 3 }
 .drawn rect.truth { stroke: #fff; stroke-dasharray: 4 3 }
 .choice { display: flex; flex-wrap: wrap; gap: .4rem 1rem; margin: .5rem 0 }

@@ -78,8 +78,8 @@ def _drawn(box: Box) -> str:
     kind = f" {box.kind}" if box.kind else ""
     return (
         f'<rect class="k{box.colour % COLOURS}{kind}" x="{box.x:.1f}" y="{box.y:.1f}" '
-        f'width="{max(0.0, box.width):.1f}" height="{max(0.0, box.height):.1f}">'
-        f"<title>{escaped(box.text)}</title></rect>"
+        f'width="{max(0.0, box.width):.1f}" height="{max(0.0, box.height):.1f}" '
+        f'vector-effect="non-scaling-stroke"><title>{escaped(box.text)}</title></rect>'
     )
 
 

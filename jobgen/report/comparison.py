@@ -114,7 +114,7 @@ class _Comparison(LocalPage):
             lines.append(f'<tr><td class="key">{key}</td>{rest}</tr>\n')
         title = escaped(self.say("Runs side by side"))
         return (
-            f'<h1>{title}</h1>\n<div class="wide" tabindex="0" role="region" aria-label="{title}">'
+            f'<h1>{title}</h1>\n<div class="wide" tabindex="0" role="group" aria-label="{title}">'
             f'<table class="sorted"><thead><tr>{cells}</tr></thead>\n'
             f"<tbody>{''.join(lines)}</tbody></table></div>\n"
         )

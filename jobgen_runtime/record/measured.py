@@ -81,7 +81,7 @@ class PageParts:
         )
         label = escaped(name or self.say(head[-1]))
         return (
-            '<div class="wide" tabindex="0" role="region" aria-label="%s">'
+            '<div class="wide" tabindex="0" role="group" aria-label="%s">'
             "<table><thead><tr>%s</tr></thead>\n<tbody>%s</tbody></table></div>\n"
         ) % (label, cells, lines)
 
@@ -234,7 +234,7 @@ class Measured(PageParts):
             )
             lines.append('<tr><th scope="row">%s</th>%s</tr>\n' % (escaped(name), cells))
         return (
-            '<div class="wide" tabindex="0" role="region" aria-label="%s"><table class="matrix">'
+            '<div class="wide" tabindex="0" role="group" aria-label="%s"><table class="matrix">'
             "<thead><tr>%s</tr></thead>\n<tbody>%s</tbody></table></div>\n"
         ) % (escaped(title), head, "".join(lines))
 
