@@ -1,16 +1,20 @@
 """Labels that look wrong: where a trained model and the labels disagree, most doubtful first.
 
-A model that finds most of a class rarely sees one with confidence where there is none, and rarely
-has no find at all where there is one. Both ask for a look at the label before one at the model.
+The doubt is how often the model is right elsewhere: for a find without a label, the share of finds
+about as sure that are right; for a label without a find, the share of labels of about its size
+that are found, and of the others in its image. Where an image has both, of about one size, the
+label was most likely put at the wrong place, and both doubts count.
 """
 
 from __future__ import annotations
 
+import bisect
 import shutil
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from jobgen.datasets.contents import Contents
 from jobgen.datasets.prelabels import write_prelabels
@@ -20,6 +24,12 @@ if TYPE_CHECKING:
     from jobgen.report.mistakes_page import Judged
 
 MOST = 50
+# So many wrong ones are assumed beside those that are counted.
+ASSUMED = 2
+# So many labels nearest in size are looked at for one.
+ALIKE = 40
+# Two boxes are about of one size where the larger has at most so many times the other's area.
+ONE_SIZE = 2.0
 NO_LABEL, OTHER_CLASS, OTHER_PLACE, NEVER_FOUND = (
     *("no label", "label of another class", "label at another place", "label that nothing finds"),
 )
@@ -34,9 +44,9 @@ def suspects(
     `score` of the find. A label is named once, by its greatest doubt."""
     names = {image["id"]: image.get("file_name") for image in truth["images"]}
     classes = {category["id"]: category["name"] for category in truth.get("categories", [])}
-    found = [*_by_finds(mistakes, truth, finds), *_never_found(mistakes, truth, finds)]
+    found = _with_moved(_by_finds(mistakes, truth, finds) + _never_found(mistakes, truth, finds))
     rows, told = [], set()
-    for each in sorted(found, key=lambda row: -row.doubt):
+    for each in sorted(found, key=lambda row: (-row.doubt, -(row.score or 0.0))):
         if each.label in told:
             continue
         told.update([each.label] if each.label >= 0 else [])
@@ -62,14 +72,16 @@ class Row(NamedTuple):
 def _by_finds(
     mistakes: Mistakes, truth: dict[str, Any], finds: Sequence[dict[str, Any]]
 ) -> list[Row]:
-    """Finds that no label bears out: the surer the model, the greater the doubt. A label at about
-    the place is less of one, the nearer it is."""
+    """Finds that no label bears out. A label at about the place is less of one, the nearer it
+    is."""
     rows: list[Row] = []
+    wrong = {mistake.find for mistake in mistakes.found}
+    certain = _Certainty(finds, wrong)
     for mistake in mistakes.found:
         if mistake.kind not in REASONS:
             continue
         find = finds[mistake.find]
-        doubt = float(find["score"])
+        doubt = certain.at(float(find["score"]))
         if mistake.kind == PLACE:
             label = truth["annotations"][mistake.box]["bbox"]
             doubt *= 1 - iou_of(find["bbox"], label)
@@ -83,15 +95,39 @@ def _by_finds(
     return rows
 
 
+class _Certainty:
+    """How often finds of a score are right, as a share that only rises with the score (isotonic
+    regression by pooling neighbours: Barlow et al., 1972); a few more wrong ones are assumed, so
+    that a handful of finds is no certainty."""
+
+    def __init__(self, finds: Sequence[dict[str, Any]], wrong: set[int]) -> None:
+        order = sorted(range(len(finds)), key=lambda row: float(finds[row]["score"]))
+        pools: list[list[int]] = []  # right ones, all
+        for row in order:
+            pools.append([row not in wrong, 1])
+            while len(pools) > 1 and pools[-2][0] * pools[-1][1] >= pools[-1][0] * pools[-2][1]:
+                right, count = pools.pop()
+                pools[-1] = [pools[-1][0] + right, pools[-1][1] + count]
+        self.ends = np.cumsum([count for _, count in pools])
+        self.shares = [right / (count + ASSUMED) for right, count in pools]
+        self.scores = [float(finds[row]["score"]) for row in order]
+
+    def at(self, score: float) -> float:
+        place = bisect.bisect_left(self.scores, score)
+        return float(self.shares[int(np.searchsorted(self.ends, place, side="right"))])
+
+
 def _never_found(
     mistakes: Mistakes, truth: dict[str, Any], finds: Sequence[dict[str, Any]]
 ) -> list[Row]:
-    """Labels that no find bears out: the more of the class are found elsewhere, and the less sure
-    are those that touch it, the greater the doubt."""
+    """Labels that no find bears out; the less sure those are that touch it, the greater the
+    doubt."""
     missed = {mistake.box: mistake.image for mistake in mistakes.found if mistake.find < 0}
     boxes = truth["annotations"]
-    there = Counter(box["category_id"] for box in boxes if not box.get("iscrowd"))
-    lost = Counter(boxes[box]["category_id"] for box in missed)
+    usual = _usually_found(boxes, missed)
+    own: dict[int, list[int]] = {}
+    for row, box in enumerate(boxes):
+        own.setdefault(box["image_id"], []).append(row)
     near: dict[int, list[dict[str, Any]]] = {}
     for find in finds:
         near.setdefault(find["image_id"], []).append(find)
@@ -100,11 +136,54 @@ def _never_found(
         label = boxes[box]
         touching = (float(find["score"]) for find in near.get(image, [])
                     if iou_of(find["bbox"], label["bbox"]) >= BACKGROUND)  # fmt: skip
-        number = label["category_id"]
-        doubt = (1 - lost[number] / there[number]) * (1 - max(touching, default=0.0))
+        others = [row for row in own[image] if row != box]
+        seen = sum(row not in missed for row in others)
+        # With no other label in the image it is as ever.
+        share = (seen + usual[box]) / (len(others) + 1)
+        doubt = usual[box] * share * (1 - max(touching, default=0.0))
         bbox = [float(value) for value in label["bbox"]]
-        rows.append(Row(doubt, NEVER_FOUND, image, number, bbox, None, box))
+        rows.append(Row(doubt, NEVER_FOUND, image, label["category_id"], bbox, None, box))
     return rows
+
+
+def _usually_found(boxes: Sequence[dict[str, Any]], missed: Container[int]) -> dict[int, float]:
+    """Of each label, the share that is found of the labels of its class nearest in size."""
+    by_class: dict[int, list[int]] = {}
+    for row, box in enumerate(boxes):
+        if not box.get("iscrowd"):
+            by_class.setdefault(box["category_id"], []).append(row)
+    found = {}
+    for rows in by_class.values():
+        rows.sort(key=lambda row: _area(boxes[row]["bbox"]))
+        hits = np.concatenate([[0], np.cumsum([row not in missed for row in rows])])
+        for place, row in enumerate(rows):
+            first = max(0, min(place - ALIKE // 2, len(rows) - ALIKE))
+            last = min(len(rows), first + ALIKE)
+            found[row] = float(hits[last] - hits[first]) / (last - first + ASSUMED)
+    return found
+
+
+def _area(bbox: Sequence[float]) -> float:
+    return float(bbox[2] * bbox[3])
+
+
+def _with_moved(rows: list[Row]) -> list[Row]:
+    """The rows, those raised that tell of one label that was moved: in an image a find without a
+    label and a label without a find, of one class and about one size."""
+    lone = [row for row in rows if row.reason in (NO_LABEL, NEVER_FOUND)]
+    by_image: dict[int, list[Row]] = {}
+    for row in lone:
+        by_image.setdefault(row.image, []).append(row)
+    raised: dict[int, float] = {}
+    for own in by_image.values():
+        for find in (row for row in own if row.reason == NO_LABEL):
+            for label in (row for row in own if row.reason == NEVER_FOUND):
+                sizes = sorted((_area(find.bbox), _area(label.bbox)))
+                if find.number == label.number and sizes[1] <= ONE_SIZE * sizes[0]:
+                    both = 1 - (1 - find.doubt) * (1 - label.doubt)
+                    for row in (find, label):
+                        raised[id(row)] = max(both, raised.get(id(row), 0.0))
+    return [row._replace(doubt=raised.get(id(row), row.doubt)) for row in rows]
 
 
 def write_suspects(judged: Judged, goal: Path) -> bool:

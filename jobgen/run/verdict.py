@@ -117,6 +117,9 @@ def judged(workspace: Workspace, fault: str | None, before: dict[str, Any]) -> V
         status = result["status"]
     if not result.get("closed"):
         write_result(workspace.output, {**result, "closed": True})
+    else:
+        # The notebook's own page has no advice.
+        draw_page(workspace.output, result)
     return Verdict(status, result)
 
 
