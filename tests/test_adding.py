@@ -150,7 +150,7 @@ def test_a_format_is_a_file(copy: Path, tmp_path: Path) -> None:
     assert "coco, root c" in jobgen(copy, "dataset", "inspect", new)
     made = ("init", "x", "--archive", path, "--folder", tmp_path / "x")
     assert "make COCO of Rows" in jobgen(copy, *made, code=4)
-    assert "coco, 1 class(es)" in jobgen(copy, *made, "--yes")
+    assert "coco, one class" in jobgen(copy, *made, "--yes")
 
 
 def test_a_family_is_its_file(copy: Path, tmp_path: Path) -> None:

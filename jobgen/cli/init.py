@@ -378,4 +378,6 @@ def _summary(data: DataSet) -> str:
     images = " + ".join(str(count["images"]) for count in counts)
     boxes = " + ".join(str(count["boxes"]) for count in counts)
     classes = len(data.classes)
-    return f"{data.layout.format}, {classes} class(es), {images} images, {boxes} boxes"
+    if classes == 1:
+        return f"{data.layout.format}, one class, {images} images, {boxes} boxes"
+    return f"{data.layout.format}, {classes} classes, {images} images, {boxes} boxes"

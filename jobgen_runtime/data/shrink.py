@@ -191,7 +191,8 @@ def _tell(large: Dict[str, Any], copies: Dict[str, Any], limits: Limits) -> None
     if done:
         most = max(large.values(), key=lambda image: image["width"] * image["height"])
         adjust(
-            "the short side of %s" % count_text(len(done), "training picture"),
+            "the short side of %s"
+            % count_text(len(done), "%d training picture", "%d training pictures"),
             "up to %d px" % min(most["width"], most["height"]),
             "%d px" % limits.to,
             "dataset.shrink: training reads copies, everything else the pictures themselves",

@@ -69,10 +69,9 @@ def duration_text(seconds: float) -> str:
     return "%d h %d min" % divmod(minutes, 60)
 
 
-def count_text(number: int, word: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    ending = "es" if word.endswith("s") else "s"
-    return "%d %s%s" % (number, word, "" if number == 1 else ending)
+def count_text(number: int, one: str, several: str) -> str:
+    """`1 epoch`, `2 epochs`, of "%d epoch" and "%d epochs"."""
+    return (one if number == 1 else several) % number
 
 
 def utc_now() -> str:

@@ -286,8 +286,8 @@ def write_run_config(
     summary(
         "%s of %s, batch size %d, base_lr %s, %s"
         % (
-            count_text(values["epochs"], "epoch"),
-            count_text(values["steps_per_epoch"], "step"),
+            count_text(values["epochs"], "%d epoch", "%d epochs"),
+            count_text(values["steps_per_epoch"], "%d step", "%d steps"),
             values["batch_size"],
             values["base_lr"],
             "weights from %s" % os.path.basename(weights) if weights else "from scratch",

@@ -25,7 +25,7 @@ def speed_text(found: Dict[str, Any], device: str) -> str:
     reading, training = _rates(found)
     text = "reading %.0f images/s with %s, training %.*f" % (
         reading,
-        count_text(int(next(iter(found["reading"]["rates"]))), "process"),
+        count_text(int(next(iter(found["reading"]["rates"]))), "%d process", "%d processes"),
         0 if training >= 10 else 1,
         training,
     )

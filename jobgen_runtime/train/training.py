@@ -249,7 +249,7 @@ def _attempt(
             note(text % watch.signs[sign])
     how.at_end(save_dir)
     write_text_atomically(os.path.join(save_dir, "finished"), "%d\n" % epochs)
-    done = count_text(epochs - first_epoch, "epoch")
+    done = count_text(epochs - first_epoch, "%d epoch", "%d epochs")
     summary("%s in %s%s" % (done, duration_text(finished.seconds), best_text(best)))
 
 
@@ -270,7 +270,7 @@ def _end_early(watch: TrainWatch, why: str, how: How, save_dir: str) -> None:
         "ended after epoch %d of %d: %s; without train.patience the same job resumes here"
         % (epoch, watch.epochs, why)
     )
-    done = count_text(epoch - watch.first_epoch, "epoch")
+    done = count_text(epoch - watch.first_epoch, "%d epoch", "%d epochs")
     summary(
         "%s of %d in %s%s" % (done, watch.epochs, duration_text(seconds), best_text(watch.best))
     )
@@ -351,7 +351,7 @@ def _finished_before(save_dir: str, epochs: int) -> bool:
         return False
     if done != epochs or find_weights(save_dir, "model_final") is None:
         return False
-    summary("trained already, %s" % count_text(epochs, "epoch"))
+    summary("trained already, %s" % count_text(epochs, "%d epoch", "%d epochs"))
     return True
 
 
