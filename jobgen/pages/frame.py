@@ -9,6 +9,7 @@ from jobgen_runtime.record.charts import escaped
 from jobgen_runtime.record.page_style import HTML, POLICY, STYLE
 
 LOCAL_STYLE = """
+.sorted td { min-width: 6rem }
 th button { all: unset; cursor: pointer } th button:focus-visible { outline: 2px solid var(--k0) }
 .chart circle.faint { fill-opacity: .35 }
 .drawn { position: relative; background: #20242c; border-radius: .2rem; overflow: hidden }

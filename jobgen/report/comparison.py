@@ -69,11 +69,16 @@ def comparison_page(runs: Sequence[RunRecord], language: str = "en") -> str:
 
 def differences(runs: Sequence[RunRecord]) -> list[str]:
     """Of each run what it had otherwise than another, as `train.base_lr: 0.02`."""
-    jobs = [{**_flat(run.result.get("job") or {}), **used_values(run.result)} for run in runs]
+    jobs = []
+    for run in runs:
+        job = dict(run.result.get("job") or {})
+        # Of another data set all is otherwise: its name says it.
+        data = {"dataset": (job.pop("dataset", None) or {}).get("root")}
+        jobs.append({**data, **_flat(job), **used_values(run.result)})
     paths = dict.fromkeys(path for job in jobs for path in job)
     differing = [path for path in paths if len({str(job.get(path)) for job in jobs}) > 1]
     # Of the name it is the title that says it.
-    shown = [path for path in differing if path != "name" and not path.startswith("dataset.expect")]
+    shown = [path for path in differing if path != "name"]
     return [", ".join(f"{path}: {job[path]}" for path in shown if job.get(path) is not None)
             for job in jobs]  # fmt: skip
 
@@ -111,7 +116,7 @@ class _Comparison(LocalPage):
             key = f'<span class="k{number % 8}">{escaped(run.title)}</span>'
             values = [run.result.get("status", ""), *(own.get(name, "") for name in named), differs]
             rest = "".join(f"<td>{escaped(value)}</td>" for value in values)
-            lines.append(f'<tr><td class="key">{key}</td>{rest}</tr>\n')
+            lines.append(f'<tr><td><div class="key">{key}</div></td>{rest}</tr>\n')
         title = escaped(self.say("Runs side by side"))
         return (
             f'<h1>{title}</h1>\n<div class="wide" tabindex="0" role="group" aria-label="{title}">'
