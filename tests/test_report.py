@@ -470,7 +470,7 @@ def test_a_run_without_curves_is_in_no_legend(tmp_path: Path) -> None:
     records = [RunRecord("a", {}, rows, str(tmp_path)), RunRecord("b", {}, [], str(tmp_path)),
                RunRecord("c", {}, rows, str(tmp_path))]  # fmt: skip
     page = comparison_page(records)
-    legends = re.findall(r'<div class="key">(.*?)</div>', page)
+    legends = re.findall(r'</figcaption><div class="key">(.*?)</div>', page)
     assert legends == ['<span class="k0">a</span><span class="k2">c</span>']
     shape(page.split("<script>")[0] + page.split("</script>")[1])
 
