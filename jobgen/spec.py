@@ -233,8 +233,12 @@ def parse_any(document: Document) -> tuple[AnySpec, Document]:
     try:
         return shape.model_validate(document.value), document
     except ValidationError as error:
-        findings = Findings(_finding(document, fault, shape) for fault in _apart(error.errors()))
-        raise faults(findings) from error
+        raise findings_of(document, error, shape) from error
+
+
+def findings_of(document: Document, error: ValidationError, shape: type[BaseModel]) -> SpecError:
+    """What pydantic found in a document, as one error with file, line, path and what is wanted."""
+    return faults(Findings(_finding(document, fault, shape) for fault in _apart(error.errors())))
 
 
 def _has_class_folders(job: dict[str, Any]) -> bool:

@@ -24,6 +24,7 @@ FLOORS = (
     ("run",),
     ("deploy", "remote"),
     ("report",),
+    ("sweep",),
     ("api",),
     ("cli",),
     ("__main__",),

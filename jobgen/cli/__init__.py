@@ -22,6 +22,7 @@ COMMANDS = {
     "build": "Write the files to upload, or compare them.",
     "explain": "Show every value of a job and its origin.",
     "run": "Run a bundle's own notebook on this machine, for proof.",
+    "sweep": "Try many values of a job, and rank them.",
     "submit": "Run a bundle as a job on AI Studio.",
     "jobs": "List your jobs on AI Studio.",
     "wait": "Wait for a job on AI Studio, to its verdict.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobgen.cli.console import Console
-from jobgen.language import chosen, translated
+from jobgen.language import translated
 
 if TYPE_CHECKING:
     from jobgen.run.advice import Advice
@@ -74,23 +74,13 @@ def job_text(job: dict[str, Any], name: str, found: Sequence[Advice]) -> str:
     """The job of a result as job.yaml, without what is as ever, and with the changes."""
     import json
 
+    from jobgen.job.changed import changed_job
     from jobgen.spec import parse_any
-    from jobgen.yamlio import dump_block, load
+    from jobgen.yamlio import load
 
     spec, _ = parse_any(load(json.dumps(job, ensure_ascii=False), "result.json"))
-    values = spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    values = {"name": name, **{key: value for key, value in values.items() if key != "name"}}
-    if spec.task != "detection":
-        values["task"] = spec.task
-    for each in found:
-        for place, value in each.changes.items():
-            *above, key = place.split(".")
-            inner = values
-            for step in above:
-                inner = inner.setdefault(step, {})
-            inner[key] = value
-    values["language"] = spec.language if "language" in job else chosen()
-    return dump_block(values)
+    changes = {path: value for each in found for path, value in each.changes.items()}
+    return changed_job(spec, name, changes)
 
 
 def value_at(job: dict[str, Any], place: str) -> Any:

@@ -192,9 +192,10 @@ class _Speed:
         later, colours = "later_colours" in plan.family, plan.augment.get("distort") != "none"
         known = pictures or Pictures(USUAL_MEGAPIXELS, USUAL_MEGAPIXELS)
         self.reading_ms = reading_ms(known.read, later, colours)
-        if pictures is None and any(run.reading_ms for run in runs):
+        measured = [run.reading_ms for run in runs if run.reading_ms]
+        if pictures is None and measured:
             # Most likely of pictures like those before.
-            self.reading_ms = statistics.median(run.reading_ms for run in runs)
+            self.reading_ms = statistics.median(measured)
         self.cores = place.cores or speeds()["cores"]
         cards = 1 if place.device == "cpu" else values["gpus"]
         # Each card has processes of its own.

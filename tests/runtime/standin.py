@@ -35,7 +35,7 @@ FAMILY: Dict[str, Any] = {
 }
 
 TOOL = """
-import json, os, pickle, re, signal, sys, time
+import json, math, os, pickle, re, signal, sys, time
 path = sys.argv[sys.argv.index("-c") + 1]
 settings = json.load(open(os.path.join(os.path.dirname(path), "standin.json")))
 text = open(path).read()
@@ -98,6 +98,9 @@ for epoch in range(first, settings["epochs"]):
     keep("model_final" if last else str(epoch), epoch)
     print("[1] ppdet.utils.checkpoint INFO: Save checkpoint: x", flush=True)
     score = settings["scores"][epoch]
+    if settings["by_rate"]:  # as if 0.02 were the best learning rate
+        rate = float(re.search("base_lr: ([0-9.e-]+)", text).group(1))
+        score *= max(0.0, 1 - abs(math.log10(rate / 0.02)))
     for name, iou in (("0.50:0.95", score / 2), ("0.50     ", score), ("0.75     ", 0)):
         print(" Average Precision  (AP) @[ IoU=%s | area=   all | maxDets=100 ] = %.3f" % (name, iou))
     for area in (" small", "medium", " large"):
@@ -120,6 +123,7 @@ SOUND: Dict[str, Any] = {
     "full_in": -1,
     "hang_in": -1,
     "reader_said": False,
+    "by_rate": False,
     "bus_error": False,
     "most_workers": 99,
     "card": 99,

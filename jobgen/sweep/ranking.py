@@ -1,0 +1,97 @@
+"""Which values are best: by the mean over their seeds and how far these are apart, never by one
+lucky run."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobgen.sweep.spec import OBJECTIVES, SEED, Range, Sweep
+from jobgen.sweep.study import PLACE, SEED_OF
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+@dataclass
+class Group:
+    """All trials of the same values: these, as job.yaml has them and as Optuna has (`raw`), the
+    value of the first objective of each, their seeds, numbers and folders."""
+
+    params: dict[str, Any]
+    raw: dict[str, Any]
+    values: list[float] = field(default_factory=list)
+    seeds: list[int | None] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def spread(self) -> float:
+        """From the lowest to the highest."""
+        return max(self.values) - min(self.values)
+
+
+def params_of(sweep: Sweep, trial: FrozenTrial) -> tuple[dict[str, Any], int | None]:
+    """What a trial that was made tried, and its seed."""
+    params: dict[str, Any] = {}
+    for path, choices in sweep.spec.search.items():
+        if path in trial.params:
+            value = trial.params[path]
+            rounded = isinstance(choices, Range) and not choices.whole
+            params[path] = float(f"{value:.4g}") if rounded else value
+    own = params.pop(SEED, None)
+    return params, trial.user_attrs.get(SEED_OF, own)
+
+
+def groups(sweep: Sweep, trials: Sequence[FrozenTrial]) -> list[Group]:
+    """The trials that ended with a value, by their values; each seed counts once."""
+    found: dict[str, Group] = {}
+    for trial in trials:
+        if trial.state.name != "COMPLETE" or PLACE not in trial.user_attrs:
+            continue
+        params, seed = params_of(sweep, trial)
+        raw = {path: value for path, value in trial.params.items() if path != SEED}
+        group = found.setdefault(sweep.name_of(params), Group(params, raw))
+        if seed in group.seeds:
+            continue
+        group.values.append(trial.values[0])
+        group.others += trial.values[1:2]
+        group.seeds.append(seed)
+        group.numbers.append(trial.number)
+    return list(found.values())
+
+
+def best_groups(sweep: Sweep, trials: Sequence[FrozenTrial]) -> list[Group]:
+    """The groups, the best first: by the mean, those that more seeds have confirmed before those of
+    a single run."""
+    sign = -1.0 if OBJECTIVES[sweep.spec.objectives[0]] else 1.0
+    found = groups(sweep, trials)
+    most = max((len(group.values) for group in found), default=0)
+    wanted = min(most, max(1, sweep.spec.confirm))
+    return sorted(found, key=lambda g: (len(g.values) < wanted, sign * g.mean, g.numbers[0]))
+
+
+def front(sweep: Sweep, trials: Sequence[FrozenTrial]) -> list[Group]:
+    """Of two objectives the groups that no other is better than in both."""
+    one, other = (1.0 if OBJECTIVES[name] else -1.0 for name in sweep.spec.objectives)
+    found = groups(sweep, trials)
+
+    def place(group: Group) -> tuple[float, float]:
+        return one * group.mean, other * statistics.fmean(group.others)
+
+    return [
+        group
+        for group in found
+        if not any(
+            place(rival) != place(group)
+            and place(rival)[0] >= place(group)[0]
+            and place(rival)[1] >= place(group)[1]
+            for rival in found
+        )
+    ]

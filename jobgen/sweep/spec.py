@@ -1,0 +1,178 @@
+"""sweep.yaml: what of a job is tried, by what it is judged, and how much it may take."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from jobgen.errors import SpecError
+from jobgen.files import sha256
+from jobgen.job.changed import changed_job
+from jobgen.spec import AnySpec, findings_of, load_any
+from jobgen.spec_types import Part
+from jobgen.yamlio import Document, load_file
+
+SEED = "seed"
+# Beyond this a grid is no search that anybody waits for.
+MOST_TRIALS = 5000
+# What a trial may be judged by, and whether more of it is better.
+OBJECTIVES = {
+    **dict.fromkeys(("mAP50", "mAP", "mAP75", "top1", "top5"), True),
+    **dict.fromkeys(("mAP_small", "mAP_medium", "mAP_large"), True),
+    **dict.fromkeys(("parameters", "train_seconds"), False),
+}
+# What training measures while it goes on, by which a trial can be ended early.
+STREAMED = ("mAP50", "mAP", "top1")
+Objective = Literal[
+    "mAP50", "mAP", "mAP75", "top1", "top5", "mAP_small", "mAP_medium", "mAP_large", "parameters",
+    "train_seconds",
+]  # fmt: skip
+
+
+class Range(Part):
+    """Numbers from `from` to `to`, both among them; of whole numbers where both are whole."""
+
+    low: int | float = Field(alias="from")
+    high: int | float = Field(alias="to")
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError("from has to be below to")
+        if self.log and self.low <= 0:
+            raise ValueError("a logarithmic range begins above 0")
+        return self
+
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+class SweepSpec(Part):
+    """What stands in sweep.yaml (docs/sweeps.md)."""
+
+    job: str = "job.yaml"
+    search: dict[str, Range | list[Any]]
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    seed: int = 0
+    objective: Objective | list[Objective] = "mAP50"
+    trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
+    hours: float | None = Field(default=None, gt=0)
+    prune: Literal["none", "median", "hyperband"] = "none"
+    confirm: int = Field(default=0, ge=0, le=20)
+
+    @field_validator("search")
+    @classmethod
+    def _something(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not value:
+            raise ValueError("there is nothing to try")
+        for path, choices in value.items():
+            if isinstance(choices, list) and len(choices) < 2:
+                raise ValueError(f"{path} has fewer than two values")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> SweepSpec:
+        if len(self.objectives) not in (1, 2) or len(set(self.objectives)) < len(self.objectives):
+            raise ValueError("objective: one, or two that differ")
+        if self.prune != "none" and self.objectives[0] not in STREAMED:
+            raise ValueError(f"prune: training measures {', '.join(STREAMED)} only")
+        if self.prune != "none" and len(self.objectives) > 1:
+            raise ValueError("prune: with two objectives no trial is ended early")
+        ranges = [path for path, choices in self.search.items() if isinstance(choices, Range)]
+        if self.sampler == "grid" and ranges:
+            raise ValueError(f"sampler: a grid needs values, and {ranges[0]} is a range")
+        if self.sampler != "grid" and self.trials is None:
+            raise ValueError("trials: say how many")
+        return self
+
+    @property
+    def objectives(self) -> list[str]:
+        return [self.objective] if isinstance(self.objective, str) else list(self.objective)
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        """Every combination of the values, in order."""
+        lists = [choices for choices in self.search.values() if isinstance(choices, list)]
+        for row in itertools.product(*lists):
+            yield dict(zip(self.search, row, strict=True))
+
+    @property
+    def count(self) -> int:
+        """How many trials there will be, before those that confirm the best."""
+        if self.sampler != "grid":
+            return self.trials or 0
+        whole = 1
+        for choices in self.search.values():
+            whole *= len(choices) if isinstance(choices, list) else 1
+        return min(whole, self.trials or whole)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep.yaml that was read, with the job that it is about. `folder` is where its study, its
+    trials and their runs lie."""
+
+    path: Path
+    spec: SweepSpec
+    job_path: Path
+    job: AnySpec
+
+    @property
+    def folder(self) -> Path:
+        return self.path.with_suffix("")
+
+    @property
+    def name(self) -> str:
+        return f"{self.job.name}-{self.path.stem}"
+
+    @cached_property
+    def identity(self) -> str:
+        """What trials of two calls must have in common to be compared with one another."""
+        compared = {"search", "objective", "sampler", "seed", "prune"}
+        return sha256((self.spec.model_dump_json(include=compared)
+                       + self.job.model_dump_json()).encode())[:16]  # fmt: skip
+
+    def text_of(self, params: dict[str, Any]) -> str:
+        """The job.yaml of a trial, named after its values. Raises SpecError for a path that a job
+        does not have."""
+        changes = {path: value for path, value in params.items() if path != SEED}
+        return changed_job(self.job, self.name_of(params), changes)
+
+    def name_of(self, params: dict[str, Any]) -> str:
+        """A trial's name: the same for the same values, whatever the seed."""
+        values = sorted((path, repr(value)) for path, value in params.items() if path != SEED)
+        return f"{self.job.name[:28]}-{sha256(repr(values).encode())[:8]}"
+
+    def corners(self) -> Iterator[dict[str, Any]]:
+        """The job with each end of each range, and each value, alone: what has to build."""
+        for path, choices in self.spec.search.items():
+            ends = choices if isinstance(choices, list) else [choices.low, choices.high]
+            for value in ends:
+                yield {path: value}
+
+
+def load_sweep(path: Path) -> Sweep:
+    """Read a sweep.yaml and its job. Raises SpecError with every fault."""
+    if path.is_dir():
+        path = path / "sweep.yaml"
+    try:
+        document: Document = load_file(path)
+    except OSError as error:
+        raise SpecError(
+            f"{path}: {error.strerror}", "docs/sweeps.md has one to begin with."
+        ) from error
+    if not isinstance(document.value, dict):
+        raise SpecError(f"{path}:1: a sweep has keys: search, objective, trials")
+    try:
+        spec = SweepSpec.model_validate(document.value)
+    except ValidationError as error:
+        raise findings_of(document, error, SweepSpec) from error
+    job_path = path.parent / spec.job
+    return Sweep(path, spec, job_path, load_any(job_path)[0])

@@ -1,0 +1,171 @@
+"""A worker: it takes trials that wait, one after the other, until none is left."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jobgen.errors import JobgenError
+from jobgen.sweep.ranking import best_groups
+from jobgen.sweep.spec import Sweep
+from jobgen.sweep.study import (
+    CONFIRMS,
+    FOLDER,
+    HEARTBEAT,
+    PLACE,
+    SEED_OF,
+    WHY,
+    Counts,
+    chosen_params,
+    count,
+    mark_worker,
+    need_optuna,
+    revive,
+)
+from jobgen.sweep.trial import Machine, Outcome, run_trial, value_of
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import Trial
+
+# So many of the best are repeated with other seeds: the best of all may be the luckiest.
+CONFIRMED = 2
+
+
+class Runner(Protocol):
+    """What runs a trial: this machine, or AI Studio."""
+
+    def __call__(
+        self, sweep: Sweep, params: dict[str, Any], seed: int | None,
+        ends_early: Callable[[float, int], bool],
+    ) -> Outcome: ...  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Here:
+    """Trials are run on this machine."""
+
+    machine: Machine
+    cache: Path
+
+    def __call__(
+        self, sweep: Sweep, params: dict[str, Any], seed: int | None,
+        ends_early: Callable[[float, int], bool],
+    ) -> Outcome:  # fmt: skip
+        return run_trial(sweep, params, seed, self.machine, self.cache, ends_early)
+
+
+def work(
+    sweep: Sweep, study: Study, runner: Runner, say: Callable[[str], None],
+    seconds: float | None = None,
+) -> Counts:  # fmt: skip
+    """Take trials until none is left, or the time is up; what other workers are at is waited for,
+    as theirs may have to be tried again. Gives what became of all."""
+    ends = None if seconds is None else time.monotonic() + seconds
+    while ends is None or time.monotonic() < ends:
+        revive(study)
+        counts = count(study.get_trials(deepcopy=False))
+        if counts.waiting:
+            study.optimize(
+                lambda trial: tried(sweep, study, trial, runner, say),
+                n_trials=1,
+                catch=(JobgenError, OSError),
+            )
+        elif counts.running:
+            time.sleep(HEARTBEAT / 5)
+        elif not confirm(sweep, study):
+            return counts
+    return count(study.get_trials(deepcopy=False))
+
+
+def tried(
+    sweep: Sweep, study: Study, trial: Trial, runner: Runner, say: Callable[[str], None]
+) -> list[float]:
+    """The values of a trial, for Optuna. Raises TrialPruned, and JobgenError for one that gave
+    none, which then says why."""
+    optuna = need_optuna()
+    if PLACE not in trial.user_attrs:
+        raise JobgenError("there was no trial left")
+    mark_worker(trial)
+    params, seed = chosen_params(sweep, trial)
+    same = _same(sweep, study, trial, params, seed)
+    if same is not None:
+        say(f"trial {trial.number} is trial {same.number} once more")
+        trial.set_user_attr(FOLDER, same.user_attrs.get(FOLDER, ""))
+        return list(same.values)
+    say(f"trial {trial.number} begins: {words(params, seed)}")
+
+    def ends_early(value: float, epoch: int) -> bool:
+        if len(sweep.spec.objectives) > 1:
+            return False
+        trial.report(value, epoch)
+        return bool(trial.should_prune())
+
+    try:
+        outcome = runner(sweep, params, seed, ends_early)
+        values = [] if outcome.pruned else [value_of(outcome.result, name)
+                                            for name in sweep.spec.objectives]  # fmt: skip
+    except (JobgenError, OSError) as error:
+        trial.set_user_attr(WHY, str(getattr(error, "message", error)))
+        say(f"trial {trial.number} failed: {trial.user_attrs[WHY]}")
+        raise
+    trial.set_user_attr(FOLDER, str(outcome.folder))
+    if outcome.pruned:
+        say(f"trial {trial.number} was ended early, after epoch {outcome.pruned}")
+        raise optuna.TrialPruned
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in
+                        zip(sweep.spec.objectives, values, strict=True))  # fmt: skip
+    say(f"trial {trial.number} ended: {figures}")
+    return values
+
+
+def words(params: dict[str, Any], seed: int | None) -> str:
+    """What a trial tries, as `train.base_lr 0.02, seed 1`."""
+    found = [f"{path} {value}" for path, value in params.items()]
+    return ", ".join(found + ([f"seed {seed}"] if seed is not None else []))
+
+
+def _same(
+    sweep: Sweep, study: Study, trial: Trial, params: dict[str, Any], seed: int | None
+) -> Any:
+    """The trial that has ended with just these values and this seed; None where there is none."""
+    from jobgen.sweep.ranking import params_of
+
+    done = (need_optuna().trial.TrialState.COMPLETE,)
+    for other in study.get_trials(deepcopy=False, states=done):
+        if other.number != trial.number and params_of(sweep, other) == (params, seed):
+            return other
+    return None
+
+
+def confirm(sweep: Sweep, study: Study) -> bool:
+    """Put the best into the study once more, with other seeds, so that each is known by as many
+    trials as `confirm` says. False where there is nothing to add."""
+    import filelock
+
+    if not sweep.spec.confirm or len(sweep.spec.objectives) > 1:
+        return False
+    # Of several workers one does it; the others find the trials waiting.
+    with filelock.FileLock(sweep.folder / ".confirm.lock"):
+        trials = study.get_trials(deepcopy=False)
+        if count(trials).waiting:
+            return True
+        asked = [
+            str(trial.user_attrs[CONFIRMS]) for trial in trials if CONFIRMS in trial.user_attrs
+        ]
+        added = False
+        for group in best_groups(sweep, trials)[:CONFIRMED]:
+            own = f"{sweep.name_of(group.params)}/"
+            lost = sum(key.startswith(own) for key in asked) - len(group.values) + 1
+            missing = sweep.spec.confirm - len(group.values) - max(0, lost)
+            free = (seed for seed in itertools.count(1)
+                    if seed not in group.seeds and f"{own}{seed}" not in asked)  # fmt: skip
+            for seed in itertools.islice(free, max(0, missing)):
+                attrs = {PLACE: len(trials), SEED_OF: seed, CONFIRMS: f"{own}{seed}"}
+                study.enqueue_trial(dict(group.raw), user_attrs=attrs)
+                added = True
+        return added
