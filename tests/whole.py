@@ -156,7 +156,9 @@ def _make_python(folder: Path) -> None:
     version = site / "paddle" / "version"
     version.mkdir(parents=True)
     (version / "__init__.py").write_text("full_version = '2.6.2'\ncuda_version = 'False'\n")
-    (site / "paddle" / "__init__.py").write_text("def set_device(name): pass\ndef seed(number): pass\n")
+    (site / "paddle" / "__init__.py").write_text(
+        "def set_device(name): pass\ndef seed(number): pass\n"
+    )
 
 
 def _make_repository(folder: Path) -> None:

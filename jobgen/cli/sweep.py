@@ -15,6 +15,7 @@ from jobgen.language import label
 if TYPE_CHECKING:
     from jobgen.sweep.ranking import Group
     from jobgen.sweep.spec import Sweep
+    from jobgen.sweep.worker import Runner
 
 EXAMPLES = """\b
 Examples:
@@ -60,13 +61,17 @@ def storage_option(command: Any) -> Any:
 @click.option("--mirror", help="A git copy of the suite to clone from.")
 @click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE",
               help="Set a parameter of every trial's notebook.")  # fmt: skip
+@click.option("--on", "where", type=click.Choice(["here", "aistudio"]), default="here",
+              show_default=True, help="What runs the trials.")  # fmt: skip
+@click.option("--dataset", "datasets", multiple=True, type=click.IntRange(1), metavar="ID",
+              help="On AI Studio: a mounted data set's number.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check every value, and run nothing.")
 @click.option("--worker", type=int, hidden=True, default=0)
 @click.pass_obj
 def run(
     console: Console, path: Path, archives: tuple[Path, ...], workers: int, storage: str | None,
     device: str, python: Path | None, mirror: str | None, parameters: tuple[tuple[str, str], ...],
-    dry_run: bool, worker: int,
+    where: str, datasets: tuple[int, ...], dry_run: bool, worker: int,
 ) -> None:  # fmt: skip
     """Run the trials of SWEEP, each a bundle of its own, checked and executed like any.
 
@@ -75,30 +80,45 @@ def run(
     from jobgen.settings import load_settings
     from jobgen.sweep.spec import load_sweep
     from jobgen.sweep.study import open_study, storage_of
-    from jobgen.sweep.trial import Machine
-    from jobgen.sweep.worker import Here, work
+    from jobgen.sweep.worker import work
 
     sweep = load_sweep(path)
     cache = load_settings().cache
-    given = [*(["--python", str(python.absolute())] if python else []),
-             *(["--mirror", mirror] if mirror else []),
-             *(word for pair in parameters for word in ("-p", *pair))]  # fmt: skip
+    own = [word for pair in parameters for word in ("-p", *pair)]
+    own += ["--python", str(python.absolute())] if python else []
+    own += ["--mirror", mirror] if mirror else []
+    own += [word for number in datasets for word in ("--dataset", str(number))]
     if worker == 0:
         refuse_faults(console, sweep, cache)
-        tell(console, sweep, workers, device)
+        tell(console, sweep, workers, device if where == "here" else "")
         if dry_run:
             console.say("Nothing was run.")
             return
     study = open_study(sweep, storage_of(sweep, storage), worker)
     if workers > 1 and worker == 0:
-        together(console, sweep, path, archives, workers, storage, device, given)
+        given = ["--on", where, "--device", device, *own]
+        given += [word for each in archives for word in ("--archive", str(each))]
+        given += ["--storage", storage] if storage else []
+        together(console, path, workers, device if where == "here" else "", given)
     else:
-        machine = Machine([each.absolute() for each in archives], device, given)
         hours = sweep.spec.hours
-        seconds = None if hours is None else hours * 3600
-        work(sweep, study, Here(machine, cache), console.say, seconds)
+        runner = runner_of(where, cache, archives, device, own)
+        work(sweep, study, runner, console.say, None if hours is None else hours * 3600)
     if worker == 0:
         show(console, sweep, study)
+
+
+def runner_of(
+    where: str, cache: Path, archives: tuple[Path, ...], device: str, own: list[str]
+) -> Runner:
+    """What runs the trials of a worker."""
+    from jobgen.sweep.aistudio import OnAIStudio
+    from jobgen.sweep.trial import Machine
+    from jobgen.sweep.worker import Here
+
+    if where == "aistudio":
+        return OnAIStudio(cache, own)
+    return Here(Machine([each.absolute() for each in archives], device, own), cache)
 
 
 def refuse_faults(console: Console, sweep: Sweep, cache: Path) -> None:
@@ -114,23 +134,21 @@ def refuse_faults(console: Console, sweep: Sweep, cache: Path) -> None:
 
 def tell(console: Console, sweep: Sweep, workers: int, device: str) -> None:
     """How many trials there will be, and how long they may take; refuse more workers than this
-    machine has room for."""
+    machine has room for. `device` is empty where the trials are run elsewhere."""
     from jobgen.sweep.room import hours_text, need_room
 
-    need_room(workers, device)
+    if device:
+        need_room(workers, device)
     confirmed = (
         f", the best of them again with {sweep.spec.confirm} seeds" if sweep.spec.confirm else ""
     )
     console.say(f"{sweep.spec.count} trials{confirmed}")
-    text = hours_text(sweep, workers, device)
+    text = hours_text(sweep, workers, device) if device else ""
     if text:
         console.say(text)
 
 
-def together(
-    console: Console, sweep: Sweep, path: Path, archives: tuple[Path, ...], workers: int,
-    storage: str | None, device: str, given: list[str],
-) -> None:  # fmt: skip
+def together(console: Console, path: Path, workers: int, device: str, given: list[str]) -> None:
     """Start the workers as processes of their own, and wait for them; they end with this one."""
     import signal
     import subprocess
@@ -139,14 +157,15 @@ def together(
     from jobgen.sweep.room import worker_environment
     from jobgen.sweep.trial import end, end_with_parent
 
-    argv = [sys.executable, "-m", "jobgen", "sweep", "run", str(path), "--device", device, *given]
-    argv += [word for each in archives for word in ("--archive", str(each))]
-    argv += ["--storage", storage] if storage else []
+    argv = [sys.executable, "-m", "jobgen", "sweep", "run", str(path), *given]
     processes = [
-        subprocess.Popen([*argv, "--worker", str(number)], preexec_fn=end_with_parent,
-                         env=worker_environment(number - 1, workers, device))
+        subprocess.Popen(
+            [*argv, "--worker", str(number)],
+            preexec_fn=end_with_parent,
+            env=worker_environment(number - 1, workers, device),
+        )
         for number in range(1, workers + 1)
-    ]  # fmt: skip
+    ]
 
     def stop(_number: int, _frame: Any) -> None:
         raise KeyboardInterrupt
@@ -160,7 +179,7 @@ def together(
         for process in processes:
             end(process)
     if any(process.returncode for process in processes):
-        console.say(f"a worker ended before its time; what it left is tried again: {sweep.path}")
+        console.say("a worker ended before its time; what it left is tried again by the next call")
 
 
 def show(console: Console, sweep: Sweep, study: Any) -> None:

@@ -41,8 +41,11 @@ def need_room(workers: int, device: str) -> None:
 
 
 def worker_environment(number: int, workers: int, device: str) -> dict[str, str]:
-    """The environment of a worker, from 0: a card of its own, or its share of the cores."""
+    """The environment of a worker, from 0: a card of its own, or its share of the cores; as it is
+    where nothing is computed here."""
     own = dict(os.environ)
+    if not device:
+        return own
     if device == "gpu" or (device == "auto" and gpu_facts()):
         given = own.get("CUDA_VISIBLE_DEVICES", "").split(",")
         own["CUDA_VISIBLE_DEVICES"] = given[number] if any(given) else str(number)

@@ -7,12 +7,15 @@ tried again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import filelock
 
 from jobgen.errors import RunError
 from jobgen.run.verdict import is_alive
@@ -28,8 +31,8 @@ HEARTBEAT, GRACE = 10, 45
 RETRIES = 3
 # What is kept with a trial, beside what Optuna keeps.
 # Whoever finds no place makes a trial that has none, and leaves it.
-PLACE, WORKER, WHY, FOLDER, SEED_OF, CONFIRMS = (
-    *("place", "worker", "why", "folder", "seed", "confirms"),
+PLACE, WORKER, WHY, FOLDER, SEED_OF, CONFIRMS, TRIES = (
+    *("place", "worker", "why", "folder", "seed", "confirms", "tries"),
 )
 
 
@@ -57,15 +60,14 @@ def storage_of(sweep: Sweep, address: str | None) -> Any:
     # Two workers may write at one moment: SQLite lets one of them wait.
     options = {"connect_args": {"timeout": 60}} if address.startswith("sqlite") else {}
     try:
-        return optuna.storages.RDBStorage(
-            address,
-            heartbeat_interval=HEARTBEAT,
-            grace_period=GRACE,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
-                max_retry=RETRIES
-            ),
-            engine_kwargs=options,
-        )
+        with opening(sweep):
+            return optuna.storages.RDBStorage(
+                address,
+                heartbeat_interval=HEARTBEAT,
+                grace_period=GRACE,
+                heartbeat_stale_trial_callback=try_again,
+                engine_kwargs=options,
+            )
     except ImportError as error:
         raise RunError(
             f"{address.split(':')[0]} needs a driver: {error}",
@@ -80,31 +82,61 @@ def one_line_of(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:300]
 
 
+def try_again(study: Study, trial: FrozenTrial) -> None:
+    """Put a trial whose worker is gone into the study once more, a few times at most: one that ends
+    its worker each time would be tried for ever."""
+    optuna = need_optuna()
+    tries = int(trial.user_attrs.get(TRIES, 0)) + 1
+    if tries > RETRIES:
+        return
+    # Whoever takes it says who it is; until then nobody is at work on it.
+    attrs = {name: value for name, value in trial.user_attrs.items() if name != WORKER}
+    study.add_trial(
+        optuna.create_trial(
+            state=optuna.trial.TrialState.WAITING,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs={**attrs, TRIES: tries},
+            system_attrs=trial.system_attrs,
+        )
+    )
+
+
 def open_study(sweep: Sweep, storage: Any, worker: int = 0) -> Study:
     """The study, made with all its trials where it is not there. Raises RunError where it is of
     another sweep."""
     optuna = need_optuna()
     spec = sweep.spec
     directions = ["maximize" if OBJECTIVES[name] else "minimize" for name in spec.objectives]
-    study: Study = optuna.create_study(
-        storage=storage,
-        study_name=sweep.name,
-        directions=directions,
-        load_if_exists=True,
-        sampler=_sampler(sweep, worker),
-        pruner=_pruner(sweep),
-    )
-    known = study.user_attrs.get("identity")
-    if known is None:
-        fill(sweep, study)
-        study.set_user_attr("identity", sweep.identity)
-    elif known != sweep.identity:
-        raise RunError(
-            f"the study {sweep.name} was begun with another sweep.yaml or job.yaml",
-            "Its trials can't be compared with new ones: give the changed sweep.yaml another name, "
-            f"or remove {sweep.folder}",
+    with opening(sweep):
+        study: Study = optuna.create_study(
+            storage=storage,
+            study_name=sweep.name,
+            directions=directions,
+            load_if_exists=True,
+            sampler=_sampler(sweep, worker),
+            pruner=_pruner(sweep),
         )
+        known = study.user_attrs.get("identity")
+        if known is None:
+            fill(sweep, study)
+            study.set_user_attr("identity", sweep.identity)
+        elif known != sweep.identity:
+            raise RunError(
+                f"the study {sweep.name} was begun with another sweep.yaml or job.yaml",
+                "Its trials can't be compared with new ones: give the changed sweep.yaml another "
+                f"name, or remove {sweep.folder}",
+            )
     return study
+
+
+@contextlib.contextmanager
+def opening(sweep: Sweep) -> Iterator[None]:
+    """One process at a time makes the tables and the trials of a study. On several machines the
+    first one has to have begun before the others."""
+    sweep.folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(sweep.folder / ".lock"):
+        yield
 
 
 def existing_study(sweep: Sweep, storage: Any) -> Study:
@@ -121,16 +153,16 @@ def existing_study(sweep: Sweep, storage: Any) -> Study:
 
 
 def fill(sweep: Sweep, study: Study) -> None:
-    """Put every trial that will be into the study: the job's own values first, where they are among
-    those that are tried; then the grid, or places for what the sampler will choose."""
-    if sweep.spec.sampler == "grid":
-        for place, params in enumerate(sweep.spec.grid()):
-            if place < sweep.spec.count:
-                study.enqueue_trial(params, user_attrs={PLACE: place})
-        return
-    own = own_values(sweep)
+    """Put every trial that will be into the study, those that are there left alone: the job's own
+    values first, where they are among those that are tried; then the grid, or places for what the
+    sampler will choose."""
+    grid = sweep.spec.sampler == "grid"
+    rows = list(sweep.spec.grid()) if grid else [own_values(sweep)]
+    there = {trial.user_attrs.get(PLACE) for trial in study.get_trials(deepcopy=False)}
     for place in range(sweep.spec.count):
-        study.enqueue_trial(own if place == 0 else {}, user_attrs={PLACE: place})
+        if place not in there:
+            params = rows[place] if place < len(rows) else {}
+            study.enqueue_trial(params, user_attrs={PLACE: place})
 
 
 def own_values(sweep: Sweep) -> dict[str, Any]:
@@ -210,32 +242,33 @@ def count(trials: Iterable[FrozenTrial]) -> Counts:
     for trial in trials:
         if PLACE not in trial.user_attrs:
             continue
-        is_again = trial.state.name == "FAIL" and WHY not in trial.user_attrs
+        tries = int(trial.user_attrs.get(TRIES, 0))
+        lost = trial.state.name == "FAIL" and WHY not in trial.user_attrs
+        is_again = lost and tries < RETRIES
         found["again" if is_again else names[trial.state.name]] += 1
     return Counts(**found)
 
 
 def mark_worker(trial: Trial) -> None:
     """Say who is at work on a trial."""
-    identity = {**process_identity(os.getpid()), "host": platform.node()}
-    trial.set_user_attr(WORKER, identity)
+    who = {"host": platform.node(), "process": process_identity(os.getpid())}
+    trial.set_user_attr(WORKER, who)
 
 
 def revive(study: Study) -> int:
     """Have trials tried again whose worker, on this machine, is gone; of others their heartbeat
     tells. Gives how many."""
     optuna = need_optuna()
-    again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
     running = (optuna.trial.TrialState.RUNNING,)
     revived = 0
     for trial in study.get_trials(deepcopy=False, states=running):
         worker = trial.user_attrs.get(WORKER) or {}
-        if worker.get("host") == platform.node() and is_alive({"process": worker}) is False:
+        if worker.get("host") == platform.node() and is_alive(worker) is False:
             try:
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            except Exception:  # another worker was first
+            except ValueError:  # another worker was first
                 continue
-            again(study, trial)
+            try_again(study, trial)
             revived += 1
     optuna.storages.fail_stale_trials(study)
     return revived

@@ -25,6 +25,7 @@ from jobgen.sweep.study import (
     mark_worker,
     need_optuna,
     revive,
+    try_again,
 )
 from jobgen.sweep.trial import Machine, Outcome, run_trial, value_of
 
@@ -41,7 +42,7 @@ class Runner(Protocol):
 
     def __call__(
         self, sweep: Sweep, params: dict[str, Any], seed: int | None,
-        ends_early: Callable[[float, int], bool],
+        ends_early: Callable[[float, int], bool], /,
     ) -> Outcome: ...  # fmt: skip
 
 
@@ -109,6 +110,9 @@ def tried(
         outcome = runner(sweep, params, seed, ends_early)
         values = [] if outcome.pruned else [value_of(outcome.result, name)
                                             for name in sweep.spec.objectives]  # fmt: skip
+    except KeyboardInterrupt:
+        try_again(study, study.get_trials(deepcopy=False)[trial.number])
+        raise
     except (JobgenError, OSError) as error:
         trial.set_user_attr(WHY, str(getattr(error, "message", error)))
         say(f"trial {trial.number} failed: {trial.user_attrs[WHY]}")

@@ -1,0 +1,344 @@
+"""Sweeps: what sweep.yaml may say, who takes which trial, what is best, and what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jobgen.errors import SpecError
+from jobgen.settings import load_settings
+from jobgen.spec import load_any
+from jobgen.sweep.ranking import best_groups, front
+from jobgen.sweep.room import need_room
+from jobgen.sweep.spec import Sweep, load_sweep
+from jobgen.sweep.study import count, existing_study, open_study, storage_of
+from jobgen.sweep.trial import check_corners
+from jobgen.sweep.worker import work
+from tests.conftest import ROOT, Answer
+from tests.sets import Coco, write_zip
+from tests.toy_worker import toy, toy_value
+from tests.whole import JOB, Whole, make_whole
+
+GRID = """\
+search:
+  train.base_lr: [0.002, 0.02, 0.2]
+  train.batch_size: [2, 4]
+sampler: grid
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "job.yaml").write_text(JOB, encoding="utf-8")
+    return tmp_path
+
+
+def a_sweep(folder: Path, text: str = GRID) -> Sweep:
+    (folder / "sweep.yaml").write_text(text, encoding="utf-8")
+    return load_sweep(folder / "sweep.yaml")
+
+
+def toys(sweep: Sweep) -> Any:
+    """The study of a sweep whose trials have all been taken by one toy worker."""
+    study = open_study(sweep, storage_of(sweep, None))
+    work(sweep, study, toy, lambda _text: None)
+    return study
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("trials: 3\n", "sweep.yaml:1: search: this key is missing"),
+        ("search: {}\ntrials: 3\n", "there is nothing to try"),
+        ("search: {train.epochs: [3]}\ntrials: 3\n", "fewer than two values"),
+        ("search: {train.base_lr: {from: 0.1, to: 0.01}}\ntrials: 3\n", "from has to be below to"),
+        ("search: {train.base_lr: {from: 0.0, to: 1.0, log: true}}\ntrials: 1\n", "above 0"),
+        ("search: {train.epochs: [3, 4]}\n", "trials: say how many"),
+        ("search: {train.base_lr: {from: 0.1, to: 0.2}}\nsampler: grid\n", "a grid needs values"),
+        ("search: {train.epochs: [3, 4]}\ntrials: 2\nobjective: map\n", "objective"),
+        ("search: {train.epochs: [3, 4]}\ntrials: 2\nprunes: median\n", "unknown key prunes"),
+        ("search: {train.epochs: [3, 4]}\ntrials: 2\nobjective: parameters\nprune: median\n",
+         "training measures mAP50, mAP, top1 only"),
+    ],
+)  # fmt: skip
+def test_what_a_sweep_cant_mean_is_said_with_its_line(folder: Path, text: str, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        a_sweep(folder, text)
+    assert words in str(caught.value)
+
+
+def test_every_value_is_built_and_checked_before_the_first_trial(
+    folder: Path, jobgen: Callable[..., Answer]
+) -> None:
+    sweep = a_sweep(folder, GRID.replace("[2, 4]", "[2, 4, 0]") + "  # a comment\n")
+    faults = check_corners(sweep, load_settings().cache)
+    assert [fault.split(":")[0] for fault in faults] == ["train.batch_size"]
+    answer = jobgen("sweep", "run", folder / "sweep.yaml", "--archive", "none.zip")
+    assert (answer.code, "train.batch_size: 0:" in answer.err) == (3, True)
+    assert not (folder / "sweep" / "study.db").exists()
+    a_sweep(folder, "search: {model.confg: [picodet_xs_320, picodet_s_320]}\ntrials: 2\n")
+    assert "unknown key confg" in jobgen("sweep", "run", folder / "sweep.yaml").err
+    a_sweep(folder)
+    dry = jobgen("sweep", "run", folder / "sweep.yaml", "--dry-run", "--device", "cpu")
+    assert (dry.code, "5 values checked" in dry.err, "6 trials" in dry.err) == (0, True, True)
+
+
+def test_a_trial_is_the_job_with_its_values_and_nothing_else(folder: Path) -> None:
+    sweep = a_sweep(folder)
+    (folder / "one.yaml").write_text(sweep.text_of({"train.batch_size": 4}), encoding="utf-8")
+    made = load_any(folder / "one.yaml")[0].model_dump()
+    own = load_any(folder / "job.yaml")[0].model_dump()
+    assert made.pop("name") == sweep.name_of({"train.batch_size": 4, "seed": 9})
+    assert made["train"].pop("batch_size") == 4
+    own.pop("name"), own["train"].pop("batch_size")
+    assert made == own
+
+
+def test_a_grid_is_gone_through_once_and_the_best_is_said(
+    folder: Path, jobgen: Callable[..., Answer]
+) -> None:
+    sweep = a_sweep(folder)
+    study = toys(sweep)
+    assert count(study.get_trials()).done == 6
+    lines = (folder / "toy.log").read_text().splitlines()
+    assert len(lines) == len(set(lines)) == 12
+    best = best_groups(sweep, study.get_trials())[0]
+    assert best.params == {"train.base_lr": 0.02, "train.batch_size": 4}
+    assert best.mean == toy_value(best.params, None)
+    # A second call has nothing to do.
+    toys(sweep)
+    assert len((folder / "toy.log").read_text().splitlines()) == 12
+    answer = jobgen("sweep", "status", folder / "sweep.yaml", "--json")
+    assert answer.json["counts"]["done"] == 6
+    assert answer.json["ranking"][0]["params"] == best.params
+    goal = folder / "best" / "job.yaml"
+    written = jobgen("sweep", "best", folder / "sweep.yaml", "--write", goal)
+    assert written.code == 0, written.err
+    assert jobgen("build", goal).code == 0
+    spec = load_any(goal)[0]
+    assert (spec.name, spec.train.base_lr, spec.train.batch_size) == ("ships", 0.02, 4)
+    assert goal.read_text(encoding="utf-8").startswith("# The best of 6 combinations of sweep.yaml")
+    assert jobgen("sweep", "best", folder / "sweep.yaml", "--write", goal).code == 3
+
+
+def test_the_jobs_own_values_come_first_and_there_are_as_many_as_asked(folder: Path) -> None:
+    text = """\
+search:
+  train.base_lr: {from: 0.001, to: 0.1, log: true}
+  train.batch_size: [1, 2, 4]
+  train.epochs: {from: 2, to: 5}
+trials: 12
+seed: 5
+"""
+    sweep = a_sweep(folder, text)
+    study = toys(sweep)
+    trials = study.get_trials()
+    assert count(trials).done == len(trials) == 12
+    first = trials[0].params
+    assert (first["train.batch_size"], first["train.epochs"]) == (2, 3)
+    assert {type(trial.params["train.epochs"]) for trial in trials} == {int}
+    assert len({trial.params["train.base_lr"] for trial in trials}) > 5
+
+
+def test_the_best_is_confirmed_by_other_seeds_and_ranked_by_their_mean(folder: Path) -> None:
+    sweep = a_sweep(folder, GRID + "confirm: 3\n")
+    study = toys(sweep)
+    best = best_groups(sweep, study.get_trials())[:2]
+    assert [sorted(map(str, group.seeds)) for group in best] == [["1", "2", "None"]] * 2
+    expected = [toy_value(best[0].params, seed) for seed in (None, 1, 2)]
+    assert best[0].mean == pytest.approx(sum(expected) / 3)
+    assert best[0].spread == pytest.approx(max(expected) - min(expected))
+    # One lucky run of another does not come before them.
+    assert len(best_groups(sweep, study.get_trials())[2].values) == 1
+
+
+def test_a_hopeless_trial_is_ended_early_and_one_that_fails_says_why(folder: Path) -> None:
+    text = "search: {train.base_lr: [0.02, 0.021, 0.022, 0.0000002], train.batch_size: [4, 666]}\n"
+    sweep = a_sweep(folder, text + "sampler: grid\nprune: median\n")
+    study = toys(sweep)
+    trials = study.get_trials()
+    found = count(trials)
+    assert (found.failed, found.done + found.pruned) == (4, 4)
+    assert found.pruned >= 1
+    assert {t.user_attrs["why"] for t in trials if "why" in t.user_attrs} == {
+        "the card is too small"
+    }
+    hopeless = [t for t in trials if t.params["train.base_lr"] == 2e-7]
+    assert {t.state.name for t in hopeless} == {"PRUNED", "FAIL"}
+
+
+def test_two_objectives_have_a_front_and_a_page(
+    folder: Path, jobgen: Callable[..., Answer]
+) -> None:
+    sweep = a_sweep(folder, GRID + "objective: [mAP50, parameters]\n")
+    study = toys(sweep)
+    # More mAP has more parameters here: none is better in both.
+    assert len(front(sweep, study.get_trials())) == 6
+    answer = jobgen("sweep", "page", folder / "sweep.yaml")
+    assert answer.code == 0, answer.err
+    text = (folder / "sweep" / "page.html").read_text(encoding="utf-8")
+    assert "Two objectives" in text
+    assert "Values and what they gave" in text
+    assert text.count("<tr>") >= 7
+    assert "<script" not in text
+
+
+def test_a_changed_sweep_is_another_one(folder: Path, jobgen: Callable[..., Answer]) -> None:
+    toys(a_sweep(folder))
+    a_sweep(folder, GRID.replace("[2, 4]", "[1, 4]"))
+    answer = jobgen("sweep", "run", folder / "sweep.yaml", "--device", "cpu")
+    assert (answer.code, "begun with another sweep.yaml" in answer.err) == (7, True)
+    none = folder / "other.yaml"
+    none.write_text(GRID, encoding="utf-8")
+    answer = jobgen("sweep", "status", none)
+    assert (answer.code, "no trial of" in answer.err) == (7, True)
+
+
+def test_more_workers_than_there_is_room_for_are_refused(
+    folder: Path, jobgen: Callable[..., Answer]
+) -> None:
+    a_sweep(folder)
+    answer = jobgen("sweep", "run", folder / "sweep.yaml", "--workers", 64, "--device", "cpu")
+    assert (answer.code, "64 workers, and this machine has" in answer.err) == (7, True)
+    with pytest.raises(Exception, match="card"):
+        need_room(99, "gpu")
+
+
+# What a kill leaves.
+
+
+def begin(folder: Path, worker: int, storage: str = "") -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-m", "tests.toy_worker", str(folder / "sweep.yaml"), str(worker)]
+    return subprocess.Popen([*argv, *([storage] if storage else [])], cwd=ROOT,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
+
+
+def killed_at_will(folder: Path, dice: random.Random, storage: str = "") -> None:
+    """Two workers, each killed now and then, until a pair comes to its end."""
+    for _ in range(dice.randint(1, 3)):
+        pair = [begin(folder, number, storage) for number in (1, 2)]
+        time.sleep(dice.uniform(0.8, 2.5))
+        for process in dice.sample(pair, dice.randint(1, 2)):
+            process.send_signal(dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
+        for process in pair:
+            if dice.random() < 0.5:
+                process.kill()
+        for process in pair:
+            process.communicate()
+    pair = [begin(folder, number, storage) for number in (1, 2)]
+    for process in pair:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err[-2000:]
+
+
+def every_one_once(folder: Path, sweep: Sweep, storage: str | None = None) -> None:
+    """Every combination has ended exactly once, and the ranking is a clean run's."""
+    trials = existing_study(sweep, storage_of(sweep, storage)).get_trials()
+    found = count(trials)
+    assert (found.done, found.failed, found.running, found.waiting) == (6, 0, 0, 0)
+    log = Counter(line.split()[1] for line in (folder / "toy.log").read_text().splitlines()
+                  if line.startswith("ends"))  # fmt: skip
+    assert len(log) == 6
+    ranked = [(g.params["train.base_lr"], g.params["train.batch_size"], g.mean)
+              for g in best_groups(sweep, trials)]  # fmt: skip
+    clean = sorted(
+        ((rate, batch, toy_value({"train.base_lr": rate, "train.batch_size": batch}, None))
+         for rate in (0.002, 0.02, 0.2) for batch in (2, 4)),
+        key=lambda row: -row[2],
+    )  # fmt: skip
+    assert [row[2] for row in ranked] == [row[2] for row in clean]
+    assert ranked[0][:2] == (0.02, 4)
+
+
+@pytest.mark.waits
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_at_any_moment_lose_and_double_nothing(
+    folder: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOY_PAUSE", "0.05")
+    sweep = a_sweep(folder)
+    killed_at_will(folder, random.Random(seed))
+    every_one_once(folder, sweep)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 200))
+def test_a_hundred_kills(folder: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY_PAUSE", "0.05")
+    sweep = a_sweep(folder)
+    killed_at_will(folder, random.Random(seed))
+    every_one_once(folder, sweep)
+
+
+# With a stand-in for Paddle: each trial is `jobgen run` itself.
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("sweep 船")
+    archive = write_zip(folder / "ships.zip", Coco().all_files())
+    return make_whole(folder, archive.read_bytes())
+
+
+def words_of(whole: Whole, *more: object) -> list[str]:
+    return [
+        *(sys.executable, "-m", "jobgen", "sweep", "run", str(whole.folder / "sweep.yaml")),
+        *("--archive", str(whole.folder / "ships.zip"), "--device", "cpu"),
+        *("--python", str(whole.folder / "python" / "bin" / "python")),
+        *("--mirror", (whole.folder / "PaddleDetection").as_uri(), "-p", "ALLOW_UNPINNED", "true"),
+        *map(str, more),
+    ]
+
+
+def left_of(folder: Path) -> Iterator[psutil.Process]:
+    """Processes that still have to do with a folder."""
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(folder) in word for word in process.info["cmdline"] or ()):
+            yield process
+
+
+@pytest.mark.kernel
+@pytest.mark.waits
+def test_a_killed_sweep_leaves_nothing_running_and_is_resumed(
+    whole: Whole, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers; all are killed with -9 in the middle, then called again: each trial is there
+    once, one resumed from its checkpoint."""
+    monkeypatch.setenv("FLAGS_standin", json.dumps({"by_rate": True, "pause": 0.3}))
+    text = "search: {train.base_lr: [0.005, 0.02]}\nsampler: grid\n"
+    (whole.folder / "sweep.yaml").write_text(text, encoding="utf-8")
+    first = subprocess.Popen(words_of(whole, "--workers", 2), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)  # fmt: skip
+    deadline = time.monotonic() + 120
+    events = "sweep/runs/*/own/*/home/output/ships-*/checkpoints/**/0.pdparams"
+    while not list(whole.folder.glob(events)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    first.kill()
+    first.wait()
+    deadline = time.monotonic() + 60
+    while list(left_of(whole.folder)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert list(left_of(whole.folder)) == []
+    again = subprocess.run(words_of(whole, "--workers", 2), capture_output=True, text=True,
+                           check=False, timeout=300)  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    sweep = load_sweep(whole.folder / "sweep.yaml")
+    trials = existing_study(sweep, storage_of(sweep, None)).get_trials()
+    found = count(trials)
+    assert (found.done, found.failed) == (2, 0), again.stderr
+    assert best_groups(sweep, trials)[0].params == {"train.base_lr": 0.02}
+    results = [json.loads(path.read_text(encoding="utf-8"))
+               for path in whole.folder.glob("sweep/runs/*/own/*/home/output/*/result.json")]  # fmt: skip
+    assert [result["status"] for result in results] == ["ok", "ok"]
+    assert any(result["attempts"] for result in results)
