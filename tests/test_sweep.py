@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,11 +30,14 @@ from jobgen.sweep.spec import Sweep, load_sweep
 from jobgen.sweep.study import count, existing_study, open_study, storage_of
 from jobgen.sweep.trial import check_corners
 from jobgen.sweep.worker import work
+from tests.aistudio import AiStudio
 from tests.conftest import ROOT, Answer
+from tests.remote_world import studio
 from tests.sets import Coco, write_zip
 from tests.toy_worker import toy, toy_value
 from tests.whole import JOB, Whole, make_whole
 
+__all__ = ["studio"]
 GRID = """\
 search:
   train.base_lr: [0.002, 0.02, 0.2]
@@ -342,3 +350,113 @@ def test_a_killed_sweep_leaves_nothing_running_and_is_resumed(
                for path in whole.folder.glob("sweep/runs/*/own/*/home/output/*/result.json")]  # fmt: skip
     assert [result["status"] for result in results] == ["ok", "ok"]
     assert any(result["attempts"] for result in results)
+
+
+# Several machines: a real PostgreSQL.
+
+POSTGRES = next(
+    (path for path in (Path(shutil.which("initdb") or "/none").resolve().parent,
+                       *sorted(Path("/usr/lib/postgresql").glob("*/bin")))
+     if (path / "initdb").is_file() and (path / "postgres").is_file()),
+    None,
+)  # fmt: skip
+
+
+@pytest.fixture
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of this test's own; it does not run as root."""
+    if POSTGRES is None:
+        pytest.skip("no PostgreSQL here")
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    place = Path(tempfile.mkdtemp(prefix="jobgen-pg-"))
+    as_user: list[str] = []
+    if os.geteuid() == 0:
+        if shutil.which("runuser") is None:
+            pytest.skip("no runuser here")
+        shutil.chown(place, "nobody")
+        as_user = ["runuser", "-u", "nobody", "--"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = str(place / "data")
+    init = [*as_user, str(POSTGRES / "initdb"), "-D", data, "-U", "jobgen", "-A", "trust"]
+    subprocess.run(init, check=True, capture_output=True, cwd=place)
+    server = subprocess.Popen(
+        [*as_user, str(POSTGRES / "postgres"), "-D", data, "-p", str(port), "-k", str(place),
+         "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=place,
+    )  # fmt: skip
+    address = f"postgresql+psycopg://jobgen@127.0.0.1:{port}/postgres"
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        time.sleep(0.5)
+        yield address
+    finally:
+        for child in psutil.Process(server.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.terminate()
+        server.terminate()
+        server.wait(20)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.mark.waits
+def test_two_workers_share_a_study_in_postgresql(
+    folder: Path, postgresql: str, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOY_PAUSE", "0.05")
+    sweep = a_sweep(folder)
+    killed_at_will(folder, random.Random(1), postgresql)
+    every_one_once(folder, sweep, postgresql)
+    answer = jobgen("sweep", "status", folder / "sweep.yaml", "--storage", postgresql, "--json")
+    assert answer.json["counts"]["done"] == 6
+    assert not (folder / "sweep" / "study.db").exists()
+
+
+def test_a_storage_that_is_not_there_is_said(folder: Path, jobgen: Callable[..., Answer]) -> None:
+    a_sweep(folder)
+    nowhere = "postgresql+psycopg://jobgen:secret@127.0.0.1:9/postgres"
+    answer = jobgen("sweep", "status", folder / "sweep.yaml", "--storage", nowhere)
+    assert answer.code == 7
+    assert "the storage can't be opened" in answer.err
+    assert "secret" not in answer.err
+
+
+# On AI Studio.
+
+
+@pytest.mark.kernel
+@pytest.mark.waits
+def test_trials_run_on_the_loopback_ai_studio(
+    studio: AiStudio, whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each trial is one job there; a call that is killed and made again submits none twice."""
+    monkeypatch.setenv("FLAGS_standin", json.dumps({"by_rate": True}))
+    studio.datasets[264241] = whole.folder / "ships.zip"
+    studio.env = {"PATH": f"{whole.folder / 'python' / 'bin'}:/usr/bin:/bin",
+                  "FLAGS_standin": json.dumps({"by_rate": True})}  # fmt: skip
+    text = "search: {train.base_lr: [0.004, 0.02]}\nsampler: grid\n"
+    (whole.folder / "remote.yaml").write_text(text, encoding="utf-8")
+    urls = json.dumps([(whole.folder / "PaddleDetection").as_uri()])
+    argv = [
+        *(sys.executable, "-m", "jobgen", "sweep", "run", str(whole.folder / "remote.yaml")),
+        *("--on", "aistudio", "--dataset", "264241", "-p", "DEVICE", "cpu"),
+        *("-p", "ALLOW_UNPINNED", "true", "-p", "PADDLEDETECTION_URLS", urls),
+    ]
+    first = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not studio.jobs and time.monotonic() < deadline:
+        time.sleep(0.1)
+    first.kill()
+    first.wait()
+    again = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
+    assert again.returncode == 0, again.stderr
+    sweep = load_sweep(whole.folder / "remote.yaml")
+    trials = existing_study(sweep, storage_of(sweep, None)).get_trials()
+    found = count(trials)
+    assert (found.done, found.failed) == (2, 0), again.stderr
+    assert best_groups(sweep, trials)[0].params == {"train.base_lr": 0.02}
+    assert sorted(job.starts for job in studio.jobs.values()) == [1, 1]
