@@ -58,7 +58,9 @@ def storage_of(sweep: Sweep, address: str | None) -> Any:
         sweep.folder.mkdir(parents=True, exist_ok=True)
         address = f"sqlite:///{(sweep.folder / 'study.db').absolute()}"
     # Two workers may write at one moment: SQLite lets one of them wait.
-    options = {"connect_args": {"timeout": 60}} if address.startswith("sqlite") else {}
+    waits = {"connect_args": {"timeout": 60}} if address.startswith("sqlite") else {}
+    from sqlalchemy.pool import NullPool
+
     try:
         with opening(sweep):
             return optuna.storages.RDBStorage(
@@ -66,7 +68,7 @@ def storage_of(sweep: Sweep, address: str | None) -> Any:
                 heartbeat_interval=HEARTBEAT,
                 grace_period=GRACE,
                 heartbeat_stale_trial_callback=try_again,
-                engine_kwargs=options,
+                engine_kwargs={**waits, "poolclass": NullPool},
             )
     except ImportError as error:
         raise RunError(
