@@ -18,7 +18,7 @@ SENTENCE = re.compile(
 CHINESE = re.compile("[，。：；]")
 # Of programs, patterns and pages rather than for people.
 CODE = re.compile(
-    r"\\[wdsbAZ]|\(\?[:P<!=]|<(?:div|p|span|td|tr|th|h\d|a|svg|g|meta|style|img|circle|rect|figure|!)\b|</[a-z]"
+    r"\\[wdsbAZ]|\(\?[:P<!=]|<(?:div|p|span|td|tr|th|h\d|a|svg|g|meta|style|img|circle|rect|line|figure|!)\b|</[a-z]"
     r"|^\s*(?:def|class) \w+[(:]|^\s*(?:import |from [\w.]+ import|return |raise )|\{%|\{\{"
     r"|^\s*#include|=>|\bint \w+;|::|\$\{"
 )
@@ -29,7 +29,8 @@ Not a directory|File exists|error|warning|note|yes|works|error: {message}|Usage:
 Examples:|Example:|Fix: {hint}|system|memory|disk|graphics cards|addresses|kept|token|jobs|stages|
 times|output|repositories|fault|mistake|class|place|both|duplicate|background|missed|image|what|
 doubt|job|data sets|
-machine|command|time|paid with|errors|warnings|notes|width / height|
+machine|command|time|paid with|errors|warnings|notes|spread|runs|trial|values|Ranking|Charts|
+width / height|
 images|boxes|small / medium / large\
 """.replace("\n", "").split("|")
 # click's own, as it writes them.

@@ -12,7 +12,7 @@ from jobgen.pages.frame import local_page
 from jobgen.run.page import LocalPage
 from jobgen.spec import parse_any
 from jobgen.sweep.ranking import Group, best_groups, front, params_of
-from jobgen.sweep.spec import STREAMED, Sweep
+from jobgen.sweep.spec import SEED, STREAMED, Sweep
 from jobgen.sweep.study import WHY, count, need_optuna
 from jobgen.text import one_line
 from jobgen.yamlio import load
@@ -84,7 +84,8 @@ class _Page(LocalPage):
         rows = []
         for group in self.best[:SHOWN]:
             other = [f"{statistics.fmean(group.others):.4g}"] if group.others else []
-            values = [group.params.get(path, "") for path in self.sweep.spec.search]
+            seeds = ", ".join(str(seed) for seed in group.seeds if seed is not None)
+            values = [group.params.get(path, seeds) for path in self.sweep.spec.search]
             rows.append(
                 [f"{group.mean:.4g}", f"{group.spread:.3g}", len(group.values), *other, *values]
             )
@@ -160,7 +161,8 @@ class _Page(LocalPage):
             )
         except Exception:  # of few trials, or all with one value
             return ""
-        rows = [(path, [(share, f"{share:.2f}", 2)]) for path, share in found.items()]
+        rows = [(path, [(share, f"{share:.2f}", 2)]) for path, share in found.items()
+                if path != SEED]  # fmt: skip
         title = escaped(self.say("How much each matters, 0 to 1 (PED-ANOVA)"))
         return f"<figure><figcaption>{title}</figcaption>{bars(rows, 1.0)}</figure>" if rows else ""
 

@@ -43,7 +43,7 @@ def need_optuna() -> Any:
     except ImportError:
         raise RunError(
             "a sweep needs Optuna, which is not installed",
-            'Install it: pip install "jobgen[sweep]"',
+            'Install it: pip install "optuna>=5,<6"',
         ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # The heartbeat is called experimental since 2021; its version is bounded in pyproject.toml.
