@@ -26,8 +26,9 @@ from jobgen.settings import load_settings
 from jobgen.spec import load_any
 from jobgen.sweep.ranking import best_groups, front
 from jobgen.sweep.room import need_room
+from jobgen.sweep.rows import read_rows
 from jobgen.sweep.spec import Sweep, load_sweep
-from jobgen.sweep.study import count, existing_study, open_study, storage_of
+from jobgen.sweep.study import count, engine_of, existing_study, open_study, storage_of
 from jobgen.sweep.trial import check_corners
 from jobgen.sweep.worker import work
 from tests.aistudio import AiStudio
@@ -460,3 +461,42 @@ def test_trials_run_on_the_loopback_ai_studio(
     assert (found.done, found.failed) == (2, 0), again.stderr
     assert best_groups(sweep, trials)[0].params == {"train.base_lr": 0.02}
     assert sorted(job.starts for job in studio.jobs.values()) == [1, 1]
+
+
+def test_the_rows_that_status_reads_are_optunas_own(folder: Path) -> None:
+    text = "search: {train.base_lr: {from: 0.001, to: 0.1}, train.epochs: {from: 1, to: 9}, "
+    sweep = a_sweep(folder, text + "augment.flip: [0.0, 0.5]}\ntrials: 6\nconfirm: 2\n")
+    study = toys(sweep)
+    own = study.get_trials()
+    rows = read_rows(sweep, engine_of(sweep, None))
+    assert len(rows) == len(own) > 6
+    for row, trial in zip(rows, own, strict=True):
+        assert (row.number, row.state.name) == (trial.number, trial.state.name)
+        assert (row.params, row.values) == (trial.params, trial.values)
+        assert row.user_attrs == trial.user_attrs
+    assert count(rows) == count(own)
+    assert best_groups(sweep, rows) == best_groups(sweep, own)
+
+
+@pytest.mark.kernel
+@pytest.mark.waits
+def test_several_bundles_are_run_in_turn(
+    whole: Whole, tmp_path: Path, jobgen: Callable[..., Answer]
+) -> None:
+    """One of them fails; the others are run all the same, and each has its own word."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "job.yaml").write_text(JOB.replace("name: ships", "name: boats"), encoding="utf-8")
+    assert jobgen("build", other / "job.yaml", "--no-check").code == 0
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    argv = [word for word in whole.argv() if word != str(whole.folder / "upload")]
+    at = argv.index("run") + 1
+    argv[at:at] = [str(whole.folder / "upload"), str(wrong), str(other / "upload")]
+    argv[argv.index(str(whole.folder / "runs"))] = str(tmp_path / "runs")
+    answer = subprocess.run([*argv, "--workers", "2"], capture_output=True, text=True, check=False,
+                            timeout=240)  # fmt: skip
+    assert answer.returncode == 7, answer.stderr
+    assert f"{other / 'upload'}: ok" in answer.stdout
+    assert f"{whole.folder / 'upload'}: ok" in answer.stdout
+    assert f"{wrong}: not good, exit code 6" in answer.stdout

@@ -20,7 +20,7 @@ CHINESE = re.compile("[，。：；]")
 CODE = re.compile(
     r"\\[wdsbAZ]|\(\?[:P<!=]|<(?:div|p|span|td|tr|th|h\d|a|svg|g|meta|style|img|circle|rect|line|figure|!)\b|</[a-z]"
     r"|^\s*(?:def|class) \w+[(:]|^\s*(?:import |from [\w.]+ import|return |raise )|\{%|\{\{"
-    r"|^\s*#include|=>|\bint \w+;|::|\$\{"
+    r"|^\s*#include|=>|\bSELECT \w|\bint \w+;|::|\$\{"
 )
 # Words alone, which no rule tells from a key or a name: what label() is called with.
 WORDS = """\

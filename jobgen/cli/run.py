@@ -17,6 +17,7 @@ EXAMPLES = """\b
 Examples:
   jobgen run bundles/ssdd/upload --archive ssdd.zip --device cpu --smoke
   jobgen run bundles/ssdd/upload --archive ssdd.zip -p EPOCHS 20
+  jobgen run one/upload two/upload three/upload --archive ssdd.zip
 """
 
 
@@ -28,7 +29,8 @@ def parameter_value(text: str) -> Any:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("upload", type=click.Path(path_type=Path))
+@click.argument("uploads", nargs=-1, required=True, metavar="UPLOAD...",
+                type=click.Path(path_type=Path))  # fmt: skip
 @click.option(
     "--archive",
     "archives",
@@ -72,54 +74,49 @@ def parameter_value(text: str) -> Any:
 @click.option("--new", "fresh", is_flag=True, help="Start afresh beside an unfinished run.")
 @click.option("--no-check", is_flag=True, help="Run even where jobgen check finds errors.")
 @click.option("--yes", is_flag=True, help="Run a bundle that was not built here without asking.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
+              help="Of several bundles, how many at once.")  # fmt: skip
 @options.json_output
 @click.pass_obj
 def command(
-    console: Console,
-    upload: Path,
-    archives: tuple[Path, ...],
-    device: str,
-    smoke: bool,
-    parameters: tuple[tuple[str, str], ...],
-    python: Path | None,
-    mirror: str | None,
-    paddle_index: str | None,
-    runs: Path,
-    offline: bool,
-    fresh: bool,
-    no_check: bool,
-    yes: bool,
-    json_output: bool,
+    console: Console, /, uploads: tuple[Path, ...], workers: int, json_output: bool, **given: Any
 ) -> None:
     """Execute the notebook in UPLOAD, unchanged, in an emulated AI Studio home.
 
     What jobgen check finds is said first; an error ends it there, with exit code 1.
     A run that is not ok ends with exit code 7. Run again to resume a run that was
-    stopped.
+    stopped. Several bundles are run in turn, each as if it were alone.
     """
+    console.json_output = json_output
+    if len(uploads) > 1:
+        from jobgen.cli.run_many import run_many, words_of
+
+        if json_output:
+            raise click.UsageError("--json is for one bundle")
+        run_many(console, uploads, workers, words_of(given))
+        return
+    run_one(console, upload_of(uploads[0]), **given)
+
+
+def run_one(
+    console: Console, upload: Path, *, no_check: bool, yes: bool, mirror: str | None,
+    paddle_index: str | None, archives: tuple[Path, ...], parameters: tuple[tuple[str, str], ...],
+    **given: Any,
+) -> None:  # fmt: skip
+    """Ask, check, run and show one bundle."""
     from jobgen.job.bundle import read_bundle
     from jobgen.run.local import RunRequest
     from jobgen.settings import load_settings
 
-    console.json_output = json_output
-    upload = upload_of(upload)
     bundle = read_bundle(upload)
     settings = load_settings(mirror=mirror, paddle_index=paddle_index)
     allow(console, bundle, settings.cache, yes)
     if not no_check:
-        left_out = ["MA004"] if python is not None else []
-        refuse_errors(console, upload, archives, [*left_out, *(["MA008"] if offline else [])])
-    request = RunRequest(
-        bundle,
-        list(archives),
-        runs,
-        device,
-        smoke,
-        python,
-        fresh,
-        offline,
-        {name: parameter_value(text) for name, text in parameters},
-    )
+        left_out = ["MA004"] if given["python"] is not None else []
+        left_out += ["MA008"] if given["offline"] else []
+        refuse_errors(console, upload, archives, left_out)
+    values = {name: parameter_value(text) for name, text in parameters}
+    request = RunRequest(bundle, list(archives), parameters=values, **given)
     show_run(console, request, settings)
 
 

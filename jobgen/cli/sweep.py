@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def storage_option(command: Any) -> Any:
 @click.option("--dataset", "datasets", multiple=True, type=click.IntRange(1), metavar="ID",
               help="On AI Studio: a mounted data set's number.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check every value, and run nothing.")
-@click.option("--worker", type=int, hidden=True, default=0)
+@click.option("--worker", type=int, hidden=True, default=0, help="Which of several this is.")
 @click.pass_obj
 def run(
     console: Console, path: Path, archives: tuple[Path, ...], workers: int, storage: str | None,
@@ -105,7 +106,7 @@ def run(
         runner = runner_of(where, cache, archives, device, own)
         work(sweep, study, runner, console.say, None if hours is None else hours * 3600)
     if worker == 0:
-        show(console, sweep, study)
+        show(console, sweep, study.get_trials(deepcopy=False))
 
 
 def runner_of(
@@ -182,13 +183,12 @@ def together(console: Console, path: Path, workers: int, device: str, given: lis
         console.say("a worker ended before its time; what it left is tried again by the next call")
 
 
-def show(console: Console, sweep: Sweep, study: Any) -> None:
+def show(console: Console, sweep: Sweep, trials: Sequence[Any]) -> None:
     """What became of the trials, and the best of them."""
     from jobgen.cli.table import table
     from jobgen.sweep.ranking import best_groups
     from jobgen.sweep.study import WHY, count
 
-    trials = study.get_trials(deepcopy=False)
     counts = count(trials)
     console.data(f"{counts.done} done, {counts.pruned} ended early, {counts.failed} failed, "
                  f"{counts.running} running, {counts.waiting} waiting")  # fmt: skip
@@ -226,20 +226,20 @@ def status(console: Console, path: Path, storage: str | None, json_output: bool)
     from dataclasses import asdict
 
     from jobgen.sweep.ranking import best_groups
+    from jobgen.sweep.rows import read_rows
     from jobgen.sweep.spec import load_sweep
-    from jobgen.sweep.study import count, existing_study, storage_of
+    from jobgen.sweep.study import count, engine_of
 
     console.json_output = json_output
     sweep = load_sweep(path)
-    study = existing_study(sweep, storage_of(sweep, storage))
-    trials = study.get_trials(deepcopy=False)
+    trials = read_rows(sweep, engine_of(sweep, storage))
     rows = [
         {"params": group.params, "mean": group.mean, "spread": group.spread,
          "values": group.values, "seeds": group.seeds, "trials": group.numbers}
         for group in best_groups(sweep, trials)
     ]  # fmt: skip
     console.result(counts=asdict(count(trials)), ranking=rows)
-    show(console, sweep, study)
+    show(console, sweep, trials)
 
 
 @command.command(

@@ -14,6 +14,10 @@ from jobgen.sweep.study import PLACE, SEED_OF
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from jobgen.sweep.rows import Row
+
+    AnyTrial = FrozenTrial | Row
+
 
 @dataclass
 class Group:
@@ -37,7 +41,7 @@ class Group:
         return max(self.values) - min(self.values)
 
 
-def params_of(sweep: Sweep, trial: FrozenTrial) -> tuple[dict[str, Any], int | None]:
+def params_of(sweep: Sweep, trial: AnyTrial) -> tuple[dict[str, Any], int | None]:
     """What a trial that was made tried, and its seed."""
     params: dict[str, Any] = {}
     for path, choices in sweep.spec.search.items():
@@ -49,7 +53,7 @@ def params_of(sweep: Sweep, trial: FrozenTrial) -> tuple[dict[str, Any], int | N
     return params, trial.user_attrs.get(SEED_OF, own)
 
 
-def groups(sweep: Sweep, trials: Sequence[FrozenTrial]) -> list[Group]:
+def groups(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:
     """The trials that ended with a value, by their values; each seed counts once."""
     found: dict[str, Group] = {}
     for trial in trials:
@@ -57,7 +61,7 @@ def groups(sweep: Sweep, trials: Sequence[FrozenTrial]) -> list[Group]:
             continue
         params, seed = params_of(sweep, trial)
         raw = {path: value for path, value in trial.params.items() if path != SEED}
-        group = found.setdefault(sweep.name_of(params), Group(params, raw))
+        group = found.setdefault(repr(sorted(params.items())), Group(params, raw))
         if seed in group.seeds:
             continue
         group.values.append(trial.values[0])
@@ -67,7 +71,7 @@ def groups(sweep: Sweep, trials: Sequence[FrozenTrial]) -> list[Group]:
     return list(found.values())
 
 
-def best_groups(sweep: Sweep, trials: Sequence[FrozenTrial]) -> list[Group]:
+def best_groups(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:
     """The groups, the best first: by the mean, those that more seeds have confirmed before those of
     a single run."""
     sign = -1.0 if OBJECTIVES[sweep.spec.objectives[0]] else 1.0
@@ -77,7 +81,7 @@ def best_groups(sweep: Sweep, trials: Sequence[FrozenTrial]) -> list[Group]:
     return sorted(found, key=lambda g: (len(g.values) < wanted, sign * g.mean, g.numbers[0]))
 
 
-def front(sweep: Sweep, trials: Sequence[FrozenTrial]) -> list[Group]:
+def front(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:
     """Of two objectives the groups that no other is better than in both."""
     one, other = (1.0 if OBJECTIVES[name] else -1.0 for name in sweep.spec.objectives)
     found = groups(sweep, trials)

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from jobgen.errors import RunError
-from jobgen.run.verdict import is_alive
 from jobgen.sweep.spec import OBJECTIVES, SEED, Range, Sweep
 from jobgen_runtime.record.identity import process_identity
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
+
+    from jobgen.sweep.rows import Row
 
 # A worker says every so often that it lives, and is taken for dead after so long: seconds.
 HEARTBEAT, GRACE = 10, 45
@@ -49,6 +50,36 @@ def need_optuna() -> Any:
     # The heartbeat is called experimental since 2021; its version is bounded in pyproject.toml.
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     return optuna
+
+
+def engine_of(sweep: Sweep, address: str | None) -> Any:
+    """A connection to the storage that only reads, without Optuna. Raises RunError where there is
+    none."""
+    try:
+        from sqlalchemy import create_engine, inspect
+        from sqlalchemy.exc import SQLAlchemyError
+        from sqlalchemy.pool import NullPool
+    except ImportError:  # it comes with Optuna
+        need_optuna()
+        raise
+
+    file = sweep.folder / "study.db"
+    if address is None and not file.is_file():
+        raise not_begun(sweep)
+    try:
+        engine = create_engine(address or f"sqlite:///{file.absolute()}", poolclass=NullPool)
+        if not inspect(engine).has_table("trial_user_attributes"):
+            raise not_begun(sweep)
+    except SQLAlchemyError as error:
+        raise RunError(f"the storage can't be opened: {one_line_of(error)}") from error
+    return engine
+
+
+def not_begun(sweep: Sweep) -> RunError:
+    return RunError(
+        f"no trial of {sweep.path} was begun",
+        f"Begin: jobgen sweep run {sweep.path} --archive FILE",
+    )
 
 
 def storage_of(sweep: Sweep, address: str | None) -> Any:
@@ -147,10 +178,7 @@ def existing_study(sweep: Sweep, storage: Any) -> Study:
     try:
         study: Study = optuna.load_study(study_name=sweep.name, storage=storage)
     except KeyError:
-        raise RunError(
-            f"no trial of {sweep.path} was begun",
-            f"Begin: jobgen sweep run {sweep.path} --archive FILE",
-        ) from None
+        raise not_begun(sweep) from None
     return study
 
 
@@ -236,7 +264,7 @@ class Counts:
         return self.done + self.pruned + self.failed + self.running + self.waiting
 
 
-def count(trials: Iterable[FrozenTrial]) -> Counts:
+def count(trials: Iterable[FrozenTrial | Row]) -> Counts:
     """What became of the trials; of one that was tried again only the last counts."""
     names = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running",
              "WAITING": "waiting"}  # fmt: skip
@@ -260,6 +288,8 @@ def mark_worker(trial: Trial) -> None:
 def revive(study: Study) -> int:
     """Have trials tried again whose worker, on this machine, is gone; of others their heartbeat
     tells. Gives how many."""
+    from jobgen.run.verdict import is_alive
+
     optuna = need_optuna()
     running = (optuna.trial.TrialState.RUNNING,)
     revived = 0

@@ -1,0 +1,73 @@
+"""`jobgen run A B C`: several bundles in turn, or some at once, each as if it were alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobgen.cli.console import Console
+
+POLL = 0.2
+
+
+def run_many(console: Console, uploads: Sequence[Path], workers: int, words: list[str]) -> None:
+    """Run each by a call of its own, `workers` at once, and say what became of each; exit code 7
+    where one was not good. `words` are the options that all of them have."""
+    from jobgen.errors import RunError
+    from jobgen.sweep.room import need_room, worker_environment
+    from jobgen.sweep.trial import end, end_with_parent
+
+    device = words[words.index("--device") + 1]
+    need_room(workers, device)
+    waiting, free = list(enumerate(uploads)), list(range(workers))
+    running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}
+    codes: dict[int, int] = {}
+    try:
+        while waiting or running:
+            while waiting and free:
+                number, upload = waiting.pop(0)
+                place = free.pop(0)
+                console.say(f"{upload} begins")
+                argv = [sys.executable, "-m", "jobgen", "run", str(upload), *words]
+                environment = worker_environment(place, workers, device)
+                process = subprocess.Popen(argv, env=environment, preexec_fn=end_with_parent,
+                                           stdin=subprocess.DEVNULL)  # fmt: skip
+                running[number] = (place, process)
+            time.sleep(POLL)
+            for number, (place, process) in list(running.items()):
+                if process.poll() is not None:
+                    codes[number] = process.returncode
+                    del running[number]
+                    free.append(place)
+    finally:
+        for _, process in running.values():
+            end(process)
+    for number, upload in enumerate(uploads):
+        said = "ok" if codes[number] == 0 else f"not good, exit code {codes[number]}"
+        console.data(f"{upload}: {said}")
+    console.say("Next, side by side: jobgen report " + " ".join(map(str, uploads)))
+    if any(codes.values()):
+        raise click.exceptions.Exit(RunError.exit_code)
+
+
+def words_of(given: dict[str, Any]) -> list[str]:
+    """The options of a call of `jobgen run`, as words of a command line."""
+    words: list[str] = []
+    for name, value in given.items():
+        option = {"archives": "--archive", "parameters": "-p", "fresh": "--new"}.get(
+            name, f"--{name.replace('_', '-')}"
+        )
+        if value is True:
+            words.append(option)
+        elif isinstance(value, tuple):
+            for each in value:
+                words += [option, *(map(str, each) if isinstance(each, tuple) else [str(each)])]
+        elif value not in (None, False):
+            words += [option, str(value)]
+    return words
