@@ -146,7 +146,10 @@ def test_what_followed_training_is_proven(folder: Path) -> None:
     names = {entry.name for entry in (path.parent / "inference").iterdir()}
     assert {"model.pdmodel", "model.pdiparams", "infer_cfg.yml", "model.onnx"} <= names
     page = (path.parent / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/jpeg;base64,") == 12
+    # Twelve predictions, by turns wrong and right, and eight pictures as the training gets them.
+    assert page.count("data:image/jpeg;base64,") == 12 + 8
+    kinds = json.loads((path.parent / "predictions" / "predictions.json").read_text("utf-8"))
+    assert {row["kind"] for row in kinds["images"]} >= {"best"}
     code, answer, _ = call("collect", path.parent, "--run", cwd=folder)
     assert (code, answer["outputs"][0]["faults"], answer["outputs"][0]["export"]) == (0, [], "runs")
 
