@@ -28,8 +28,15 @@ from jobgen.sweep.ranking import best_groups, front
 from jobgen.sweep.room import need_room
 from jobgen.sweep.rows import read_rows
 from jobgen.sweep.spec import Sweep, load_sweep
-from jobgen.sweep.study import count, engine_of, existing_study, open_study, storage_of
-from jobgen.sweep.trial import check_corners
+from jobgen.sweep.study import (
+    count,
+    engine_of,
+    existing_study,
+    open_study,
+    retry_failed,
+    storage_of,
+)
+from jobgen.sweep.trial import Outcome, check_corners
 from jobgen.sweep.worker import work
 from tests.aistudio import AiStudio
 from tests.conftest import ROOT, Answer
@@ -79,6 +86,10 @@ def toys(sweep: Sweep) -> Any:
         ("search: {train.epochs: [3, 4]}\ntrials: 2\nprunes: median\n", "unknown key prunes"),
         ("search: {train.epochs: [3, 4]}\ntrials: 2\nobjective: parameters\nprune: median\n",
          "training measures mAP50, mAP, top1 only"),
+        ("search: {name: [aa, bb]}\ntrials: 2\n", "name makes no other training"),
+        ("search: {seed: [1, 1.5]}\ntrials: 2\n", "seed: whole numbers from 0"),
+        ("search: {a: [1,2,3,4,5,6,7,8,9], b: [1,2,3,4,5,6,7,8,9], c: [1,2,3,4,5,6,7,8,9],"
+         " d: [1,2,3,4,5,6,7,8,9]}\nsampler: grid\n", "6,561 trials; at most 5,000"),
     ],
 )  # fmt: skip
 def test_what_a_sweep_cant_mean_is_said_with_its_line(folder: Path, text: str, words: str) -> None:
@@ -93,7 +104,7 @@ def test_every_value_is_built_and_checked_before_the_first_trial(
     sweep = a_sweep(folder, GRID.replace("[2, 4]", "[2, 4, 0]") + "  # a comment\n")
     faults = check_corners(sweep, load_settings().cache)
     assert [fault.split(":")[0] for fault in faults] == ["train.batch_size"]
-    answer = jobgen("sweep", "run", folder / "sweep.yaml", "--archive", "none.zip")
+    answer = jobgen("sweep", "run", folder / "sweep.yaml")
     assert (answer.code, "train.batch_size: 0:" in answer.err) == (3, True)
     assert not (folder / "sweep" / "study.db").exists()
     a_sweep(folder, "search: {model.confg: [picodet_xs_320, picodet_s_320]}\ntrials: 2\n")
@@ -179,6 +190,8 @@ def test_a_hopeless_trial_is_ended_early_and_one_that_fails_says_why(folder: Pat
     trials = study.get_trials()
     found = count(trials)
     assert (found.failed, found.done + found.pruned) == (4, 4)
+    assert retry_failed(study) == 4
+    assert count(study.get_trials()).waiting == 4
     assert found.pruned >= 1
     assert {t.user_attrs["why"] for t in trials if "why" in t.user_attrs} == {
         "the card is too small"
@@ -500,3 +513,58 @@ def test_several_bundles_are_run_in_turn(
     assert f"{other / 'upload'}: ok" in answer.stdout
     assert f"{whole.folder / 'upload'}: ok" in answer.stdout
     assert f"{wrong}: not good, exit code 6" in answer.stdout
+
+
+def test_more_trials_are_added_to_a_sweep_that_has_ended(folder: Path) -> None:
+    text = (
+        "search: {train.batch_size: [1, 2, 4], train.epochs: [2, 3]}\nsampler: random\nconfirm: 2\n"
+    )
+    toys(a_sweep(folder, text + "trials: 2\n"))
+    study = toys(a_sweep(folder, text + "trials: 5\n"))
+    places = {trial.user_attrs["place"] for trial in study.get_trials()}
+    assert {0, 1, 2, 3, 4} <= places
+    assert count(study.get_trials()).waiting == 0
+
+
+def test_what_confirms_is_never_ended_early(folder: Path) -> None:
+    """Else only its lucky seeds would count."""
+    sweep = a_sweep(
+        folder, "search: {train.batch_size: [1, 2, 4]}\nsampler: grid\nprune: median\nconfirm: 3\n"
+    )
+
+    def lucky(of: Any, params: Any, seed: int | None, ends_early: Any) -> Outcome:
+        value = 0.8 if seed is None else 0.1
+        for epoch in (1, 2, 3):
+            if ends_early(value, epoch):
+                return Outcome({}, folder, epoch)
+        return Outcome({"metrics": {"best": {"mAP50": value}}}, folder)
+
+    study = open_study(sweep, storage_of(sweep, None))
+    work(sweep, study, lucky, lambda _text: None)
+    best = best_groups(sweep, study.get_trials())[0]
+    assert len(best.values) == 3
+    assert best.mean == pytest.approx(1.0 / 3)
+
+
+def test_data_that_is_not_there_uses_up_no_trial(
+    folder: Path, jobgen: Callable[..., Answer]
+) -> None:
+    a_sweep(folder)
+    answer = jobgen("sweep", "run", folder / "sweep.yaml", "--archive", "no.zip")
+    assert (answer.code, "no.zip is not there" in answer.err) == (7, True)
+    assert not (folder / "sweep" / "study.db").exists()
+
+
+def test_whatever_goes_wrong_in_a_trial_it_says_why(folder: Path) -> None:
+    sweep = a_sweep(folder, "search: {train.batch_size: [1, 2]}\nsampler: grid\n")
+
+    def odd(of: Any, params: dict[str, Any], seed: int | None, ends_early: Any) -> Outcome:
+        if params["train.batch_size"] == 1:
+            raise TypeError("a slip")
+        return Outcome({"metrics": {"best": {"mAP50": float("nan")}}}, folder)
+
+    study = open_study(sweep, storage_of(sweep, None))
+    work(sweep, study, odd, lambda _text: None)
+    why = [trial.user_attrs["why"] for trial in study.get_trials()]
+    assert why == ["TypeError: a slip", "the run did not measure mAP50"]
+    assert count(study.get_trials()).failed == 2

@@ -66,13 +66,14 @@ def storage_option(command: Any) -> Any:
               show_default=True, help="What runs the trials.")  # fmt: skip
 @click.option("--dataset", "datasets", multiple=True, type=click.IntRange(1), metavar="ID",
               help="On AI Studio: a mounted data set's number.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Try the trials that failed once more.")
 @click.option("--dry-run", is_flag=True, help="Check every value, and run nothing.")
 @click.option("--worker", type=int, hidden=True, default=0, help="Which of several this is.")
 @click.pass_obj
 def run(
     console: Console, path: Path, archives: tuple[Path, ...], workers: int, storage: str | None,
     device: str, python: Path | None, mirror: str | None, parameters: tuple[tuple[str, str], ...],
-    where: str, datasets: tuple[int, ...], dry_run: bool, worker: int,
+    where: str, datasets: tuple[int, ...], again: bool, dry_run: bool, worker: int,
 ) -> None:  # fmt: skip
     """Run the trials of SWEEP, each a bundle of its own, checked and executed like any.
 
@@ -80,7 +81,7 @@ def run(
     """
     from jobgen.settings import load_settings
     from jobgen.sweep.spec import load_sweep
-    from jobgen.sweep.study import open_study, storage_of
+    from jobgen.sweep.study import count, open_study, retry_failed, storage_of
     from jobgen.sweep.worker import work
 
     sweep = load_sweep(path)
@@ -90,12 +91,15 @@ def run(
     own += ["--mirror", mirror] if mirror else []
     own += [word for number in datasets for word in ("--dataset", str(number))]
     if worker == 0:
+        need_data(sweep, archives, where)
         refuse_faults(console, sweep, cache)
         tell(console, sweep, workers, device if where == "here" else "")
         if dry_run:
             console.say("Nothing was run.")
             return
     study = open_study(sweep, storage_of(sweep, storage), worker)
+    if again and worker == 0:
+        console.say(f"{retry_failed(study)} trials are tried again")
     if workers > 1 and worker == 0:
         given = ["--on", where, "--device", device, *own]
         given += [word for each in archives for word in ("--archive", str(each))]
@@ -106,7 +110,10 @@ def run(
         runner = runner_of(where, cache, archives, device, own)
         work(sweep, study, runner, console.say, None if hours is None else hours * 3600)
     if worker == 0:
-        show(console, sweep, study.get_trials(deepcopy=False))
+        trials = study.get_trials(deepcopy=False)
+        show(console, sweep, trials)
+        if not count(trials).done:
+            raise click.exceptions.Exit(7)
 
 
 def runner_of(
@@ -120,6 +127,21 @@ def runner_of(
     if where == "aistudio":
         return OnAIStudio(cache, own)
     return Here(Machine([each.absolute() for each in archives], device, own), cache)
+
+
+def need_data(sweep: Sweep, archives: tuple[Path, ...], where: str) -> None:
+    """Raise RunError before the first trial where all of them would lack their data."""
+    from jobgen.errors import RunError
+
+    if where != "here":
+        return
+    wanted = sweep.job.dataset.sources
+    missing = [path for path in archives if not path.exists()]
+    if missing:
+        raise RunError(f"{missing[0]} is not there", "Give the data set: --archive FILE")
+    if archives and len(archives) != len(wanted):
+        raise RunError(f"the job has {len(wanted)} data source(s), {len(archives)} given",
+                       "Give --archive once for each.")  # fmt: skip
 
 
 def refuse_faults(console: Console, sweep: Sweep, cache: Path) -> None:
@@ -186,6 +208,7 @@ def together(console: Console, path: Path, workers: int, device: str, given: lis
 def show(console: Console, sweep: Sweep, trials: Sequence[Any]) -> None:
     """What became of the trials, and the best of them."""
     from jobgen.cli.table import table
+    from jobgen.files import shown
     from jobgen.sweep.ranking import best_groups
     from jobgen.sweep.study import WHY, count
 
@@ -199,7 +222,7 @@ def show(console: Console, sweep: Sweep, trials: Sequence[Any]) -> None:
         if WHY in trial.user_attrs:
             console.say(f"trial {trial.number} failed: {trial.user_attrs[WHY]}")
     if found and not (counts.running or counts.waiting):
-        console.say(f"Next: jobgen sweep best {sweep.path} --write NEW/job.yaml")
+        console.say(f"Next: jobgen sweep best {shown(sweep.path)} --write NEW/job.yaml")
 
 
 def head(sweep: Sweep) -> tuple[str, list[str]]:

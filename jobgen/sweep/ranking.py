@@ -47,8 +47,8 @@ def params_of(sweep: Sweep, trial: AnyTrial) -> tuple[dict[str, Any], int | None
     for path, choices in sweep.spec.search.items():
         if path in trial.params:
             value = trial.params[path]
-            rounded = isinstance(choices, Range) and not choices.whole
-            params[path] = float(f"{value:.4g}") if rounded else value
+            fraction = isinstance(choices, Range) and not choices.whole
+            params[path] = choices.rounded(value) if fraction else value  # type: ignore[union-attr]
     own = params.pop(SEED, None)
     return params, trial.user_attrs.get(SEED_OF, own)
 

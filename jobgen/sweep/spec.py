@@ -21,6 +21,8 @@ from jobgen.yamlio import Document, load_file
 SEED = "seed"
 # Beyond this a grid is no search that anybody waits for.
 MOST_TRIALS = 5000
+# What of a job is no value of a training.
+NEVER = ("name", "task", "language")
 # What a trial may be judged by, and whether more of it is better.
 OBJECTIVES = {
     **dict.fromkeys(("mAP50", "mAP", "mAP75", "top1", "top5"), True),
@@ -54,6 +56,19 @@ class Range(Part):
     def whole(self) -> bool:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
+    def rounded(self, value: float) -> float:
+        """A number as a person would write it, so that equal values are equal, where that is still
+        between the ends."""
+        short = float(f"{value:.4g}")
+        return short if self.low <= short <= self.high else float(value)
+
+
+def _are_seeds(choices: Range | list[Any]) -> bool:
+    if isinstance(choices, Range):
+        return choices.whole and choices.low >= 0
+    return all(isinstance(each, int) and not isinstance(each, bool) and each >= 0
+               for each in choices)  # fmt: skip
+
 
 class SweepSpec(Part):
     """What stands in sweep.yaml (docs/sweeps.md)."""
@@ -76,6 +91,10 @@ class SweepSpec(Part):
         for path, choices in value.items():
             if isinstance(choices, list) and len(choices) < 2:
                 raise ValueError(f"{path} has fewer than two values")
+            if path.split(".")[0] in NEVER:
+                raise ValueError(f"{path} makes no other training")
+            if path == SEED and not _are_seeds(choices):
+                raise ValueError("seed: whole numbers from 0")
         return value
 
     @model_validator(mode="after")
@@ -89,6 +108,8 @@ class SweepSpec(Part):
         ranges = [path for path, choices in self.search.items() if isinstance(choices, Range)]
         if self.sampler == "grid" and ranges:
             raise ValueError(f"sampler: a grid needs values, and {ranges[0]} is a range")
+        if self.count > MOST_TRIALS:
+            raise ValueError(f"{self.count:,} trials; at most {MOST_TRIALS:,} can be meant")
         if self.sampler != "grid" and self.trials is None:
             raise ValueError("trials: say how many")
         return self
@@ -162,6 +183,8 @@ def load_sweep(path: Path) -> Sweep:
     """Read a sweep.yaml and its job. Raises SpecError with every fault."""
     if path.is_dir():
         path = path / "sweep.yaml"
+    if path.suffix not in (".yaml", ".yml"):
+        raise SpecError(f"{path} has to be named *.yaml: its study lies in a folder of its name")
     try:
         document: Document = load_file(path)
     except OSError as error:

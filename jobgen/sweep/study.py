@@ -8,6 +8,7 @@ tried again.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import platform
 import warnings
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from jobgen.errors import RunError
+from jobgen.files import shown
 from jobgen.sweep.spec import OBJECTIVES, SEED, Range, Sweep
 from jobgen_runtime.record.identity import process_identity
 
@@ -49,6 +51,7 @@ def need_optuna() -> Any:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # The heartbeat is called experimental since 2021; its version is bounded in pyproject.toml.
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", module="optuna")
     return optuna
 
 
@@ -78,7 +81,7 @@ def engine_of(sweep: Sweep, address: str | None) -> Any:
 def not_begun(sweep: Sweep) -> RunError:
     return RunError(
         f"no trial of {sweep.path} was begun",
-        f"Begin: jobgen sweep run {sweep.path} --archive FILE",
+        f"Begin: jobgen sweep run {shown(sweep.path)} --archive FILE",
     )
 
 
@@ -151,10 +154,11 @@ def open_study(sweep: Sweep, storage: Any, worker: int = 0) -> Study:
             pruner=_pruner(sweep),
         )
         known = study.user_attrs.get("identity")
-        if known is None:
+        if known in (None, sweep.identity):
+            # Also where sweep.yaml asks for more trials than when it was begun.
             fill(sweep, study)
             study.set_user_attr("identity", sweep.identity)
-        elif known != sweep.identity:
+        else:
             raise RunError(
                 f"the study {sweep.name} was begun with another sweep.yaml or job.yaml",
                 "Its trials can't be compared with new ones: give the changed sweep.yaml another "
@@ -187,7 +191,8 @@ def fill(sweep: Sweep, study: Study) -> None:
     values first, where they are among those that are tried; then the grid, or places for what the
     sampler will choose."""
     grid = sweep.spec.sampler == "grid"
-    rows = list(sweep.spec.grid()) if grid else [own_values(sweep)]
+    combinations = itertools.islice(sweep.spec.grid(), sweep.spec.count)
+    rows = list(combinations) if grid else [own_values(sweep)]
     there = {trial.user_attrs.get(PLACE) for trial in study.get_trials(deepcopy=False)}
     for place in range(sweep.spec.count):
         if place not in there:
@@ -241,23 +246,20 @@ def chosen_params(sweep: Sweep, trial: Trial) -> tuple[dict[str, Any], int | Non
                                              log=choices.log)  # fmt: skip
         else:
             value = trial.suggest_float(path, choices.low, choices.high, log=choices.log)
-            # As a person would write it, so that equal values are equal.
-            params[path] = float(f"{value:.4g}")
+            params[path] = choices.rounded(value)
     seed = trial.user_attrs.get(SEED_OF, params.pop(SEED, None))
     return params, seed
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Trials by what became of them; `again` are those whose worker was gone, of which each is
-    tried anew."""
+    """Trials by what became of them."""
 
     done: int = 0
     pruned: int = 0
     failed: int = 0
     running: int = 0
     waiting: int = 0
-    again: int = 0
 
     @property
     def total(self) -> int:
@@ -265,18 +267,26 @@ class Counts:
 
 
 def count(trials: Iterable[FrozenTrial | Row]) -> Counts:
-    """What became of the trials; of one that was tried again only the last counts."""
+    """What became of the trials: of each place the last one counts."""
     names = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running",
              "WAITING": "waiting"}  # fmt: skip
-    found = dict.fromkeys((*names.values(), "again"), 0)
-    for trial in trials:
-        if PLACE not in trial.user_attrs:
-            continue
-        tries = int(trial.user_attrs.get(TRIES, 0))
-        lost = trial.state.name == "FAIL" and WHY not in trial.user_attrs
-        is_again = lost and tries < RETRIES
-        found["again" if is_again else names[trial.state.name]] += 1
+    last = {trial.user_attrs[PLACE]: trial for trial in trials if PLACE in trial.user_attrs}
+    found = dict.fromkeys(names.values(), 0)
+    for trial in last.values():
+        found[names[trial.state.name]] += 1
     return Counts(**found)
+
+
+def retry_failed(study: Study) -> int:
+    """Put the trials that failed into the study once more; gives how many."""
+    trials = study.get_trials(deepcopy=False)
+    last = {trial.user_attrs[PLACE]: trial for trial in trials if PLACE in trial.user_attrs}
+    failed = [trial for trial in last.values() if trial.state.name == "FAIL"]
+    for trial in failed:
+        attrs = {name: value for name, value in trial.user_attrs.items()
+                 if name not in (WORKER, WHY, TRIES)}  # fmt: skip
+        study.enqueue_trial(trial.params, user_attrs=attrs)
+    return len(failed)
 
 
 def mark_worker(trial: Trial) -> None:

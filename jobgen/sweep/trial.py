@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import signal
 import subprocess
@@ -237,6 +238,7 @@ def value_of(result: dict[str, Any], objective: str) -> float:
     metrics = result.get("metrics") or {}
     places = (metrics.get("evaluation"), metrics.get("best"), metrics, result.get("plan"))
     for place in places:
-        if isinstance(place, dict) and isinstance(place.get(objective), (int, float)):
-            return float(place[objective])
+        value = place.get(objective) if isinstance(place, dict) else None
+        if isinstance(value, (int, float)) and math.isfinite(value):
+            return float(value)
     raise TrialError(f"the run did not measure {objective}")

@@ -74,7 +74,7 @@ def work(
             study.optimize(
                 lambda trial: tried(sweep, study, trial, runner, say),
                 n_trials=1,
-                catch=(JobgenError, OSError),
+                catch=(Exception,),
             )
         elif counts.running:
             time.sleep(HEARTBEAT / 5)
@@ -101,7 +101,8 @@ def tried(
     say(f"trial {trial.number} begins: {words(params, seed)}")
 
     def ends_early(value: float, epoch: int) -> bool:
-        if len(sweep.spec.objectives) > 1:
+        # What is run to confirm is run to its end: else only the lucky ones would count.
+        if len(sweep.spec.objectives) > 1 or CONFIRMS in trial.user_attrs:
             return False
         trial.report(value, epoch)
         return bool(trial.should_prune())
@@ -113,8 +114,9 @@ def tried(
     except KeyboardInterrupt:
         try_again(study, study.get_trials(deepcopy=False)[trial.number])
         raise
-    except (JobgenError, OSError) as error:
-        trial.set_user_attr(WHY, str(getattr(error, "message", error)))
+    except Exception as error:  # whatever it is, the study goes on and the trial says why
+        said = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
+        trial.set_user_attr(WHY, str(said))
         say(f"trial {trial.number} failed: {trial.user_attrs[WHY]}")
         raise
     trial.set_user_attr(FOLDER, str(outcome.folder))
@@ -169,7 +171,7 @@ def confirm(sweep: Sweep, study: Study) -> bool:
             free = (seed for seed in itertools.count(1)
                     if seed not in group.seeds and f"{own}{seed}" not in asked)  # fmt: skip
             for seed in itertools.islice(free, max(0, missing)):
-                attrs = {PLACE: len(trials), SEED_OF: seed, CONFIRMS: f"{own}{seed}"}
+                attrs = {PLACE: f"confirms {own}{seed}", SEED_OF: seed, CONFIRMS: f"{own}{seed}"}
                 study.enqueue_trial(dict(group.raw), user_attrs=attrs)
                 added = True
         return added
