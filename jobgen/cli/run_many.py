@@ -21,7 +21,7 @@ def run_many(console: Console, uploads: Sequence[Path], workers: int, words: lis
     where one was not good. `words` are the options that all of them have."""
     from jobgen.errors import RunError
     from jobgen.sweep.room import need_room, worker_environment
-    from jobgen.sweep.trial import end, end_with_parent
+    from jobgen.sweep.trial import TIED, end
 
     device = words[words.index("--device") + 1]
     need_room(workers, device)
@@ -36,7 +36,7 @@ def run_many(console: Console, uploads: Sequence[Path], workers: int, words: lis
                 console.say(f"{upload} begins")
                 argv = [sys.executable, "-m", "jobgen", "run", str(upload), *words]
                 environment = worker_environment(place, workers, device)
-                process = subprocess.Popen(argv, env=environment, preexec_fn=end_with_parent,
+                process = subprocess.Popen(argv, env=environment, **TIED,
                                            stdin=subprocess.DEVNULL)  # fmt: skip
                 running[number] = (place, process)
             time.sleep(POLL)

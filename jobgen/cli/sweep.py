@@ -178,13 +178,13 @@ def together(console: Console, path: Path, workers: int, device: str, given: lis
     import sys
 
     from jobgen.sweep.room import worker_environment
-    from jobgen.sweep.trial import end, end_with_parent
+    from jobgen.sweep.trial import TIED, end
 
     argv = [sys.executable, "-m", "jobgen", "sweep", "run", str(path), *given]
     processes = [
         subprocess.Popen(
             [*argv, "--worker", str(number)],
-            preexec_fn=end_with_parent,
+            **TIED,
             env=worker_environment(number - 1, workers, device),
         )
         for number in range(1, workers + 1)

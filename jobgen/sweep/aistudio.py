@@ -17,10 +17,10 @@ from jobgen.resultfile import read_result
 from jobgen.sweep.spec import Sweep
 from jobgen.sweep.trial import (
     MEASURED,
+    TIED,
     Outcome,
     TrialError,
     build_trial,
-    end_with_parent,
     refuse_errors,
     runs_of,
 )
@@ -73,7 +73,7 @@ def asked(command: str, *words: str) -> dict[str, Any]:
     process = subprocess.run(
         [sys.executable, "-m", "jobgen", command, *words, "--json"],
         capture_output=True, encoding="utf-8", check=False, stdin=subprocess.DEVNULL,
-        preexec_fn=end_with_parent,
+        **TIED,
     )  # fmt: skip
     try:
         found: dict[str, Any] = json.loads(process.stdout)

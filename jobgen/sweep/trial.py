@@ -133,7 +133,7 @@ def run_trial(
             stdin=subprocess.DEVNULL,
             env={**os.environ, **machine.environment},
             start_new_session=True,
-            preexec_fn=end_with_parent,
+            **TIED,
         )
         try:
             pruned = _watched(process, runs, name, began, sweep.spec.objectives[0], ends_early)
@@ -149,10 +149,13 @@ def runs_of(sweep: Sweep, params: dict[str, Any], seed: int | None) -> Path:
     )
 
 
-def end_with_parent() -> None:
-    """In the child: be told to end when the worker is gone, however it went."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+# For subprocess: on Linux a child is told to end when the one that started it is gone, however it
+# went.
+TIED: dict[str, Any] = {"preexec_fn": _end_with_parent} if sys.platform == "linux" else {}
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
