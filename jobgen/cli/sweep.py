@@ -205,7 +205,9 @@ def together(console: Console, path: Path, workers: int, device: str, given: lis
         console.say("a worker ended before its time; what it left is tried again by the next call")
 
 
-def show(console: Console, sweep: Sweep, trials: Sequence[Any]) -> None:
+def show(
+    console: Console, sweep: Sweep, trials: Sequence[Any], ranked: Sequence[Group] | None = None
+) -> None:
     """What became of the trials, and the best of them."""
     from jobgen.cli.table import table
     from jobgen.files import shown
@@ -215,7 +217,7 @@ def show(console: Console, sweep: Sweep, trials: Sequence[Any]) -> None:
     counts = count(trials)
     console.data(f"{counts.done} done, {counts.pruned} ended early, {counts.failed} failed, "
                  f"{counts.running} running, {counts.waiting} waiting")  # fmt: skip
-    found = best_groups(sweep, trials)
+    found = best_groups(sweep, trials) if ranked is None else ranked
     if found:
         console.verbatim(table([head(sweep), *(row(sweep, group) for group in found[:SHOWN])]))
     for trial in trials:
@@ -256,13 +258,15 @@ def status(console: Console, path: Path, storage: str | None, json_output: bool)
     console.json_output = json_output
     sweep = load_sweep(path)
     trials = read_rows(sweep, engine_of(sweep, storage))
+    found = best_groups(sweep, trials)
     rows = [
         {"params": group.params, "mean": group.mean, "spread": group.spread,
          "values": group.values, "seeds": group.seeds, "trials": group.numbers}
-        for group in best_groups(sweep, trials)
+        for group in found
+        if json_output
     ]  # fmt: skip
     console.result(counts=asdict(count(trials)), ranking=rows)
-    show(console, sweep, trials)
+    show(console, sweep, trials, found)
 
 
 @command.command(
