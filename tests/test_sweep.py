@@ -330,6 +330,16 @@ def left_of(folder: Path) -> Iterator[psutil.Process]:
             yield process
 
 
+def both_ended(call: subprocess.CompletedProcess[str], path: Path) -> None:
+    """Two trials ended well, each once, and the better rate is the best."""
+    assert call.returncode == 0, call.stderr
+    sweep = load_sweep(path)
+    trials = existing_study(sweep, storage_of(sweep, None)).get_trials()
+    found = count(trials)
+    assert (found.done, found.failed) == (2, 0), call.stderr
+    assert best_groups(sweep, trials)[0].params == {"train.base_lr": 0.02}
+
+
 @pytest.mark.kernel
 @pytest.mark.waits
 def test_a_killed_sweep_leaves_nothing_running_and_is_resumed(
@@ -354,12 +364,7 @@ def test_a_killed_sweep_leaves_nothing_running_and_is_resumed(
     assert list(left_of(whole.folder)) == []
     again = subprocess.run(words_of(whole, "--workers", 2), capture_output=True, text=True,
                            check=False, timeout=300)  # fmt: skip
-    assert again.returncode == 0, again.stderr
-    sweep = load_sweep(whole.folder / "sweep.yaml")
-    trials = existing_study(sweep, storage_of(sweep, None)).get_trials()
-    found = count(trials)
-    assert (found.done, found.failed) == (2, 0), again.stderr
-    assert best_groups(sweep, trials)[0].params == {"train.base_lr": 0.02}
+    both_ended(again, whole.folder / "sweep.yaml")
     results = [json.loads(path.read_text(encoding="utf-8"))
                for path in whole.folder.glob("sweep/runs/*/own/*/home/output/*/result.json")]  # fmt: skip
     assert [result["status"] for result in results] == ["ok", "ok"]
@@ -467,12 +472,7 @@ def test_trials_run_on_the_loopback_ai_studio(
     first.kill()
     first.wait()
     again = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
-    assert again.returncode == 0, again.stderr
-    sweep = load_sweep(whole.folder / "remote.yaml")
-    trials = existing_study(sweep, storage_of(sweep, None)).get_trials()
-    found = count(trials)
-    assert (found.done, found.failed) == (2, 0), again.stderr
-    assert best_groups(sweep, trials)[0].params == {"train.base_lr": 0.02}
+    both_ended(again, whole.folder / "remote.yaml")
     assert sorted(job.starts for job in studio.jobs.values()) == [1, 1]
 
 
