@@ -24,6 +24,7 @@ VARIABLE = "JOBGEN_LANG"
 CATALOGUE = Path(__file__).resolve().parent / "locale/zh_CN/LC_MESSAGES/jobgen.mo"
 # A value in a sentence, as its source has it: {name}, or what the % operator takes.
 HOLE = re.compile(r"\{(\w+)\}|%(?:\.\d+)?[srdfg]|(%%)")
+NUMBER = re.compile(r"-?[\d,]+")
 DEEPEST = 4
 # A sentence with so many letters of its own is meant whatever its values are; of another, as
 # "{a} and {b}", the values have to be short.
@@ -217,7 +218,11 @@ class Pattern:
                 return None
             found.append(text[place:there])
             place = there + len(piece)
-        return [*found, text[place:end]] if place <= end else None
+        if place > end:
+            return None
+        found.append(text[place:end])
+        whole = (value for name, value in zip(self.names, found, strict=True) if name[:2] == "%d")
+        return found if all(NUMBER.fullmatch(value.strip()) for value in whole) else None
 
     def filled(self, values: list[str]) -> str:
         """The Chinese sentence with these values, in the order of the English one."""
@@ -248,7 +253,7 @@ def _pattern(english: str, own: str) -> Pattern:
     for match in HOLE.finditer(english):
         pieces[-1] += english[place : match.start()] + ("%" if match[2] else "")
         if not match[2]:
-            names.append(match[1] or f"%{len(names)}")
+            names.append(match[1] or f"%{match[0][-1]}{len(names)}")
             pieces.append("")
         place = match.end()
     pieces[-1] += english[place:]

@@ -83,7 +83,8 @@ def test_a_sentence_is_found_whatever_its_values_are() -> None:
     """As it is shown, with values of one word: in Chinese, and with each value."""
     lost = []
     for pattern in patterns():
-        values = [f"v{number}" for number in range(len(pattern.names))]
+        values = [f"{70 + number}" if name.startswith("%d") else f"v{number}"
+                  for number, name in enumerate(pattern.names)]  # fmt: skip
         pieces = [*zip(pattern.pieces, [*values, ""], strict=True)]
         shown = "".join(piece + value for piece, value in pieces)
         found = chinese(shown)
@@ -251,3 +252,10 @@ def spoken_in(value: object) -> list[str]:
     if isinstance(value, list):
         return [text for each in value for text in spoken_in(each)]
     return [value] if isinstance(value, str) else []
+
+
+def test_a_count_is_a_number_and_nothing_else() -> None:
+    """`%d epochs` is no pattern for whatever ends in that word."""
+    assert chinese("3 epochs") == "3 个 epoch"
+    for text in ("x: unknown key train epochs", "unknown key epochs"):
+        assert "个 epoch" not in chinese(text)
