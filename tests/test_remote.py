@@ -116,8 +116,9 @@ def test_submit_wait_fetch(studio: AiStudio, whole: Whole, jobgen: Jobgen) -> No
     output = Path("out") / "ships"
     assert json.loads((output / "result.json").read_bytes())["status"] == "ok"
     assert (output / "report.html").is_file()
-    # The stand-in's weights are no real ones, and nothing else is wrong.
-    assert {"out/ships"} == {row["folder"] for row in fetched.json["outputs"]}
+    assert [(row["folder"], row["faults"]) for row in fetched.json["outputs"]] == [
+        ("out/ships", [])
+    ]
     files = {p.relative_to("out") for p in Path("out").rglob("*") if p.is_file()}
     there = studio.jobs[number].home / "output"
     assert {p.relative_to(there) for p in there.rglob("*") if p.is_file()} <= files

@@ -157,13 +157,7 @@ def output(whole: Whole) -> Path:
     return whole.output
 
 
-def test_a_run_is_published_with_its_card(
-    studio: AiStudio, jobgen: Jobgen, output: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The stand-in's weights are no real ones, which a publication looks at.
-    from jobgen.run import output as reading
-
-    monkeypatch.setattr(reading, "_sound", lambda found: found)
+def test_a_run_is_published_with_its_card(studio: AiStudio, jobgen: Jobgen, output: Path) -> None:
     asked = jobgen("publish", output, "me/detector", given="n\n")
     assert asked.code == 8
     assert "me/detector" not in studio.repositories
