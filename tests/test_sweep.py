@@ -25,17 +25,11 @@ from jobgen.errors import SpecError
 from jobgen.settings import load_settings
 from jobgen.spec import load_any
 from jobgen.sweep.ranking import best_groups, front
+from jobgen.sweep.retry import retry_failed
 from jobgen.sweep.room import need_room
 from jobgen.sweep.rows import read_rows
 from jobgen.sweep.spec import Sweep, load_sweep
-from jobgen.sweep.study import (
-    count,
-    engine_of,
-    existing_study,
-    open_study,
-    retry_failed,
-    storage_of,
-)
+from jobgen.sweep.study import count, existing_study, open_study
 from jobgen.sweep.trial import Outcome, check_corners
 from jobgen.sweep.worker import work
 from tests.aistudio import AiStudio
@@ -67,7 +61,7 @@ def a_sweep(folder: Path, text: str = GRID) -> Sweep:
 
 def toys(sweep: Sweep) -> Any:
     """The study of a sweep whose trials have all been taken by one toy worker."""
-    study = open_study(sweep, storage_of(sweep, None))
+    study = open_study(sweep, None)
     work(sweep, study, toy, lambda _text: None)
     return study
 
@@ -266,7 +260,7 @@ def killed_at_will(folder: Path, dice: random.Random, storage: str = "") -> None
 
 def every_one_once(folder: Path, sweep: Sweep, storage: str | None = None) -> None:
     """Every combination has ended exactly once, and the ranking is a clean run's."""
-    trials = existing_study(sweep, storage_of(sweep, storage)).get_trials()
+    trials = existing_study(sweep, storage).get_trials()
     found = count(trials)
     assert (found.done, found.failed, found.running, found.waiting) == (6, 0, 0, 0)
     log = Counter(line.split()[1] for line in (folder / "toy.log").read_text().splitlines()
@@ -334,7 +328,7 @@ def both_ended(call: subprocess.CompletedProcess[str], path: Path) -> None:
     """Two trials ended well, each once, and the better rate is the best."""
     assert call.returncode == 0, call.stderr
     sweep = load_sweep(path)
-    trials = existing_study(sweep, storage_of(sweep, None)).get_trials()
+    trials = existing_study(sweep, None).get_trials()
     found = count(trials)
     assert (found.done, found.failed) == (2, 0), call.stderr
     assert best_groups(sweep, trials)[0].params == {"train.base_lr": 0.02}
@@ -481,7 +475,7 @@ def test_the_rows_that_status_reads_are_optunas_own(folder: Path) -> None:
     sweep = a_sweep(folder, text + "augment.flip: [0.0, 0.5]}\ntrials: 6\nconfirm: 2\n")
     study = toys(sweep)
     own = study.get_trials()
-    rows = read_rows(sweep, engine_of(sweep, None))
+    rows = read_rows(sweep, None)
     assert len(rows) == len(own) > 6
     for row, trial in zip(rows, own, strict=True):
         assert (row.number, row.state.name) == (trial.number, trial.state.name)
@@ -539,7 +533,7 @@ def test_what_confirms_is_never_ended_early(folder: Path) -> None:
                 return Outcome({}, folder, epoch)
         return Outcome({"metrics": {"best": {"mAP50": value}}}, folder)
 
-    study = open_study(sweep, storage_of(sweep, None))
+    study = open_study(sweep, None)
     work(sweep, study, lucky, lambda _text: None)
     best = best_groups(sweep, study.get_trials())[0]
     assert len(best.values) == 3
@@ -563,7 +557,7 @@ def test_whatever_goes_wrong_in_a_trial_it_says_why(folder: Path) -> None:
             raise TypeError("a slip")
         return Outcome({"metrics": {"best": {"mAP50": float("nan")}}}, folder)
 
-    study = open_study(sweep, storage_of(sweep, None))
+    study = open_study(sweep, None)
     work(sweep, study, odd, lambda _text: None)
     why = [trial.user_attrs["why"] for trial in study.get_trials()]
     assert why == ["TypeError: a slip", "the run did not measure mAP50"]

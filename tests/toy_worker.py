@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jobgen.sweep.spec import Sweep, load_sweep
-from jobgen.sweep.study import open_study, storage_of
+from jobgen.sweep.study import open_study
 from jobgen.sweep.trial import Outcome, TrialError
 from jobgen.sweep.worker import work
 
@@ -59,7 +59,7 @@ def toy(
 
 def main() -> None:
     sweep = load_sweep(Path(sys.argv[1]))
-    storage = storage_of(sweep, sys.argv[3] if len(sys.argv) > 3 else None)
+    storage = sys.argv[3] if len(sys.argv) > 3 else None
     work(sweep, open_study(sweep, storage, int(sys.argv[2])), toy, print)
 
 

@@ -72,6 +72,7 @@ def parameter_value(text: str) -> Any:
 )
 @click.option("--offline", is_flag=True, help="Touch no network, and say what is missing.")
 @click.option("--new", "fresh", is_flag=True, help="Start afresh beside an unfinished run.")
+@click.option("--once", is_flag=True, help="Run nothing where just this has ended well here.")
 @click.option("--no-check", is_flag=True, help="Run even where jobgen check finds errors.")
 @click.option("--yes", is_flag=True, help="Run a bundle that was not built here without asking.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,

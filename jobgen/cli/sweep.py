@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +13,9 @@ import click
 from jobgen.cli import options
 from jobgen.cli.boundary import Sentences
 from jobgen.cli.console import Console
-from jobgen.language import label
+from jobgen.cli.sweep_tables import summary, trials_table
 
 if TYPE_CHECKING:
-    from jobgen.sweep.ranking import Group
     from jobgen.sweep.spec import Sweep
     from jobgen.sweep.worker import Runner
 
@@ -22,10 +23,12 @@ EXAMPLES = """\b
 Examples:
   jobgen sweep run sweep.yaml --archive ships.zip --workers 2
   jobgen sweep status sweep.yaml
+  jobgen sweep show sweep.yaml --follow
   jobgen sweep best sweep.yaml --write bundles/best/job.yaml
   jobgen sweep page sweep.yaml
 """
-SHOWN = 12
+# Seconds between two looks at the trials.
+EVERY = 2.0
 
 
 @click.group(cls=Sentences, epilog=EXAMPLES)
@@ -39,9 +42,9 @@ def sweep_argument(command: Any) -> Any:
 
 def storage_option(command: Any) -> Any:
     return click.option(
-        "--storage", metavar="URL",
-        help="Where the study is kept, as postgresql+psycopg://host/name for several machines.  "
-        "[default: a file beside sweep.yaml]",
+        "--storage", metavar="URL", envvar="JOBGEN_STORAGE",
+        help="Where the study is kept, as postgresql+psycopg://host/name for several machines; "
+        "also JOBGEN_STORAGE.  [default: where it was begun, else a file beside sweep.yaml]",
     )(command)  # fmt: skip
 
 
@@ -80,11 +83,13 @@ def run(
     Call again to go on where it was stopped: what has ended is not run again.
     """
     from jobgen.settings import load_settings
+    from jobgen.sweep.retry import retry_failed
     from jobgen.sweep.spec import load_sweep
-    from jobgen.sweep.study import count, open_study, retry_failed, storage_of
+    from jobgen.sweep.storage import keep_address
+    from jobgen.sweep.study import count, open_study
     from jobgen.sweep.worker import work
 
-    sweep = load_sweep(path)
+    sweep = load_sweep(path, parameters)
     cache = load_settings().cache
     own = [word for pair in parameters for word in ("-p", *pair)]
     own += ["--python", str(python.absolute())] if python else []
@@ -97,23 +102,40 @@ def run(
         if dry_run:
             console.say("Nothing was run.")
             return
-    study = open_study(sweep, storage_of(sweep, storage), worker)
-    if again and worker == 0:
-        console.say(f"{retry_failed(study)} trials are tried again")
-    if workers > 1 and worker == 0:
-        given = ["--on", where, "--device", device, *own]
-        given += [word for each in archives for word in ("--archive", str(each))]
-        given += ["--storage", storage] if storage else []
-        together(console, path, workers, device if where == "here" else "", given)
-    else:
-        hours = sweep.spec.hours
-        runner = runner_of(where, cache, archives, device, own)
-        work(sweep, study, runner, console.say, None if hours is None else hours * 3600)
+    study = open_study(sweep, storage, worker)
+    if worker == 0:
+        keep_address(sweep, storage)
+        if again:
+            console.say(f"{retry_failed(study)} trials are tried again")
+    with ended_by_signal():
+        if workers > 1 and worker == 0:
+            given = ["--on", where, "--device", device, *own]
+            given += [word for each in archives for word in ("--archive", str(each))]
+            together(console, path, workers, device if where == "here" else "", given, storage)
+        else:
+            hours = sweep.spec.hours
+            runner = runner_of(where, cache, archives, device, own)
+            work(sweep, study, runner, console.say, None if hours is None else hours * 3600)
     if worker == 0:
         trials = study.get_trials(deepcopy=False)
-        show(console, sweep, trials)
+        summary(console, sweep, trials)
         if not count(trials).done:
             raise click.exceptions.Exit(7)
+
+
+@contextlib.contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """Have a request to end taken as Ctrl-C is: runs are ended, their trials given back."""
+    import signal
+
+    def stop(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def runner_of(
@@ -171,74 +193,36 @@ def tell(console: Console, sweep: Sweep, workers: int, device: str) -> None:
         console.say(text)
 
 
-def together(console: Console, path: Path, workers: int, device: str, given: list[str]) -> None:
+def together(
+    console: Console, path: Path, workers: int, device: str, given: list[str], storage: str | None
+) -> None:
     """Start the workers as processes of their own, and wait for them; they end with this one."""
-    import signal
     import subprocess
     import sys
 
     from jobgen.sweep.room import worker_environment
+    from jobgen.sweep.storage import VARIABLE
     from jobgen.sweep.trial import TIED, end
 
     argv = [sys.executable, "-m", "jobgen", "sweep", "run", str(path), *given]
+    # An address may hold a password, and the words of a command are seen by all.
+    kept = {VARIABLE: storage} if storage else {}
     processes = [
         subprocess.Popen(
             [*argv, "--worker", str(number)],
             **TIED,
-            env=worker_environment(number - 1, workers, device),
+            env={**worker_environment(number - 1, workers, device), **kept},
         )
         for number in range(1, workers + 1)
     ]
-
-    def stop(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
     try:
         for process in processes:
             process.wait()
     finally:
-        signal.signal(signal.SIGTERM, before)
         for process in processes:
             end(process)
     if any(process.returncode for process in processes):
         console.say("a worker ended before its time; what it left is tried again by the next call")
-
-
-def show(
-    console: Console, sweep: Sweep, trials: Sequence[Any], ranked: Sequence[Group] | None = None
-) -> None:
-    """What became of the trials, and the best of them."""
-    from jobgen.cli.table import table
-    from jobgen.files import shown
-    from jobgen.sweep.ranking import best_groups
-    from jobgen.sweep.study import WHY, count
-
-    counts = count(trials)
-    console.data(f"{counts.done} done, {counts.pruned} ended early, {counts.failed} failed, "
-                 f"{counts.running} running, {counts.waiting} waiting")  # fmt: skip
-    found = best_groups(sweep, trials) if ranked is None else ranked
-    if found:
-        console.verbatim(table([head(sweep), *(row(sweep, group) for group in found[:SHOWN])]))
-    for trial in trials:
-        if WHY in trial.user_attrs:
-            console.say(f"trial {trial.number} failed: {trial.user_attrs[WHY]}")
-    if found and not (counts.running or counts.waiting):
-        console.say(f"Next: jobgen sweep best {shown(sweep.path)} --write NEW/job.yaml")
-
-
-def head(sweep: Sweep) -> tuple[str, list[str]]:
-    names = sweep.spec.objectives
-    return (names[0], [label("spread"), label("runs"), *names[1:], *sweep.spec.search])
-
-
-def row(sweep: Sweep, group: Group) -> tuple[str, list[str]]:
-    import statistics
-
-    others = [f"{statistics.fmean(group.others):.4g}"] if group.others else []
-    values = [str(group.params.get(path, ",".join(map(str, group.seeds))))
-              for path in sweep.spec.search]  # fmt: skip
-    return (f"{group.mean:.4g}", [f"{group.spread:.3g}", str(len(group.values)), *others, *values])
 
 
 @command.command(epilog="\b\nExamples:\n  jobgen sweep status sweep.yaml\n")
@@ -253,11 +237,11 @@ def status(console: Console, path: Path, storage: str | None, json_output: bool)
     from jobgen.sweep.ranking import best_groups
     from jobgen.sweep.rows import read_rows
     from jobgen.sweep.spec import load_sweep
-    from jobgen.sweep.study import count, engine_of
+    from jobgen.sweep.study import count
 
     console.json_output = json_output
     sweep = load_sweep(path)
-    trials = read_rows(sweep, engine_of(sweep, storage))
+    trials = read_rows(sweep, storage)
     found = best_groups(sweep, trials)
     rows = [
         {"params": group.params, "mean": group.mean, "spread": group.spread,
@@ -266,7 +250,45 @@ def status(console: Console, path: Path, storage: str | None, json_output: bool)
         if json_output
     ]  # fmt: skip
     console.result(counts=asdict(count(trials)), ranking=rows)
-    show(console, sweep, trials, found)
+    summary(console, sweep, trials, found)
+
+
+@command.command(
+    epilog="\b\nExamples:\n  jobgen sweep show sweep.yaml\n"
+    "  jobgen sweep show sweep.yaml --follow\n"
+)
+@sweep_argument
+@click.option("--follow", is_flag=True, help="Go on until all trials have ended.")
+@storage_option
+@options.json_output
+@click.pass_obj
+def show(
+    console: Console, path: Path, follow: bool, storage: str | None, json_output: bool
+) -> None:
+    """Show every trial: its values, how far it is, what it measured, what is left of it."""
+    from dataclasses import asdict
+
+    from jobgen.sweep.live import standings
+    from jobgen.sweep.rows import read_rows
+    from jobgen.sweep.spec import load_sweep
+
+    if follow and json_output:
+        raise click.UsageError("--follow shows a table: leave out --json")
+    console.json_output = json_output
+    sweep = load_sweep(path)
+    before = ""
+    while True:
+        found = standings(sweep, read_rows(sweep, storage, steps=True))
+        text = trials_table(sweep, found)
+        if text != before:
+            if follow and console.live():
+                click.clear()
+            console.verbatim(text)
+            before = text
+        if not follow or not any(each.state in ("running", "waiting") for each in found):
+            break
+        time.sleep(EVERY)
+    console.result(trials=[asdict(each) for each in found])
 
 
 @command.command(
@@ -288,11 +310,11 @@ def best(
     from jobgen.sweep.ranking import best_groups
     from jobgen.sweep.report import best_job
     from jobgen.sweep.spec import load_sweep
-    from jobgen.sweep.study import existing_study, storage_of
+    from jobgen.sweep.study import existing_study
 
     console.json_output = json_output
     sweep = load_sweep(path)
-    study = existing_study(sweep, storage_of(sweep, storage))
+    study = existing_study(sweep, storage)
     found = best_groups(sweep, study.get_trials(deepcopy=False))
     if not found:
         raise RunError("no trial has ended with a value yet", f"jobgen sweep status {shown(path)}")
@@ -322,10 +344,10 @@ def page(console: Console, path: Path, output: Path | None, storage: str | None)
     from jobgen.files import write_atomically
     from jobgen.sweep.report import sweep_page
     from jobgen.sweep.spec import load_sweep
-    from jobgen.sweep.study import existing_study, storage_of
+    from jobgen.sweep.study import existing_study
 
     sweep = load_sweep(path)
-    study = existing_study(sweep, storage_of(sweep, storage))
+    study = existing_study(sweep, storage)
     goal = output or sweep.folder / "page.html"
     write_atomically(goal, sweep_page(sweep, study).encode())
     console.data(f"page: {goal}")

@@ -36,6 +36,7 @@ from jobgen.run.verdict import Verdict, judged
 from jobgen.run.workspace import (
     Workspace,
     check_parameters,
+    finished_run,
     held,
     kernel_environment,
     lay_out,
@@ -50,7 +51,8 @@ from jobgen_runtime.setup.machine import gpu_facts
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run and how. `parameters` are notebook parameters beside those of the flags."""
+    """What to run and how. `parameters` are notebook parameters beside those of the flags. `once`
+    takes a run of just this that ended well for this one."""
 
     bundle: Bundle
     archives: list[Path]
@@ -59,6 +61,7 @@ class RunRequest:
     smoke: bool = False
     python: Path | None = None
     fresh: bool = False
+    once: bool = False
     offline: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
 
@@ -68,12 +71,23 @@ def run_bundle(
 ) -> tuple[Workspace, Verdict]:
     """Execute the bundle's notebook in an emulated home. Raises RunError before the start only:
     afterwards the verdict tells."""
-    bundle, notebook = request.bundle, request.bundle.notebook
-    environment = _environment(bundle)
     parameters = {"DEVICE": request.device, **request.parameters}
     if request.smoke:
         parameters["SMOKE"] = True
-    check_parameters(parameter_defaults(notebook), parameters)
+    check_parameters(parameter_defaults(request.bundle.notebook), parameters)
+    done = finished_run(request.bundle, request.runs, parameters) if request.once else None
+    if done is not None:
+        say(f"nothing was run: just this ended well in {done.folder}")
+        return done, Verdict(str(done.result()["status"]), done.result())
+    return _run(request, parameters, settings, say, live)
+
+
+def _run(
+    request: RunRequest, parameters: dict[str, Any], settings: Settings,
+    say: Callable[[str], None], live: bool,
+) -> tuple[Workspace, Verdict]:  # fmt: skip
+    bundle, notebook = request.bundle, request.bundle.notebook
+    environment = _environment(bundle)
     sources = sources_of(bundle)
     archives = match_archives(sources, request.archives)
     if request.offline:

@@ -112,19 +112,10 @@ def open_workspace(
     """A new run's folder, or that of the newest run of this very bundle and these very
     parameters that did not end well: there a second run goes on. The flag says which."""
     runs = runs.resolve()
-    # A parameter may be an address with a password.
-    given = sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
-    identity = {"bundle": bundle.digest, "parameters": given}
-    # As the notebook's own first cell: what is tried does not touch the real run's record.
-    beside = "-smoke" if parameters.get("SMOKE") else ""
-    name = bundle.name + ("-after" if parameters.get("TRAINED_WEIGHTS") else beside)
+    name, identity = _own_name(bundle, parameters), _identity(bundle, parameters)
     if not fresh:
-        for folder in sorted(runs.glob(f"{bundle.name}-*"), key=_started, reverse=True):
-            state = _state(folder)
-            found = Workspace(folder, name)
-            if state.get("identity") != identity:
-                continue
-            if str(found.result().get("status", "")).startswith("ok"):
+        for found in _runs_of(bundle, runs, parameters):
+            if _ended_well(found):
                 break
             return found, True
     stamp = datetime.datetime.now().strftime("%m%d-%H%M%S")
@@ -133,6 +124,36 @@ def open_workspace(
     state = {"identity": identity, "started": started}
     write_atomically(folder / STATE, (json.dumps(state, indent=1) + "\n").encode())
     return Workspace(folder, name), False
+
+
+def finished_run(bundle: Bundle, runs: Path, parameters: dict[str, Any]) -> Workspace | None:
+    """The newest run of this very bundle and these very parameters, where it ended well."""
+    found = next(_runs_of(bundle, runs.resolve(), parameters), None)
+    return found if found is not None and _ended_well(found) else None
+
+
+def _runs_of(bundle: Bundle, runs: Path, parameters: dict[str, Any]) -> Iterator[Workspace]:
+    """Those of this very bundle and these very parameters, the newest first."""
+    identity = _identity(bundle, parameters)
+    for folder in sorted(runs.glob(f"{bundle.name}-*"), key=_started, reverse=True):
+        if _state(folder).get("identity") == identity:
+            yield Workspace(folder, _own_name(bundle, parameters))
+
+
+def _ended_well(workspace: Workspace) -> bool:
+    return str(workspace.result().get("status", "")).startswith("ok")
+
+
+def _identity(bundle: Bundle, parameters: dict[str, Any]) -> dict[str, str]:
+    # A parameter may be an address with a password.
+    given = sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
+    return {"bundle": bundle.digest, "parameters": given}
+
+
+def _own_name(bundle: Bundle, parameters: dict[str, Any]) -> str:
+    # As the notebook's own first cell: what is tried does not touch the real run's record.
+    beside = "-smoke" if parameters.get("SMOKE") else ""
+    return bundle.name + ("-after" if parameters.get("TRAINED_WEIGHTS") else beside)
 
 
 def newest_run(runs: Path, name: str) -> Path:

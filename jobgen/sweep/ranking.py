@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobgen.sweep.retry import PLACE, SEED_OF
 from jobgen.sweep.spec import OBJECTIVES, SEED, Range, Sweep
-from jobgen.sweep.study import PLACE, SEED_OF
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

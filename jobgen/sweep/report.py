@@ -12,8 +12,10 @@ from jobgen.pages.frame import local_page
 from jobgen.run.page import LocalPage
 from jobgen.spec import parse_any
 from jobgen.sweep.ranking import Group, best_groups, front, params_of
+from jobgen.sweep.retry import WHY
 from jobgen.sweep.spec import SEED, STREAMED, Sweep
-from jobgen.sweep.study import WHY, count, need_optuna
+from jobgen.sweep.storage import need_optuna
+from jobgen.sweep.study import count
 from jobgen.text import one_line
 from jobgen.yamlio import load
 from jobgen_runtime.record.charts import (

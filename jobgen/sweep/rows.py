@@ -1,4 +1,4 @@
-"""The trials of a study read in three queries: of many, Optuna's own objects take seconds.
+"""The trials of a study read in a few queries: of many, Optuna's own objects take seconds.
 
 The tables are those of Optuna 5 (optuna.storages._rdb.models), which pyproject.toml bounds; a test
 compares these rows with Optuna's own.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobgen.sweep.spec import Sweep
-from jobgen.sweep.study import not_begun
+from jobgen.sweep.storage import not_begun, read_tables
 
 TRIALS = """
 SELECT t.trial_id, t.number, t.state FROM trials t JOIN studies s ON s.study_id = t.study_id
@@ -32,6 +32,11 @@ SELECT a.trial_id, a.key, a.value_json FROM trial_user_attributes a
 JOIN trials t ON t.trial_id = a.trial_id JOIN studies s ON s.study_id = t.study_id
 WHERE s.study_name = :name
 """
+STEPS = """
+SELECT i.trial_id, i.step, i.intermediate_value FROM trial_intermediate_values i
+JOIN trials t ON t.trial_id = i.trial_id JOIN studies s ON s.study_id = t.study_id
+WHERE s.study_name = :name ORDER BY i.step
+"""
 
 
 @dataclass(frozen=True)
@@ -43,23 +48,22 @@ class State:
 
 @dataclass
 class Row:
-    """A trial, by the names that Optuna's own have."""
+    """A trial, by the names that Optuna's own have; `steps` are its evaluations, by their epoch,
+    where they were asked for."""
 
     number: int
     state: State
     params: dict[str, Any] = field(default_factory=dict)
     values: list[float] = field(default_factory=list)
     user_attrs: dict[str, Any] = field(default_factory=dict)
+    steps: dict[int, float] = field(default_factory=dict)
 
 
-def read_rows(sweep: Sweep, engine: Any) -> list[Row]:
-    """All trials of a sweep. Raises RunError where none was begun."""
-    from sqlalchemy import text
-
-    name = {"name": sweep.name}
-    with engine.connect() as connection:
-        tables = [connection.execute(text(query), name).all()
-                  for query in (TRIALS, PARAMS, VALUES, ATTRIBUTES)]  # fmt: skip
+def read_rows(sweep: Sweep, address: str | None, steps: bool = False) -> list[Row]:
+    """All trials of a sweep, in the order they were made, with their evaluations where `steps` says
+    so. Raises RunError where none was begun."""
+    queries = (TRIALS, PARAMS, VALUES, ATTRIBUTES, *((STEPS,) if steps else ()))
+    tables = read_tables(sweep, address, queries)
     states: dict[str, State] = {}
     rows = {
         number: Row(order, states.setdefault(str(state), State(str(state))))
@@ -76,6 +80,8 @@ def read_rows(sweep: Sweep, engine: Any) -> list[Row]:
         rows[number].values.append(float(value))
     for number, key, value in tables[3]:
         rows[number].user_attrs[key] = json.loads(value)
+    for number, step, value in tables[4] if steps else ():
+        rows[number].steps[step] = float(value)
     return list(rows.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -138,12 +138,13 @@ class SweepSpec(Part):
 @dataclass(frozen=True)
 class Sweep:
     """A sweep.yaml that was read, with the job that it is about. `folder` is where its study, its
-    trials and their runs lie."""
+    trials and their runs lie; `parameters` are what all trials are told beside their values."""
 
     path: Path
     spec: SweepSpec
     job_path: Path
     job: AnySpec
+    parameters: tuple[tuple[str, str], ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -157,8 +158,9 @@ class Sweep:
     def identity(self) -> str:
         """What trials of two calls must have in common to be compared with one another."""
         compared = {"search", "objective", "sampler", "seed", "prune"}
+        told = repr(sorted(self.parameters)) if self.parameters else ""
         return sha256((self.spec.model_dump_json(include=compared)
-                       + self.job.model_dump_json()).encode())[:16]  # fmt: skip
+                       + self.job.model_dump_json() + told).encode())[:16]  # fmt: skip
 
     def text_of(self, params: dict[str, Any]) -> str:
         """The job.yaml of a trial, named after its values. Raises SpecError for a path that a job
@@ -179,8 +181,10 @@ class Sweep:
                 yield {path: value}
 
 
-def load_sweep(path: Path) -> Sweep:
+def load_sweep(path: Path, parameters: Sequence[tuple[str, str]] = ()) -> Sweep:
     """Read a sweep.yaml and its job. Raises SpecError with every fault."""
+    if any(name == "SEED" for name, _ in parameters):
+        raise SpecError("-p SEED is each trial's own", "To try seeds: search: {seed: [1, 2, 3]}")
     if path.is_dir():
         path = path / "sweep.yaml"
     if path.suffix not in (".yaml", ".yml"):
@@ -198,4 +202,4 @@ def load_sweep(path: Path) -> Sweep:
     except ValidationError as error:
         raise findings_of(document, error, SweepSpec) from error
     job_path = path.parent / spec.job
-    return Sweep(path, spec, job_path, load_any(job_path)[0])
+    return Sweep(path, spec, job_path, load_any(job_path)[0], tuple(parameters))

@@ -7,21 +7,15 @@ tried again.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-import platform
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import filelock
-
 from jobgen.errors import RunError
-from jobgen.files import shown
+from jobgen.sweep.retry import PLACE, SEED_OF, is_at_work, last_of_places, try_again
 from jobgen.sweep.spec import OBJECTIVES, SEED, Range, Sweep
-from jobgen_runtime.record.identity import process_identity
+from jobgen.sweep.storage import FILE, address_of, need_optuna, not_begun, opening, storage_of
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -29,121 +23,14 @@ if TYPE_CHECKING:
 
     from jobgen.sweep.rows import Row
 
-# A worker says every so often that it lives, and is taken for dead after so long: seconds.
-HEARTBEAT, GRACE = 10, 45
-RETRIES = 3
-# What is kept with a trial, beside what Optuna keeps.
-# Whoever finds no place makes a trial that has none, and leaves it.
-PLACE, WORKER, WHY, FOLDER, SEED_OF, CONFIRMS, TRIES = (
-    *("place", "worker", "why", "folder", "seed", "confirms", "tries"),
-)
 
-
-def need_optuna() -> Any:
-    """Optuna. Raises RunError where it is not installed."""
-    try:
-        import optuna
-    except ImportError:
-        raise RunError(
-            "a sweep needs Optuna, which is not installed",
-            'Install it: pip install "optuna>=5,<6"',
-        ) from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # The heartbeat is called experimental since 2021; its version is bounded in pyproject.toml.
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    warnings.filterwarnings("ignore", module="optuna")
-    return optuna
-
-
-def engine_of(sweep: Sweep, address: str | None) -> Any:
-    """A connection to the storage that only reads, without Optuna. Raises RunError where there is
-    none."""
-    try:
-        from sqlalchemy import create_engine, inspect
-        from sqlalchemy.exc import SQLAlchemyError
-        from sqlalchemy.pool import NullPool
-    except ImportError:  # it comes with Optuna
-        need_optuna()
-        raise
-
-    file = sweep.folder / "study.db"
-    if address is None and not file.is_file():
-        raise not_begun(sweep)
-    try:
-        engine = create_engine(address or f"sqlite:///{file.absolute()}", poolclass=NullPool)
-        if not inspect(engine).has_table("trial_user_attributes"):
-            raise not_begun(sweep)
-    except SQLAlchemyError as error:
-        raise RunError(f"the storage can't be opened: {one_line_of(error)}") from error
-    return engine
-
-
-def not_begun(sweep: Sweep) -> RunError:
-    return RunError(
-        f"no trial of {sweep.path} was begun",
-        f"Begin: jobgen sweep run {shown(sweep.path)} --archive FILE",
-    )
-
-
-def storage_of(sweep: Sweep, address: str | None) -> Any:
-    """The storage at an address, by default a SQLite file in the sweep's folder."""
-    optuna = need_optuna()
-    if address is None:
-        sweep.folder.mkdir(parents=True, exist_ok=True)
-        address = f"sqlite:///{(sweep.folder / 'study.db').absolute()}"
-    # Two workers may write at one moment: SQLite lets one of them wait.
-    waits = {"connect_args": {"timeout": 60}} if address.startswith("sqlite") else {}
-    from sqlalchemy.pool import NullPool
-
-    try:
-        with opening(sweep):
-            return optuna.storages.RDBStorage(
-                address,
-                heartbeat_interval=HEARTBEAT,
-                grace_period=GRACE,
-                heartbeat_stale_trial_callback=try_again,
-                engine_kwargs={**waits, "poolclass": NullPool},
-            )
-    except ImportError as error:
-        raise RunError(
-            f"{address.split(':')[0]} needs a driver: {error}",
-            'Install it: pip install "psycopg[binary]", and write postgresql+psycopg://...',
-        ) from error
-    except Exception as error:  # whatever a database's driver says
-        raise RunError(f"the storage can't be opened: {one_line_of(error)}") from error
-
-
-def one_line_of(error: Exception) -> str:
-    """What a database says, without its own hints and addresses with passwords."""
-    return str(error).strip().split("\n")[0][:300]
-
-
-def try_again(study: Study, trial: FrozenTrial) -> None:
-    """Put a trial whose worker is gone into the study once more, a few times at most: one that ends
-    its worker each time would be tried for ever."""
-    optuna = need_optuna()
-    tries = int(trial.user_attrs.get(TRIES, 0)) + 1
-    if tries > RETRIES:
-        return
-    # Whoever takes it says who it is; until then nobody is at work on it.
-    attrs = {name: value for name, value in trial.user_attrs.items() if name != WORKER}
-    study.add_trial(
-        optuna.create_trial(
-            state=optuna.trial.TrialState.WAITING,
-            params=trial.params,
-            distributions=trial.distributions,
-            user_attrs={**attrs, TRIES: tries},
-            system_attrs=trial.system_attrs,
-        )
-    )
-
-
-def open_study(sweep: Sweep, storage: Any, worker: int = 0) -> Study:
-    """The study, made with all its trials where it is not there. Raises RunError where it is of
-    another sweep."""
+def open_study(sweep: Sweep, address: str | None, worker: int = 0) -> Study:
+    """The study, made with all its trials where it is not there; without an address where it was
+    begun. Raises RunError where it is of another sweep, or its storage can't be opened."""
     optuna = need_optuna()
     spec = sweep.spec
     directions = ["maximize" if OBJECTIVES[name] else "minimize" for name in spec.objectives]
+    storage = storage_of(sweep, address, try_again, lambda trial: bool(is_at_work(trial)))
     with opening(sweep):
         study: Study = optuna.create_study(
             storage=storage,
@@ -153,32 +40,25 @@ def open_study(sweep: Sweep, storage: Any, worker: int = 0) -> Study:
             sampler=_sampler(sweep, worker),
             pruner=_pruner(sweep),
         )
-        known = study.user_attrs.get("identity")
-        if known in (None, sweep.identity):
-            # Also where sweep.yaml asks for more trials than when it was begun.
-            fill(sweep, study)
-            study.set_user_attr("identity", sweep.identity)
-        else:
+        if study.user_attrs.get("identity") not in (None, sweep.identity):
+            removed = "" if address_of(sweep, address) else f", or remove {sweep.folder}"
             raise RunError(
-                f"the study {sweep.name} was begun with another sweep.yaml or job.yaml",
+                f"the study {sweep.name} was begun with another sweep.yaml, job.yaml or -p",
                 "Its trials can't be compared with new ones: give the changed sweep.yaml another "
-                f"name, or remove {sweep.folder}",
+                f"name{removed}.",
             )
+        # Also where sweep.yaml asks for more trials than when it was begun.
+        fill(sweep, study)
+        study.set_user_attr("identity", sweep.identity)
     return study
 
 
-@contextlib.contextmanager
-def opening(sweep: Sweep) -> Iterator[None]:
-    """One process at a time makes the tables and the trials of a study. On several machines the
-    first one has to have begun before the others."""
-    sweep.folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(sweep.folder / ".lock"):
-        yield
-
-
-def existing_study(sweep: Sweep, storage: Any) -> Study:
+def existing_study(sweep: Sweep, address: str | None) -> Study:
     """The study as it is. Raises RunError where none was begun."""
     optuna = need_optuna()
+    if address_of(sweep, address) is None and not (sweep.folder / FILE).is_file():
+        raise not_begun(sweep)
+    storage = storage_of(sweep, address, try_again, lambda trial: bool(is_at_work(trial)))
     try:
         study: Study = optuna.load_study(study_name=sweep.name, storage=storage)
     except KeyError:
@@ -270,47 +150,7 @@ def count(trials: Iterable[FrozenTrial | Row]) -> Counts:
     """What became of the trials: of each place the last one counts."""
     names = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running",
              "WAITING": "waiting"}  # fmt: skip
-    last = {trial.user_attrs[PLACE]: trial for trial in trials if PLACE in trial.user_attrs}
     found = dict.fromkeys(names.values(), 0)
-    for trial in last.values():
+    for trial in last_of_places(trials):
         found[names[trial.state.name]] += 1
     return Counts(**found)
-
-
-def retry_failed(study: Study) -> int:
-    """Put the trials that failed into the study once more; gives how many."""
-    trials = study.get_trials(deepcopy=False)
-    last = {trial.user_attrs[PLACE]: trial for trial in trials if PLACE in trial.user_attrs}
-    failed = [trial for trial in last.values() if trial.state.name == "FAIL"]
-    for trial in failed:
-        attrs = {name: value for name, value in trial.user_attrs.items()
-                 if name not in (WORKER, WHY, TRIES)}  # fmt: skip
-        study.enqueue_trial(trial.params, user_attrs=attrs)
-    return len(failed)
-
-
-def mark_worker(trial: Trial) -> None:
-    """Say who is at work on a trial."""
-    who = {"host": platform.node(), "process": process_identity(os.getpid())}
-    trial.set_user_attr(WORKER, who)
-
-
-def revive(study: Study) -> int:
-    """Have trials tried again whose worker, on this machine, is gone; of others their heartbeat
-    tells. Gives how many."""
-    from jobgen.run.verdict import is_alive
-
-    optuna = need_optuna()
-    running = (optuna.trial.TrialState.RUNNING,)
-    revived = 0
-    for trial in study.get_trials(deepcopy=False, states=running):
-        worker = trial.user_attrs.get(WORKER) or {}
-        if worker.get("host") == platform.node() and is_alive(worker) is False:
-            try:
-                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            except ValueError:  # another worker was first
-                continue
-            try_again(study, trial)
-            revived += 1
-    optuna.storages.fail_stale_trials(study)
-    return revived

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import json
 import math
 import os
 import signal
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from jobgen.check.rules import chosen_rules
 from jobgen.check.whole import check_whole
 from jobgen.errors import JobgenError, RunError
@@ -24,6 +26,7 @@ from jobgen.job.bundle import Bundle, write_bundle
 from jobgen.job.tasks import plan_any
 from jobgen.packs.render import load_job_pack
 from jobgen.resultfile import read_result
+from jobgen.run.progress import read_events
 from jobgen.run.workspace import newest_run
 from jobgen.spec import parse_any
 from jobgen.sweep.spec import SEED, STREAMED, Sweep
@@ -77,9 +80,12 @@ def build_trial(sweep: Sweep, params: dict[str, Any], cache: Path) -> Path:
     TrialError where a rule finds an error."""
     text, bundle = render_trial(sweep, params)
     folder = sweep.folder / "trials" / sweep.name_of(params)
-    write_atomically(folder / "job.yaml", text.encode())
-    write_bundle(bundle, folder / "upload")
-    trust_bundle(bundle.digest, cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The same values with other seeds may be another worker's trial at this moment.
+    with filelock.FileLock(folder / ".lock"):
+        write_atomically(folder / "job.yaml", text.encode())
+        write_bundle(bundle, folder / "upload")
+        trust_bundle(bundle.digest, cache)
     return folder / "upload"
 
 
@@ -114,13 +120,14 @@ def run_trial(
     ends_early: Callable[[float, int], bool],
 ) -> Outcome:
     """Run a trial to its end, or until `ends_early` (value, epochs) says so. One that broke off is
-    resumed. Raises TrialError where it gives no value."""
+    resumed; one that ended before its value was kept is not run again. Raises TrialError where it
+    gives no value."""
     upload = build_trial(sweep, params, cache)
     refuse_errors(upload)
     name = sweep.name_of(params)
     runs = runs_of(sweep, params, seed)
     argv = [sys.executable, "-m", "jobgen", "run", str(upload), "--runs", str(runs), "--device",
-            machine.device, "--yes", "--no-check", *machine.options]  # fmt: skip
+            machine.device, "--yes", "--no-check", "--once", *machine.options]  # fmt: skip
     argv += [word for path in machine.archives for word in ("--archive", str(path))]
     argv += ["-p", "SEED", str(seed)] if seed is not None else []
     began = time.time()
@@ -185,7 +192,8 @@ def _watched(
                 told.add(epoch)
                 if ends_early(value, epoch):
                     return epoch
-        time.sleep(POLL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(POLL)
     for epoch, value in evaluations(runs, name, began, objective):
         if epoch not in told:
             ends_early(value, epoch)
@@ -203,11 +211,7 @@ def evaluations(runs: Path, name: str, began: float, objective: str) -> Iterator
     for events in folder.glob("home/output/*/events.jsonl"):
         if events.stat().st_mtime < began:
             continue
-        for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:  # it is just being written
-                continue
+        for event in read_events(events, 0)[0]:
             if event.get("event") == "evaluated" and objective in event:
                 yield int(event["epoch"]) + 1, float(event[objective])
 

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jobgen.errors import JobgenError
+from jobgen.errors import JobgenError, RunError
 from jobgen.sweep.ranking import best_groups
-from jobgen.sweep.spec import Sweep
-from jobgen.sweep.study import (
+from jobgen.sweep.retry import (
     CONFIRMS,
     FOLDER,
-    HEARTBEAT,
     PLACE,
     SEED_OF,
     WHY,
-    Counts,
-    chosen_params,
-    count,
+    give_back,
     mark_worker,
-    need_optuna,
     revive,
     try_again,
 )
+from jobgen.sweep.spec import Sweep
+from jobgen.sweep.storage import HEARTBEAT, faults, need_optuna, patiently
+from jobgen.sweep.study import Counts, chosen_params, count
 from jobgen.sweep.trial import Machine, Outcome, run_trial, value_of
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 
 # So many of the best are repeated with other seeds: the best of all may be the luckiest.
 CONFIRMED = 2
+# A run with its clone of the suite, its data and checkpoints: 0.3 GB of PicoDet-XS was seen.
+LEAST_FREE = 2**29
 
 
 class Runner(Protocol):
@@ -65,22 +66,67 @@ def work(
     seconds: float | None = None,
 ) -> Counts:  # fmt: skip
     """Take trials until none is left, or the time is up; what other workers are at is waited for,
-    as theirs may have to be tried again. Gives what became of all."""
+    as theirs may have to be tried again. Gives what became of all. Raises RunError where the
+    storage is lost, or the disk is full."""
     ends = None if seconds is None else time.monotonic() + seconds
-    while ends is None or time.monotonic() < ends:
-        revive(study)
-        counts = count(study.get_trials(deepcopy=False))
-        if counts.waiting:
+    going_on = True
+    while going_on and (ends is None or time.monotonic() < ends):
+        need_space(sweep)
+        try:
+            going_on = _step(sweep, study, runner, say)
+        except faults() as error:
+            say(f"the storage broke off: {first_line(error)}")
+            give_back_or_end(sweep, study)
+    return count(study.get_trials(deepcopy=False))
+
+
+def _step(sweep: Sweep, study: Study, runner: Runner, say: Callable[[str], None]) -> bool:
+    """Take a trial that waits, or wait for those of others, or have the best confirmed; False where
+    nothing is left to do."""
+    revive(study)
+    counts = count(study.get_trials(deepcopy=False))
+    if counts.waiting:
+        try:
             study.optimize(
                 lambda trial: tried(sweep, study, trial, runner, say),
                 n_trials=1,
                 catch=(Exception,),
             )
-        elif counts.running:
-            time.sleep(HEARTBEAT / 5)
-        elif not confirm(sweep, study):
-            return counts
-    return count(study.get_trials(deepcopy=False))
+        except (need_optuna().exceptions.UpdateFinishedTrialError, ValueError):
+            say("the trial was taken for lost meanwhile, and is another worker's")
+    elif counts.running:
+        time.sleep(HEARTBEAT / 5)
+    else:
+        return confirm(sweep, study)
+    return True
+
+
+def need_space(sweep: Sweep) -> None:
+    """Raise RunError where the disk is too full to begin a trial: else all of them would fail, one
+    after the other."""
+    free = shutil.disk_usage(sweep.folder).free
+    if free < LEAST_FREE:
+        raise RunError(
+            f"{free / 2**20:.0f} MB are free where {sweep.folder} lies, and a trial takes "
+            f"{LEAST_FREE / 2**20:.0f} MB",
+            "Free some, then call again: what has ended is not run again.",
+        )
+
+
+def give_back_or_end(sweep: Sweep, study: Study) -> None:
+    """Have what this worker was at tried again. Raises RunError where the storage takes nothing."""
+    try:
+        give_back(study)
+    except faults() as error:
+        raise RunError(
+            f"the storage of {sweep.path} can't be written: {first_line(error)}",
+            "Call again once it can: what has ended is not run again.",
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """What a database said, of whatever Optuna made of it."""
+    return str(error.__cause__ or error).strip().split("\n")[0][:300]
 
 
 def tried(
@@ -91,35 +137,27 @@ def tried(
     optuna = need_optuna()
     if PLACE not in trial.user_attrs:
         raise JobgenError("there was no trial left")
-    mark_worker(trial)
-    params, seed = chosen_params(sweep, trial)
+    patiently(lambda: mark_worker(trial))
+    params, seed = patiently(lambda: chosen_params(sweep, trial))
     same = _same(sweep, study, trial, params, seed)
     if same is not None:
         say(f"trial {trial.number} is trial {same.number} once more")
-        trial.set_user_attr(FOLDER, same.user_attrs.get(FOLDER, ""))
+        _note(trial, FOLDER, same.user_attrs.get(FOLDER, ""))
         return list(same.values)
     say(f"trial {trial.number} begins: {words(params, seed)}")
-
-    def ends_early(value: float, epoch: int) -> bool:
-        # What is run to confirm is run to its end: else only the lucky ones would count.
-        if len(sweep.spec.objectives) > 1 or CONFIRMS in trial.user_attrs:
-            return False
-        trial.report(value, epoch)
-        return bool(trial.should_prune())
-
     try:
-        outcome = runner(sweep, params, seed, ends_early)
+        outcome = runner(sweep, params, seed, _pruner_of(sweep, trial))
         values = [] if outcome.pruned else [value_of(outcome.result, name)
                                             for name in sweep.spec.objectives]  # fmt: skip
     except KeyboardInterrupt:
-        try_again(study, study.get_trials(deepcopy=False)[trial.number])
+        try_again(study, study.get_trials(deepcopy=False)[trial.number], counted=False)
         raise
     except Exception as error:  # whatever it is, the study goes on and the trial says why
-        said = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
-        trial.set_user_attr(WHY, str(said))
-        say(f"trial {trial.number} failed: {trial.user_attrs[WHY]}")
+        said = str(getattr(error, "message", "") or f"{type(error).__name__}: {error}")
+        say(f"trial {trial.number} failed: {said}")
+        _note(trial, WHY, said)
         raise
-    trial.set_user_attr(FOLDER, str(outcome.folder))
+    _note(trial, FOLDER, str(outcome.folder))
     if outcome.pruned:
         say(f"trial {trial.number} was ended early, after epoch {outcome.pruned}")
         raise optuna.TrialPruned
@@ -127,6 +165,26 @@ def tried(
                         zip(sweep.spec.objectives, values, strict=True))  # fmt: skip
     say(f"trial {trial.number} ended: {figures}")
     return values
+
+
+def _note(trial: Trial, name: str, value: str) -> None:
+    patiently(lambda: trial.set_user_attr(name, value))
+
+
+def _pruner_of(sweep: Sweep, trial: Trial) -> Callable[[float, int], bool]:
+    """Tells of an evaluation, as (value, epochs), whether the trial is to be ended early."""
+
+    def ends_early(value: float, epoch: int) -> bool:
+        # What is run to confirm is run to its end: else only the lucky ones would count.
+        if len(sweep.spec.objectives) > 1 or CONFIRMS in trial.user_attrs:
+            return False
+        try:
+            patiently(lambda: trial.report(value, epoch))
+            return bool(patiently(trial.should_prune))
+        except faults():  # a training goes on without its storage
+            return False
+
+    return ends_early
 
 
 def words(params: dict[str, Any], seed: int | None) -> str:

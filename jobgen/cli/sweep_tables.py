@@ -1,0 +1,84 @@
+"""What is shown of a sweep: what became of its trials, the best of them, each of them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jobgen.cli.console import Console
+from jobgen.cli.table import table
+from jobgen.files import shown
+from jobgen.language import label, translated
+
+if TYPE_CHECKING:
+    from jobgen.sweep.live import Standing
+    from jobgen.sweep.ranking import Group
+    from jobgen.sweep.spec import Sweep
+
+SHOWN = 12
+
+
+def summary(
+    console: Console, sweep: Sweep, trials: Sequence[Any], ranked: Sequence[Group] | None = None
+) -> None:
+    """What became of the trials, and the best of them."""
+    from jobgen.sweep.live import why_failed
+    from jobgen.sweep.ranking import best_groups
+    from jobgen.sweep.retry import last_of_places
+    from jobgen.sweep.study import count
+
+    counts = count(trials)
+    console.data(f"{counts.done} done, {counts.pruned} ended early, {counts.failed} failed, "
+                 f"{counts.running} running, {counts.waiting} waiting")  # fmt: skip
+    found = best_groups(sweep, trials) if ranked is None else ranked
+    if found:
+        console.verbatim(table([head(sweep), *(row(sweep, group) for group in found[:SHOWN])]))
+    for trial in last_of_places(trials):
+        why = why_failed(trial)
+        if why:
+            console.say(f"trial {trial.number} failed: {why}")
+    if counts.failed:
+        console.say("Called as before and with --again, sweep run tries these once more.")
+    if found and not (counts.running or counts.waiting):
+        console.say(f"Next: jobgen sweep best {shown(sweep.path)} --write NEW/job.yaml")
+
+
+def head(sweep: Sweep) -> tuple[str, list[str]]:
+    names = sweep.spec.objectives
+    return (names[0], [label("spread"), label("runs"), *names[1:], *sweep.spec.search])
+
+
+def row(sweep: Sweep, group: Group) -> tuple[str, list[str]]:
+    others = [f"{statistics.fmean(group.others):.4g}"] if group.others else []
+    values = [str(group.params.get(path, ",".join(map(str, group.seeds))))
+              for path in sweep.spec.search]  # fmt: skip
+    return (f"{group.mean:.4g}", [f"{group.spread:.3g}", str(len(group.values)), *others, *values])
+
+
+def trials_table(sweep: Sweep, found: Sequence[Standing]) -> str:
+    """The trials as lines; those that wait as one."""
+    from jobgen.sweep.spec import SEED
+    from jobgen_runtime.record.text import duration_text
+
+    paths = [path for path in sweep.spec.search if path != SEED]
+    names = [
+        label("state"),
+        sweep.spec.objectives[0],
+        label("epoch"),
+        label("left"),
+        "seed",
+        *paths,
+    ]
+    lines = [(label("trial"), names)]
+    for each in found:
+        if each.state != "waiting":
+            of = f"/{each.epochs}" if each.epochs else ""
+            epoch = "" if each.epoch is None else f"{each.epoch}{of}"
+            value = "" if each.value is None else f"{each.value:.4g}"
+            left = "" if each.left is None else duration_text(each.left)
+            seed = "" if each.seed is None else str(each.seed)
+            values = [str(each.params.get(path, "")) for path in paths]
+            lines.append((str(each.number), [label(each.state), value, epoch, left, seed, *values]))
+    waiting = sum(each.state == "waiting" for each in found)
+    return "\n".join([table(lines), *([translated(f"{waiting} waiting")] if waiting else [])])
