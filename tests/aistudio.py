@@ -59,6 +59,19 @@ class Seen:
     body: bytes
 
 
+Reply = tuple[int, bytes, dict[str, str]]
+
+
+def said(value: Any, status: int = 200, **headers: str) -> Reply:
+    """An answer in JSON."""
+    return status, json.dumps(value).encode(), {"Content-Type": "application/json", **headers}
+
+
+def enveloped(result: Any, code: Any = 0, message: str = "") -> Reply:
+    """An answer of the jobs' API."""
+    return said({"logId": "L1", "errorCode": code, "errorMsg": message, "result": result})
+
+
 class AiStudio:
     """`work` does in place of a job's command what it is given: the job's home folder. `live`
     shows the output of jobs that run."""
@@ -72,6 +85,8 @@ class AiStudio:
         self.env: dict[str, str] = {}
         self.datasets: dict[int, Path] = {}
         self.fault: Fault = lambda _what, _number: None
+        # Answers, by what is asked and the path, in place of its own.
+        self.instead: Callable[[str, str], Reply | None] = lambda _what, _path: None
         self.jobs: dict[str, Job] = {}
         self.code: dict[str, bytes] = {}
         self.repositories: dict[str, dict[str, bytes]] = {}
@@ -289,7 +304,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         if fault == "slow":
             time.sleep(0.05)
-        status, data, headers = work()
+        status, data, headers = studio.instead(what, parts.path) or work()
         if fault == "slow-after":
             time.sleep(1.0)
         if fault == "lost":

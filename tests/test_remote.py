@@ -123,6 +123,9 @@ def test_submit_wait_fetch(studio: AiStudio, whole: Whole, jobgen: Jobgen) -> No
     there = studio.jobs[number].home / "output"
     assert {p.relative_to(there) for p in there.rglob("*") if p.is_file()} <= files
     assert not (Path("out") / ".jobgen-fetch").exists()
+    studio.jobs[number].outputs = {"ships/log.txt/..": b"x"}
+    again = jobgen("fetch", whole.folder, "-o", "out")
+    assert (again.code, "left out: ships/log.txt/.." in again.err) == (1, True)
 
 
 def test_a_run_that_fails_is_told_with_its_remedy(
@@ -352,7 +355,7 @@ def test_a_submission_of_other_files_is_ended_before_a_new_one(
     studio.fault = lambda _kind, _number: None
     answer = jobgen("submit", whole.folder, *words, "-p", "EPOCHS", "2")
     assert answer.code == 0, answer.err
-    assert "of other files: it is ended" in answer.err
+    assert "of another order: it is ended" in answer.err
     studio.wait()
     first, second = studio.jobs.values()
     assert (first.stage, first.starts, second.starts) == ("failed", 0, 1)
@@ -537,13 +540,18 @@ def test_every_page_of_the_list_is_read(studio: AiStudio, jobgen: Jobgen, submit
 
 
 @pytest.mark.parametrize("name", ["../out.txt", "/etc/x", "a/../../b", "a\\..\\b", "C:/x", "a//b"])
-def test_a_name_that_leads_outside_is_refused(
-    studio: AiStudio, jobgen: Jobgen, submitted: str, name: str
+def test_a_name_that_leads_outside_is_left_out(
+    studio: AiStudio, jobgen: Jobgen, submitted: str, tmp_path: Path, name: str
 ) -> None:
     rotten(studio, submitted, {name: b"x"})
+    studio.jobs[submitted].outputs["good.txt"] = b"good"
     answer = jobgen("fetch", submitted, "-o", "out")
-    assert answer.code == 8
-    assert "no safe name" in answer.err
+    assert answer.code == 7, answer.err  # there is no result among them
+    assert f"left out: {name}: its name leads outside" in answer.err
+    there = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    kept = {path for path in there if path.startswith("out")} - {"out/good.txt"}
+    assert Path("out/good.txt").read_bytes() == b"good"
+    assert all(".jobgen-fetch" in path for path in kept), kept
 
 
 def test_a_folder_with_other_things_is_left_alone(

@@ -120,7 +120,6 @@ def test_1_a_refusal_has_an_exit_code(studio: AiStudio, jobgen: Jobgen, sdk: Sdk
     answer = jobgen("jobs")
     assert answer.code == 8
     assert "quota exceeded (errorCode 7, logId L1)" in answer.err
-    assert "--payment" in answer.err
 
 
 @pytest.mark.parametrize("fault", ["502", "drop", "html"])

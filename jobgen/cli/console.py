@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import click
 
+from jobgen.hidden import without_secrets
 from jobgen.language import label, translated
 from jobgen.text import legible, wide
 from jobgen_runtime.record.text import redacted
@@ -40,7 +42,7 @@ ROW = 12
 
 def shown(text: str) -> str:
     """A text as the screen may show it."""
-    return legible(redacted(text))
+    return legible(redacted(without_secrets(text)))
 
 
 def painted(text: str) -> str:
@@ -51,6 +53,15 @@ def painted(text: str) -> str:
     return BEGINNING.sub(
         lambda match: click.style(match[0], fg=COLOURS.get(match["word"]), bold=True), text
     )
+
+
+def finite(value: Any) -> Any:
+    """A value as JSON can hold it: numbers that are none, as somebody's file may have, as null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    return [finite(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 class Progress:
@@ -100,7 +111,8 @@ class Console:
     def result(self, **facts: Any) -> None:
         """An answer, for programs: printed with --json only."""
         if self.json_output:
-            click.echo(json.dumps({"version": 1, **facts}, indent=2))
+            text = json.dumps(finite({"version": 1, **facts}), indent=2, allow_nan=False)
+            click.echo(without_secrets(text))
 
     def say(self, text: str) -> None:
         """Progress or a hint."""
@@ -116,6 +128,18 @@ class Console:
     def progress(self) -> Progress:
         """What long work calls with (what, done, total)."""
         return Progress(self)
+
+    def confirmed(self, question: str, yes: bool) -> bool:
+        """Whether somebody agrees; nobody does where nobody is there. Ctrl-C ends the call."""
+        if yes:
+            return True
+        try:
+            return click.confirm(translated(question), err=True)
+        except click.Abort as stopped:
+            click.echo("", err=True)
+            if isinstance(stopped.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            return False
 
     def live(self) -> bool:
         """Whether a person watches: then a line may be drawn over."""

@@ -11,6 +11,7 @@ from jobgen.cli import remote as shared
 from jobgen.cli.collect import judge
 from jobgen.cli.console import Console
 
+LONGEST_NAME = 100
 EXAMPLES = """\b
 Examples:
   jobgen fetch bundles/ssdd
@@ -32,7 +33,8 @@ def command(console: Console, job: str, folder: Path | None, json_output: bool) 
     something is missing or torn.
     """
     from jobgen.errors import RemoteError, RunError
-    from jobgen.remote.output import Place, fetch
+    from jobgen.remote.fetching import Place, fetch
+    from jobgen.remote.wire import Refused
     from jobgen.resultfile import RESULT
 
     console.json_output = json_output
@@ -42,15 +44,21 @@ def command(console: Console, job: str, folder: Path | None, json_output: bool) 
         page = jobs.page(found.id)
         with shared.output_of(jobs, found.id) as output:
             mark = Place(place, jobs.wire.address, found.id)
-            files, changed = fetch(output, mark, console.progress())
-    if not files and not changed:
+            try:
+                files, left_out = fetch(output, mark, console.progress())
+            except Refused as error:
+                raise Refused(error.message, f"The job's own page: {page}", error.code) from error
+    if not files and not left_out:
+        yet, hint = ("", "") if found.ended else (" yet", f"Wait for it: jobgen wait {found.id}; ")
         raise RemoteError(
-            f"{found.id} has left nothing yet ({found.stage})",
-            f"Wait for it: jobgen wait {found.id}; its own log: {page}",
+            f"{found.id} has left nothing{yet} ({found.stage})", f"{hint}Its own log: {page}"
         )
     console.say(f"{len(files)} files in {place}")
-    for name in changed:
-        console.say(f"left out: {name}, which the job is writing; fetch again once it has ended")
+    for name, why in left_out.items():
+        console.say(f"left out: {name}: {why}")
+    if left_out:
+        console.say("Fetch again to try these once more, once the job has ended."
+                    if not found.ended else f"Take these from the job's page: {page}")  # fmt: skip
     if not found.ended:
         console.say(f"The job has not ended ({found.stage}): this is what was there.")
     if not any(PurePosixPath(name).name == RESULT for name in files):
@@ -59,9 +67,11 @@ def command(console: Console, job: str, folder: Path | None, json_output: bool) 
             f"AI Studio's own log says why: {page}",
         )
     judge(console, place, place, run=False)
+    if left_out and found.ended:
+        raise click.exceptions.Exit(1)
 
 
 def safe_name(name: str) -> str:
     """A job's name as that of a folder."""
     kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
-    return kept.strip(".") or "job"
+    return kept.strip(".")[:LONGEST_NAME] or "job"

@@ -106,7 +106,7 @@ def ask(
     if as_it_is:
         sees = "it is as visible as before"
     question = f"Put these {len(model.files)} files ({size / 1e6:.1f} MB) into {name}; {sees}?"
-    if not shared.confirmed(question, yes):
+    if not console.confirmed(question, yes):
         raise RemoteError("nothing was published", "To agree without being asked: --yes")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobgen.language import translated
+from jobgen.text import one_line
 
 if TYPE_CHECKING:
     from jobgen.cli.console import Console
@@ -49,29 +49,23 @@ def output_of(jobs: Jobs, job_id: str) -> Iterator[JobOutput]:
 def id_of(console: Console, given: str) -> str:
     """The id that is meant: itself, or of a job.yaml, its folder or its upload the id of what was
     submitted last, which is said. Raises RemoteError."""
+    from jobgen.catalog import platform
     from jobgen.errors import RemoteError
     from jobgen.remote.records import is_job, newest
+    from jobgen.remote.wire import need_safe
+    from jobgen.settings import load_settings
 
     given = given.strip()
     if not given:
         raise RemoteError("no job is named", "Yours are: jobgen jobs")
     if not is_job(Path(given)):
         return given
-    record = newest(Path(given))
+    address = need_safe(load_settings().aistudio or platform().address)
+    record = newest(Path(given), address)
     console.say(f"{given}: {record.name}, {record.job}")
     return record.job
 
 
-def confirmed(question: str, yes: bool) -> bool:
-    """Whether somebody agrees; nobody does where nobody is there."""
-    if yes:
-        return True
-    try:
-        return click.confirm(translated(question), err=True)
-    except click.Abort:
-        return False
-
-
 def as_row(found: RemoteJob) -> list[str]:
     now = datetime.datetime.now(datetime.timezone.utc)
-    return [found.name, found.stage, found.age(now)]
+    return [one_line(found.name), one_line(found.stage), found.age(now)]

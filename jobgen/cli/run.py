@@ -10,7 +10,6 @@ import click
 
 from jobgen.cli import options
 from jobgen.cli.console import Console
-from jobgen.language import translated
 from jobgen.target import upload_of
 
 EXAMPLES = """\b
@@ -135,11 +134,7 @@ def allow(console: Console, bundle: Any, cache: Path, yes: bool) -> None:
             "are not jobgen's own."
             f" Its SHA-256 is {bundle.digest}."
         )
-        try:
-            agreed = click.confirm(translated("Running it runs its code. Go on?"), err=True)
-        except click.Abort:  # nobody is there to answer
-            agreed = False
-        if not agreed:
+        if not console.confirmed("Running it runs its code. Go on?", yes):
             raise RunError("the bundle was not run", "To agree without being asked: --yes")
     trust_bundle(bundle.digest, cache)
 

@@ -27,7 +27,7 @@ def command(console: Console, job: str, yes: bool, json_output: bool) -> None:
     with shared.connected() as jobs:
         found = jobs.one(shared.id_of(console, job))
         if not found.ended:
-            if not shared.confirmed(f"Stop {found.name} ({found.id}, {found.stage})?", yes):
+            if not console.confirmed(f"Stop {found.name} ({found.id}, {found.stage})?", yes):
                 raise RemoteError("it was not stopped", "To agree without being asked: --yes")
             jobs.stop(found.id)
             found = jobs.one(found.id)

@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,7 @@ def command(
     """
     from jobgen.files import write_atomically
     from jobgen.job.bundle import read_bundle
+    from jobgen.remote.records import records_folder
 
     console.json_output = json_output
     upload = upload_of(target)
@@ -92,10 +94,13 @@ def command(
     need_data(bundle, order)
     tell(console, target, order)
     if dry_run:
-        rehearse(console, order)
+        rehearse(console, target, order, again)
         return
     with shared.connected() as jobs:
-        record = submit_order(console, jobs, target, order, again=again, yes=yes)
+        record = submit_order(
+            console.say, jobs, records_folder(target), order, again=again,
+            agrees=lambda: console.confirmed("Submit it?", yes),
+        )  # fmt: skip
     page = jobs.page(record.job)
     console.result(id=record.job, name=record.name, page=page, record=str(record.path))
     console.data(f"{record.job}  {record.name}\n{page}")
@@ -208,45 +213,52 @@ def tell(console: Console, target: Path, order: Order) -> None:
         console.row(name, text)
 
 
-def rehearse(console: Console, order: Order) -> None:
-    """Show every request of a submission, its secrets hidden; the code that sends them runs, and
-    nothing is sent or kept."""
+def rehearse(console: Console, target: Path, order: Order, again: bool) -> None:
+    """Show every request of a submission, its secrets hidden, also of one that broke off; the code
+    that sends them runs, on copies of the records, and nothing is sent or kept."""
     from jobgen.catalog import platform
     from jobgen.remote.jobs import Jobs
+    from jobgen.remote.records import read_records, records_folder
     from jobgen.remote.rehearsal import Rehearsal
-    from jobgen.remote.submit import new_record, submit
     from jobgen.remote.token import Token
+    from jobgen.remote.wire import need_safe
     from jobgen.settings import load_settings
 
     requests: list[str] = []
-    address = load_settings().aistudio or platform().address
+    address = need_safe(load_settings().aistudio or platform().address)
+    records = [r for r in read_records(records_folder(target)) if r.address == address]
     with tempfile.TemporaryDirectory(prefix="jobgen-") as spare:
-        jobs = Jobs(address, Token("-" * 8, "none"), transport=Rehearsal(requests.append))
-        submit(jobs, new_record(Path(spare), order, address), order.code, lambda _text: None)
+        for record in records:
+            (Path(spare) / record.path.name).write_bytes(record.path.read_bytes())
+        transport = Rehearsal(requests.append, records)
+        jobs = Jobs(address, Token("-" * 8, "none"), lambda _seconds: None, transport)
+        submit_order(lambda _text: None, jobs, Path(spare), order, again=again, agrees=lambda: True)
         jobs.close()
     console.result(requests=requests)
     console.data("\n".join(requests))
+    if any(record.open for record in records):
+        console.say("A submission broke off: what AI Studio has of it is supposed here.")
     console.say("Nothing was sent.")
 
 
 def submit_order(
-    console: Console, jobs: Jobs, target: Path, order: Order, *, again: bool, yes: bool
-) -> Record:
-    """Finish what broke off, or submit anew; one call at a time for a job."""
+    say: Callable[[str], None], jobs: Jobs, folder: Path, order: Order, *, again: bool,
+    agrees: Callable[[], bool],
+) -> Record:  # fmt: skip
+    """Finish what broke off, or submit anew, by the records in a folder; one call at a time."""
     import filelock
 
     from jobgen.errors import RemoteError
-    from jobgen.remote.records import SUBMITTED, records_folder
-    from jobgen.remote.submit import drop, new_record, running, same_order, submit, unfinished
+    from jobgen.remote.records import SUBMITTED
+    from jobgen.remote.submit import new_record, running, same_order, submit, unfinished
 
-    folder = records_folder(target)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
             settled = unfinished(jobs, folder)
             started = [r for r in settled if r.state == SUBMITTED and same_order(r, order)]
             if started and not again:
-                console.say("it was started before the last call broke off")
+                say("it was started before the last call broke off")
                 return started[-1]
             broken = [record for record in settled if record.open]
             same = [record for record in broken if same_order(record, order)]
@@ -258,18 +270,30 @@ def submit_order(
                 )
             for record in broken:
                 is_same = record in same[:1]
-                end = "it is finished now" if is_same else "of other files: it is ended"
-                console.say(f"{record.name} broke off after: {record.state}; {end}")
-            if not shared.confirmed("Submit it?", yes):
+                end = "it is finished now" if is_same else "of another order: it is ended"
+                say(f"{record.name} broke off after: {record.state}; {end}")
+            if not agrees():
                 raise RemoteError("nothing was submitted", "To agree without being asked: --yes")
-            for record in broken:
-                if record not in same[:1]:
-                    dropped, stage = drop(jobs, record)
-                    console.say(f"{record.name} was ended: {dropped.job or 'never made'} {stage}")
+            end_others(say, jobs, [record for record in broken if record not in same[:1]])
             record = same[0] if same else new_record(folder, order, jobs.wire.address)
-            return submit(jobs, record, order.code, console.say)
+            return submit(jobs, record, order.code, say)
     except filelock.Timeout:
         raise RemoteError(
-            f"another call of jobgen submits {target}",
+            f"another call of jobgen submits the job of {folder}",
             "Wait for it; jobgen jobs shows what it did.",
         ) from None
+
+
+def end_others(say: Callable[[str], None], jobs: Jobs, records: list[Record]) -> None:
+    """End half-made submissions, so that none of them waits for its code."""
+    from jobgen.remote.submit import drop
+
+    for record in records:
+        left, stage = drop(jobs, record)
+        if left.open:
+            say(
+                f"{record.name} could not be ended: AI Studio leaves it {stage}. The next call "
+                f"tries again; its page: {jobs.page(left.job)}"
+            )
+        else:
+            say(f"{record.name} was ended: {left.job or 'never made'} {stage}")

@@ -52,9 +52,11 @@ def command(console: Console, job: str, json_output: bool) -> None:
 
 def verdict_lines(end: End, page: str) -> list[str]:
     """The verdict as people read it."""
+    from jobgen.remote.wire import table
+
     lines = [f"{end.status:<11} {end.job.name or end.job.id} ({end.job.stage})"]
     failure = end.result.get("failure")
-    best = (end.result.get("metrics") or {}).get("best") or {}
+    best = table(table(end.result.get("metrics")).get("best"))
     lines += [f"{'':<11} {name} {value:.3f}" for name, value in best.items()
               if name in ("mAP", "top1") and isinstance(value, float)]  # fmt: skip
     if isinstance(failure, dict):

@@ -52,7 +52,7 @@ def find_model(output: Path, spare: Path) -> Model:
     files = {}
     for part in PARTS:
         path = found.folder / part
-        if path.is_file():
+        if path.is_file() and is_inside(path, found.folder):
             files[part] = path
         elif path.is_dir():
             files |= _below(path, found.folder)
@@ -64,11 +64,16 @@ def find_model(output: Path, spare: Path) -> Model:
 
 def _below(folder: Path, root: Path) -> dict[str, Path]:
     """The files of a folder, by their paths below `root`; hidden ones, which may hold passwords,
-    stay here."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    and links that lead out of it stay here."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and is_inside(path, root))
     inside = {path.relative_to(root).as_posix(): path for path in paths}
     return {name: path for name, path in inside.items()
             if not any(p.startswith(".") or p == LEFT_OUT for p in name.split("/"))}  # fmt: skip
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether a path stays below a folder: a link may lead to anything of this computer."""
+    return path.resolve().is_relative_to(root.resolve())
 
 
 def _heading(page: Path) -> str:

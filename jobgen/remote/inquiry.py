@@ -28,13 +28,8 @@ class Inquiry:
 
 
 def inquire(settings: Settings) -> list[Inquiry]:
-    """Every answer, until one is no good that the others need."""
-    found = []
-    for answer in _answers(settings):
-        found.append(answer)
-        if not answer.good:
-            break
-    return found
+    """Every answer; the first that is no good and that the others need is the last."""
+    return list(_answers(settings))
 
 
 def _answers(settings: Settings) -> Iterator[Inquiry]:
@@ -78,6 +73,8 @@ def _output(jobs: Jobs, there: list[RemoteJob]) -> Inquiry:
     output = JobOutput(jobs, job.id)
     try:
         files = output.files()
+    except RemoteError as error:  # the other questions do not need it
+        return Inquiry("output", f"of {job.name} ({job.stage}): {error.message}", good=False)
     finally:
         output.close()
     state = "ended" if job.ended else f"{job.stage}, so a running job's files are shown"

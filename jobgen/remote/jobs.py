@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 
 from jobgen.catalog import platform
-from jobgen.errors import RemoteError
 from jobgen.remote.storage import Grant, Storage
 from jobgen.remote.token import Token
 from jobgen.remote.wire import AGAIN, Refused, Unreachable, Unsure, Wire
@@ -28,6 +27,8 @@ GRANT_FIELDS = (
 )
 CODE, OUTPUT = "SDK", "customCodeOutput"
 
+# Words of a refusal that is about what pays.
+PAYING = ("quota", "balance", "coupon", "余额", "额度", "算力")
 # No list of stages is published; whatever is none of these words is taken for running, and then
 # what the job itself left decides (watch.py).
 GOOD_ENDS = frozenset(["succeeded", "success", "successful", "finished", "completed", "complete"])
@@ -80,6 +81,10 @@ def moment(text: str) -> datetime.datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=china)
 
 
+class Unknown(Refused):
+    """AI Studio lists no such job."""
+
+
 class Jobs:
     """AI Studio's pipeline jobs, for the owner of a token."""
 
@@ -116,29 +121,33 @@ class Jobs:
         return list_unique(j for j in found if job in ("", j.id) and name in ("", j.name))
 
     def one(self, job: str) -> RemoteJob:
-        """Raises Refused where there is no such job."""
+        """Raises Unknown where there is no such job."""
         found = self.list(job=job)
         if not found:
-            raise Refused(f"AI Studio knows no job {job} of yours", "Yours are: jobgen jobs")
+            raise Unknown(f"AI Studio knows no job {job} of yours", "Yours are: jobgen jobs")
         return found[0]
 
     def create(self, body: dict[str, Any]) -> str:
         """Make a job, which waits for its code; its id. Raises Unsure where it may have been
         made: then ask by its name."""
-        answer = self.wire.api("POST", CREATE, repeat=False, json=body)
+        try:
+            answer = self.wire.api("POST", CREATE, repeat=False, json=body)
+        except Refused as error:
+            if any(word in error.message.lower() for word in PAYING):
+                error.hint = "Is there enough left? --payment coupon or --payment acoin"
+            raise
         job = answer.get("pipelineId") if isinstance(answer, dict) else None
         if not job:
             raise Unsure("AI Studio's answer names no job", AGAIN)
         return str(job)
 
     def grant(self, job: str, source: str) -> Grant:
-        """Leave to write the code of a job (CODE), or to read its output (OUTPUT)."""
+        """Leave to write the code of a job (CODE), or to read its output (OUTPUT). Raises Refused
+        where none is given, as perhaps of a job that has left nothing yet."""
         asked = {"source": source, "pipelineId": job}
         grant = Grant.of(self.wire.api("GET", GRANT, repeat=True, params=asked), GRANT_FIELDS)
         if grant is None:
-            raise RemoteError(
-                "AI Studio's answer about its storage is not as it was in 2026", AGAIN
-            )
+            raise Refused("AI Studio's answer about its storage is not as it was in 2026", AGAIN)
         return grant
 
     def storage(self, job: str, source: str) -> Storage:

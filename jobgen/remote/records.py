@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jobgen.errors import MALFORMED, RemoteError
-from jobgen.files import write_atomically
+from jobgen.files import shown, write_atomically
 from jobgen.target import UPLOAD, job_of, upload_of
 from jobgen_runtime.record.text import utc_now
 
@@ -42,6 +42,8 @@ class Record:
     body: dict[str, Any]
     address: str
     created: str
+    # Which of the job's submissions it is, from 1; a clock may have been set back.
+    number: int = 0
     # The stage before the confirmation: another one shows that it arrived.
     first_stage: str = ""
     history: list[list[str]] = field(default_factory=list)
@@ -62,7 +64,7 @@ class Record:
 
 def records_folder(target: Path) -> Path:
     """Where the records of a job lie: beside its upload folder."""
-    upload = upload_of(target).absolute()
+    upload = upload_of(target).resolve()
     return (upload.parent if upload.name == UPLOAD else upload) / FOLDER
 
 
@@ -70,7 +72,7 @@ def read_records(folder: Path) -> list[Record]:
     """Those of a job, oldest first. Raises RemoteError for one that can't be read: it may be of a
     job that runs."""
     found = [read_record(path) for path in sorted(folder.glob("*.json"))]
-    return sorted(found, key=lambda record: record.created)
+    return sorted(found, key=lambda record: (record.number, record.created))
 
 
 def read_record(path: Path) -> Record:
@@ -86,22 +88,33 @@ def read_record(path: Path) -> Record:
         ) from error
 
 
-def newest(target: Path) -> Record:
-    """The last submission of a job that came so far as to run. Raises RemoteError where there is
-    none."""
-    records = read_records(records_folder(target))
+def newest(target: Path, address: str) -> Record:
+    """The last submission of a job to this AI Studio that came so far as to run. Raises RemoteError
+    where there is none."""
+    records = [each for each in read_records(records_folder(target)) if each.address == address]
     ran = [record for record in records if record.state in (*MAY_RUN, SUBMITTED)]
-    if not ran:
+    if ran:
+        return ran[-1]
+    half_made = [record for record in records if record.state in HALF_MADE]
+    if half_made:
+        last = half_made[-1]
         raise RemoteError(
-            f"{target} was not submitted from this computer",
-            "Your jobs, and their ids: jobgen jobs",
+            f"the submission of {target} broke off before its start, after: {last.state}",
+            f"Finish it: jobgen submit {shown(target)}"
+            + (f"\n       or end it: jobgen stop {last.job}" if last.job else ""),
         )
-    return ran[-1]
+    raise RemoteError(
+        f"{target} was not submitted from this computer to {address}",
+        "Your jobs, and their ids: jobgen jobs",
+    )
 
 
 def is_job(target: Path) -> bool:
-    """Whether a word that was typed means a job on this computer, rather than an id."""
+    """Whether a word that was typed means a job on this computer, rather than an id. A file or a
+    folder that only happens to have a number for its name is none."""
     try:
-        return job_of(target).is_file() or records_folder(target).is_dir()
+        found = job_of(target)
+        is_number = str(target).isdecimal() and found == target
+        return (found.is_file() and not is_number) or records_folder(target).is_dir()
     except OSError:  # too long for a path
         return False

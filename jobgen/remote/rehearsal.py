@@ -4,46 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
 
 import httpx
 
 from jobgen.remote.jobs import CONFIRM, CREATE, GRANT, LIST
+from jobgen.remote.records import SUBMITTED, Record
 
-JOB = "PIPELINE-ID"
+JOB, MADE = "PIPELINE-ID", "(made)"
 HIDDEN = {"authorization": "Authorization", "x-bce-security-token": "x-bce-security-token"}
 SHOWN_HEADERS = ("content-type", "content-length", "content-md5")
 
 
 class Rehearsal(httpx.BaseTransport):
     """Stands in for the network: tells each request to `say`, its secrets hidden, and answers as
-    AI Studio does."""
+    AI Studio does that has the jobs of `records`."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], records: Iterable[Record] = ()) -> None:
         self._say = say
-        self._name = ""
-        self._stage = "(made)"
+        # Id to name and stage.
+        self._jobs = {
+            record.job: (record.name, self._stage_of(record)) for record in records if record.job
+        }
+
+    @staticmethod
+    def _stage_of(record: Record) -> str:
+        return "succeeded" if record.state == SUBMITTED else record.first_stage or MADE
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         body = request.read()
         self._say(told(request, body))
         path = request.url.path
         if path == CREATE:
-            self._name = json.loads(body)["name"]
+            self._jobs[JOB] = (json.loads(body)["name"], MADE)
             return answered({"pipelineId": JOB})
         if path == LIST:
-            row = {"pipelineId": JOB, "pipelineName": self._name, "stage": self._stage}
-            return answered([{**row, "createTime": ""}] if self._name else [])
+            rows = [{"pipelineId": job, "pipelineName": name, "stage": stage, "createTime": ""}
+                    for job, (name, stage) in self._jobs.items()]  # fmt: skip
+            asked = json.loads(body)["pipelineId"]
+            return answered([row for row in rows if asked in ("", row["pipelineId"])])
         if path == GRANT:
             return answered({
                 "endpoint": "https://bj.bcebos.com", "bucketName": "BUCKET", "fileKey": "FILE-KEY",
                 "accessKeyId": "ACCESS-KEY", "secretAccessKey": "-", "sessionToken": "-",
             })  # fmt: skip
         if path == CONFIRM:
-            self._stage = "(confirmed)"
-            return answered({"stage": self._stage, "createTime": ""})
+            asked = json.loads(body)
+            stage = "(confirmed)" if asked["success"] else "stopped"
+            self._jobs[asked["pipelineId"]] = (self._jobs[asked["pipelineId"]][0], stage)
+            return answered({"stage": stage, "createTime": ""})
         headers = {"ETag": hashlib.md5(body).hexdigest()}
         return httpx.Response(200, headers=headers, stream=httpx.ByteStream(b""))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -15,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from jobgen.errors import RemoteError, SpecError
 from jobgen.files import write_atomically
-from jobgen.remote.output import read_mark
+from jobgen.remote.fetching import read_mark
 from jobgen.remote.storage import Grant, Storage, md5_in, secure
 from jobgen.remote.token import Token
 from jobgen.remote.wire import (
@@ -29,8 +30,10 @@ from jobgen.remote.wire import (
     parted,
     persist,
     read_whole,
+    table,
     told_plainly,
 )
+from jobgen.text import one_line
 
 BRANCH = "master"
 BLOCK = 2**20
@@ -188,7 +191,8 @@ class Repository:
         )  # fmt: skip
         row = _first(answer, "objects")
         if isinstance(row.get("error"), dict):
-            raise Refused(f"AI Studio refuses {file.path.name}: {row['error'].get('message')}")
+            why = one_line(str(row["error"].get("message") or "no reason is given"))
+            raise Refused(f"AI Studio refuses {file.path.name}: {why}")
         actions = table(row.get("actions"))
         upload = table(actions.get("upload"))
         if not upload:
@@ -279,7 +283,9 @@ class Repository:
                 pass  # the storage has forgotten it
         upload = storage.begin_parts(grant.key)
         data = {"key": grant.key, "part": size, "upload": upload}
-        write_atomically(mark, json.dumps(data).encode())
+        # Without it a later call begins anew.
+        with contextlib.suppress(OSError):
+            write_atomically(mark, json.dumps(data).encode())
         return upload, {}
 
     def _commit(
@@ -322,11 +328,6 @@ def add_model(address: str, token: Token, name: str, *, private: bool, card: str
             raise
     finally:
         wire.close()
-
-
-def table(value: Any) -> dict[str, Any]:
-    """A part of an answer that should be a table; empty for anything else."""
-    return value if isinstance(value, dict) else {}
 
 
 def _first(answer: Any, key: str) -> dict[str, Any]:

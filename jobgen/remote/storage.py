@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from jobgen.errors import MALFORMED, RemoteError
+from jobgen.hidden import keep_secret
 from jobgen.remote.wire import (
     AGAIN,
     LOOPBACK,
@@ -33,13 +35,18 @@ from jobgen.remote.wire import (
     persist,
     read_whole,
     told_plainly,
+    wanted_pause,
     words_of,
 )
 
+CLOCK = "Is the clock of this computer right? A request is signed with its time."
 # Seconds for which a signature holds.
 VALID = 1800
 PAGE = 1000
+# Pages of a list one after the other that have nothing on them.
+MOST_EMPTY = 10
 UNRESERVED = "-_.~"
+PRINTABLE = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,16 @@ class Grant:
     @classmethod
     def of(cls, answer: Any, names: Sequence[str]) -> Grant | None:
         """From an answer that has the fields, in their order here, under `names`; None where one
-        is missing. Raises RemoteError for an address that is none."""
+        is missing or can't be meant. Raises RemoteError for an address that is none."""
         values = [answer.get(name) for name in names] if isinstance(answer, dict) else [None]
         if not all(isinstance(value, str) and value for value in values):
             return None
-        endpoint, *others = map(str, values)
-        return cls(secure(endpoint), *others)
+        endpoint, bucket, key, *secrets = map(str, values)
+        # What can't stand in a header or an address would be shown by the error about it.
+        if not all(PRINTABLE.fullmatch(value) for value in (endpoint, bucket, *secrets)):
+            return None
+        keep_secret(*secrets[1:])
+        return cls(secure(endpoint), bucket, key, *secrets)
 
 
 @dataclass(frozen=True)
@@ -192,13 +203,12 @@ class Storage:
         if answer.status < 300:
             return answer
         said = words_of(answer)
-        for secret in (self.grant.secret_key, self.grant.session):
-            said = said.replace(secret, "***")
         line = f"the storage answers with HTTP {answer.status} for {key or 'its list'}"
         line += f": {said}" if said else ""
         if is_passing(answer.status):
-            raise Unreachable(line, AGAIN)
-        raise Refused(line, AGAIN, code=answer.status)
+            raise Unreachable(line, AGAIN, wanted_pause(answer))
+        hint = CLOCK if b"RequestExpired" in answer.content else AGAIN
+        raise Refused(line, hint, code=answer.status)
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
         """Write an object. Raises RemoteError where the storage has another MD5 of it."""
@@ -213,7 +223,7 @@ class Storage:
 
     def items(self, prefix: str) -> Iterator[Item]:
         """Every object below a prefix, all pages of it."""
-        marker = ""
+        marker, empty = "", 0
         while True:
             query = {"maxKeys": str(PAGE), "prefix": prefix}
             if marker:
@@ -227,7 +237,8 @@ class Storage:
             after = str(found.get("nextMarker") or (rows[-1].key if rows else ""))
             if not found.get("isTruncated"):
                 return
-            if not after > marker:
+            empty = 0 if rows else empty + 1
+            if not after > marker or empty > MOST_EMPTY:
                 raise Refused(f"the list of {prefix} does not come to its end", AGAIN)
             marker = after
 

@@ -88,6 +88,7 @@ class Order:
 def new_record(folder: Path, order: Order, address: str) -> Record:
     """The record of a submission that begins, not yet on disk."""
     name = f"{order.title[:LONGEST_NAME]}-{secrets.token_hex(4)}"
+    before = [record.number for record in read_records(folder)]
     return Record(
         path=folder / f"{name}.json",
         name=name,
@@ -99,6 +100,7 @@ def new_record(folder: Path, order: Order, address: str) -> Record:
         body=order.body(name),
         address=address,
         created=utc_now(),
+        number=max(before, default=0) + 1,
     )
 
 
@@ -179,21 +181,24 @@ def _confirmed(jobs: Jobs, record: Record) -> Record:
     """Tell AI Studio that the code is there. Where that was done before, and its answer lost, the
     job's stage shows whether it arrived."""
     there = need_listed(jobs, record)
-    if record.state == UPLOADED:
-        if there.ended:
-            record.saved(DROPPED)
-            raise RemoteError(
-                f"AI Studio ended the job {there.id} before it was started ({there.stage})",
-                "Submit it again, which makes a new one.",
-            )
+    is_first = record.state == UPLOADED
+    if there.ended if is_first else there.was_stopped:
+        record.saved(DROPPED)
+        raise RemoteError(
+            f"AI Studio ended the job {there.id} before it was started ({there.stage})",
+            "Submit it again, which makes a new one.",
+        )
+    if is_first:
         record = record.saved(CONFIRMING, first_stage=there.stage)
     elif there.stage != record.first_stage:
         return record.saved(CONFIRMED)
     try:
         jobs.confirm(record.job, jobs.grant(record.job, CODE).file_key, CODE_FILE)
-    except (Unsure, Refused):
+    except (Unsure, Refused) as error:
         # A second confirmation may be refused, where the first one arrived.
         if jobs.one(record.job).stage == record.first_stage:
+            if is_first and isinstance(error, Refused):
+                record.saved(UPLOADED)  # it was certainly not started
             raise
     return record.saved(CONFIRMED)
 
@@ -210,8 +215,11 @@ def settled(jobs: Jobs, record: Record) -> Record:
                 f"Look at {jobs.page(record.job)}; once it is not there, move "
                 f"{shown(record.path)} away.",
             )
-        started = record.state == CONFIRMED or found.stage != record.first_stage
-        return record.saved(SUBMITTED) if started else record
+        if record.state == CONFIRMED or (
+            found.stage != record.first_stage and not found.was_stopped
+        ):
+            return record.saved(SUBMITTED)
+        return record.saved(DROPPED) if found.ended else record
     if found is None:
         return record if record.state == ASKED else record.saved(DROPPED)
     if found.ended:
@@ -221,7 +229,8 @@ def settled(jobs: Jobs, record: Record) -> Record:
 
 def drop(jobs: Jobs, record: Record) -> tuple[Record, str]:
     """End a submission that never started: nothing of it waits for its code any longer. The
-    record, and the stage that its job is left in; empty where there is none."""
+    record, and the stage that its job is left in; empty where there is none. Where AI Studio does
+    not end it the record stays open, so that the next call tries again."""
     job = listed(jobs, record)
     if job is None:
         return record.saved(DROPPED), ""
@@ -231,7 +240,7 @@ def drop(jobs: Jobs, record: Record) -> tuple[Record, str]:
             with contextlib.suppress(Refused):
                 end(job.id)
             job = jobs.one(job.id)
-    return record.saved(DROPPED, job=job.id), job.stage
+    return record.saved(DROPPED if job.ended else record.state, job=job.id), job.stage
 
 
 def unfinished(jobs: Jobs, folder: Path) -> list[Record]:
@@ -244,8 +253,9 @@ def unfinished(jobs: Jobs, folder: Path) -> list[Record]:
 def running(jobs: Jobs, folder: Path, order: Order) -> RemoteJob | None:
     """A job of just this order that has not ended."""
     for record in reversed(read_records(folder)):
-        if record.state == SUBMITTED and same_order(record, order):
-            found = jobs.list(job=record.job)
+        here = record.address == jobs.wire.address
+        if here and record.state == SUBMITTED and same_order(record, order):
+            found = jobs.list(job=record.job, name=record.name)
             if found and not found[0].ended:
                 return found[0]
     return None

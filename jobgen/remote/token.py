@@ -1,4 +1,4 @@
-"""The access token: where it is found, and that nothing shows it."""
+"""The access token: where it is found."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from jobgen.catalog import platform
 from jobgen.errors import RemoteError
 from jobgen.files import shown
+from jobgen.hidden import keep_secret
 from jobgen.settings import home_folder
 
 VARIABLE = "AISTUDIO_ACCESS_TOKEN"
@@ -26,10 +27,6 @@ class Token:
 
     secret: str = field(repr=False)
     origin: str
-
-    def hidden_in(self, text: str) -> str:
-        """A text of somebody's without the token."""
-        return text.replace(self.secret, "***")
 
 
 def find_token(stored: Callable[[], str | None] | None = None) -> Token:
@@ -81,6 +78,7 @@ def _sound(secret: str, origin: str) -> str:
             f"A token is one word of letters and digits; copy it again from "
             f"{platform().tokens_page}",
         )
+    keep_secret(secret)
     return secret
 
 

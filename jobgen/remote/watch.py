@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jobgen.remote.jobs import Jobs, RemoteJob
+from jobgen.remote.jobs import Jobs, RemoteJob, Unknown
 from jobgen.remote.output import JobOutput
 from jobgen.remote.wire import Refused, Unreachable, Unsure
 
@@ -16,6 +16,8 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 60.0
 LATE = (0.0, 5.0, 15.0, 30.0)
 # Every so many questions, what the job left is asked too: a stage that nobody knows may be an end.
 OUTPUT_EVERY = 5
+# So often in a row a job that was listed may be missing from the list.
+MOST_MISSING = 5
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def wait(
 ) -> End:
     """Wait until a job has ended. A network that is lost is waited for; a refusal ends the wait
     with RemoteError."""
-    last, silent = "", False
+    last, silent, missing = "", False, 0
     for number, seconds in enumerate(_pauses()):
         try:
             found = jobs.one(job)
@@ -54,8 +56,12 @@ def wait(
                 left = _left(jobs, found, LATE if ends else (0.0,), pause)
             if silent:
                 say("AI Studio answers again")
-            silent = False
-        except (Unreachable, Unsure) as error:
+            silent, missing = False, 0
+        except (Unreachable, Unsure, Unknown) as error:
+            # A list that leaves out a job that was there a moment ago is no end of it.
+            missing += isinstance(error, Unknown)
+            if isinstance(error, Unknown) and (not last or missing > MOST_MISSING):
+                raise
             if not silent:
                 say(f"{error.message}; the wait continues")
             silent = True

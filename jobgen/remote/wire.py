@@ -20,12 +20,15 @@ import httpx
 from jobgen import __version__
 from jobgen.catalog import platform
 from jobgen.errors import RemoteError
+from jobgen.hidden import without_secrets
 from jobgen.remote.token import Token
 from jobgen_runtime.record.text import redacted
 
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 TRIES = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
+# Of a server that names a time itself (Retry-After).
+LONGEST_WANTED = 120.0
 LARGEST_ANSWER = 32 * 2**20
 Done = TypeVar("Done")
 LOOPBACK = frozenset(["localhost", "127.0.0.1", "::1"])
@@ -43,7 +46,12 @@ class Refused(RemoteError):
 
 
 class Unreachable(RemoteError):
-    """No sound answer came, and the request was not received or changes nothing."""
+    """No sound answer came, and the request was not received or changes nothing. `after` is in how
+    many seconds the other side asks to be asked again."""
+
+    def __init__(self, message: str, hint: str | None = None, after: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.after = after
 
 
 class Unsure(RemoteError):
@@ -98,7 +106,7 @@ def make_client(address: str, transport: httpx.BaseTransport | None = None) -> h
             # Nothing packed: how much has come is then what the length says.
             headers={"User-Agent": f"jobgen/{__version__}", "Accept-Encoding": "identity"},
         )
-    except (ValueError, ImportError, OSError) as error:
+    except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
         raise RemoteError(
             f"the proxy or certificates of the environment can't be used: {error}",
             "They are set by HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE; a proxy is written as "
@@ -131,11 +139,11 @@ class Wire:
         answer = self.answer(method, path, repeat=repeat, **extra)
         if not isinstance(answer, dict) or "errorCode" not in answer:
             raise Unsure(f"AI Studio's answer to {path} has no errorCode", AGAIN)
-        if answer["errorCode"] != 0:
+        if answer["errorCode"] not in (0, "0"):
             said = str(answer.get("errorMsg") or "no reason is given")
-            place = self._hidden(f"errorCode {answer['errorCode']}, logId {answer.get('logId')}")
+            place = f"errorCode {answer['errorCode']}, logId {answer.get('logId')}"
             raise Refused(
-                f"AI Studio refuses: {self._hidden(said)} ({place})",
+                f"AI Studio refuses: {said} ({place})",
                 refusal_hint(said),
                 code=answer["errorCode"] if isinstance(answer["errorCode"], int) else -1,
             )
@@ -175,21 +183,32 @@ class Wire:
         status = answer.status
         if status < 300:
             return answer
-        said = self._hidden(words_of(answer))
+        said = words_of(answer)
         line = f"AI Studio answers {path} with HTTP {status}" + (f": {said}" if said else "")
         if is_passing(status):
-            raise (Unreachable if repeat or status == 429 else Unsure)(line, AGAIN)
+            if repeat or status == 429:
+                raise Unreachable(line, AGAIN, wanted_pause(answer))
+            raise Unsure(line, AGAIN)
         if status < 400:
-            where = self._hidden(redacted(answer.headers.get("location", "nowhere")))
-            raise Refused(
-                f"AI Studio sends {path} on to {where}",
-                "A network that asks for a login does this; a token is sent nowhere else.",
-                code=status,
-            )
+            raise self._sent_on(answer, path)
         raise Refused(line, refusal_hint(said, status), code=status)
 
-    def _hidden(self, text: str) -> str:
-        return self._token.hidden_in(text) if self._token is not None else text
+    def _sent_on(self, answer: Answer, path: str) -> RemoteError:
+        """To another host a network's login page sends on, before the request has arrived; it may
+        let it through later."""
+        goal = answer.headers.get("location", "nowhere")
+        line = f"AI Studio sends {path} on to {redacted(goal)}"
+        hint = "A network that asks for a login does this; a token is sent nowhere else."
+        host = parted(goal)
+        if host is not None and host.hostname not in (None, urlsplit(self.address).hostname):
+            return Unreachable(line, hint)
+        return Refused(line, hint, code=answer.status)
+
+
+def wanted_pause(answer: Answer) -> float:
+    """Seconds until the other side wants to be asked again, as far as one can wait for that."""
+    text = answer.headers.get("retry-after", "")
+    return min(float(text), LONGEST_WANTED) if text.isdecimal() else 0.0
 
 
 def is_passing(status: int) -> bool:
@@ -205,8 +224,6 @@ def refusal_hint(said: str, status: int = 0) -> str | None:
     words = said.lower()
     if status in (401, 403) or "token" in words or "auth" in words or "鉴权" in said:
         return f"Is the token still valid? {platform().tokens_page}"
-    if any(word in words for word in ("quota", "balance", "coupon", "余额", "额度", "算力")):
-        return "Is there enough left to pay with? --payment coupon or --payment acoin"
     return None
 
 
@@ -224,8 +241,12 @@ def told_plainly(host: str, *, repeat: bool) -> Iterator[None]:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.PoolTimeout) as error:
         raise Unreachable(f"{host} can't be reached: {words_or_kind(error)}", NETWORK) from error
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise Refused(f"{host}: {error}") from error
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError, httpx.LocalProtocolError):
+        # Its words would show a header, which may be a secret.
+        raise Refused(
+            f"a request to {host} can't be sent: an address or a header is not as it should be",
+            "Look at JOBGEN_AISTUDIO and the proxy; else AI Studio's answer was no good.",
+        ) from None
     except (httpx.HTTPError, httpx.StreamError) as error:
         kind = Unreachable if repeat else Unsure
         raise kind(f"{host} broke off: {words_or_kind(error)}", AGAIN) from error
@@ -244,8 +265,8 @@ def persist(work: Callable[[], Done], pause: Callable[[float], None]) -> Done:
     for number in range(TRIES - 1):
         try:
             return work()
-        except Unreachable:
-            pause(pause_after(number))
+        except Unreachable as error:
+            pause(max(error.after, pause_after(number)))
     return work()
 
 
@@ -271,4 +292,10 @@ def words_of(answer: Answer) -> str:
         return ""  # a page of HTML says nothing to anybody
     if isinstance(found, dict):
         found = found.get("errorMsg") or found.get("message") or ""
-    return " ".join(str(found).split())[:200]
+    # Before it is cut: a piece of a secret is one too.
+    return without_secrets(" ".join(str(found).split()))[:200]
+
+
+def table(value: Any) -> dict[str, Any]:
+    """A part of an answer that should be a table; empty for anything else."""
+    return value if isinstance(value, dict) else {}
