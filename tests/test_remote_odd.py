@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,7 +109,7 @@ def test_a_start_that_was_refused_is_no_start(
     studio.fault = lambda _what, _n: None
     waited = jobgen("wait", whole.folder)
     assert "broke off before its start" in waited.err
-    assert "jobgen stop 70000" in waited.err
+    assert "70000" in waited.err
     assert jobgen("stop", "70000", "--yes").code == 0
     again = jobgen("submit", whole.folder, *words)
     # What was ended before its start is told, and the next call makes a new one.
@@ -509,3 +512,23 @@ def test_a_header_of_the_storage_that_can_not_be_sent(
     studio.instead = lambda what, _path: said(row) if what == "batch" else None
     answer = jobgen("upload", "set.bin", "me/set", "--no-check")
     assert (answer.code, "会话" in answer.err) == (8, False)
+
+
+def test_ctrl_c_at_a_question_is_no_answer(studio: AiStudio, whole: Whole) -> None:
+    words = [word for word in mounted(studio, whole) if word != "--yes"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobgen", "submit", str(whole.folder), *words],
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while b"?" not in shown:
+        shown += os.read(ours, 1000)
+    os.write(ours, b"\x03")
+    assert process.wait(20) == 130
+    shown += os.read(ours, 10_000)
+    os.close(ours)
+    assert b"stopped" in shown.splitlines()[-1]
+    assert not studio.jobs

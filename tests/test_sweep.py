@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 import psutil
 import pytest
 
-from jobgen.errors import SpecError
+from jobgen.errors import RunError, SpecError
 from jobgen.settings import load_settings
 from jobgen.spec import load_any
 from jobgen.sweep.ranking import best_groups, front
 from jobgen.sweep.retry import retry_failed
 from jobgen.sweep.room import need_room
-from jobgen.sweep.rows import read_rows
 from jobgen.sweep.spec import Sweep, load_sweep
-from jobgen.sweep.study import count, existing_study, open_study
-from jobgen.sweep.trial import Outcome, check_corners
-from jobgen.sweep.worker import work
+from jobgen.sweep.study import chosen_params, count, existing_study, open_study
+from jobgen.sweep.trial import Outcome, check_corners, runs_of
+from jobgen.sweep.worker import tried, work
 from tests.aistudio import AiStudio
 from tests.conftest import ROOT, Answer
 from tests.remote_world import studio
@@ -210,6 +205,47 @@ def test_two_objectives_have_a_front_and_a_page(
     assert "<script" not in text
 
 
+def test_every_trial_is_shown_as_it_stands(folder: Path, jobgen: Callable[..., Answer]) -> None:
+    """Those that ended, that failed, that were ended early, that run and how far, that wait."""
+    text = "search: {train.batch_size: [4, 666, 40, 8, 1, 2]}\nsampler: grid\nprune: median\n"
+    sweep = a_sweep(folder, text)
+    study = open_study(sweep, None)
+    for _ in range(3):
+        study.optimize(lambda trial: tried(sweep, study, trial, toy, print), 1, catch=(Exception,))
+    running = study.ask()
+    params, seed = chosen_params(sweep, running)
+    run = runs_of(sweep, params, seed) / f"{sweep.name_of(params)}-0101-000000"
+    events = run / "home" / "output" / sweep.name_of(params) / "events.jsonl"
+    events.parent.mkdir(parents=True)
+    step = {"event": "step", "epoch": 2, "epochs": 50, "step": 3, "steps": 9, "left": 754.0}
+    events.write_text(json.dumps(step) + "\n{half a li")
+    shown = jobgen("sweep", "show", folder / "sweep.yaml")
+    lines = [line.split("  ") for line in shown.out.splitlines()]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert cells[0] == ["trial", "state", "mAP50", "epoch", "left", "seed", "train.batch_size"]
+    assert cells[1][:4] == ["0", "done", "0.8", "4"]
+    assert cells[2][:2] == ["1", "failed"]
+    assert cells[4] == ["3", "running", "3/50", "12 min 34 s", "8"]
+    assert cells[5] == ["2 waiting"]
+    rows = jobgen("sweep", "show", folder / "sweep.yaml", "--json").json["trials"]
+    assert [row["state"] for row in rows][3:] == ["running", "waiting", "waiting"]
+    assert rows[1]["why"] == "the card is too small"
+    study.tell(running, state=optuna.trial.TrialState.FAIL)
+    work(sweep, study, toy, print)
+    followed = jobgen("sweep", "show", folder / "sweep.yaml", "--follow")
+    assert "waiting" not in followed.out
+
+
+def test_other_parameters_make_other_trials(folder: Path, jobgen: Callable[..., Answer]) -> None:
+    a_sweep(folder)
+    path = folder / "sweep.yaml"
+    open_study(load_sweep(path), None)
+    with pytest.raises(RunError, match="another sweep.yaml, job.yaml or -p"):
+        open_study(load_sweep(path, [("EPOCHS", "1")]), None)
+    answer = jobgen("sweep", "run", path, "-p", "SEED", "1")
+    assert (answer.code, "-p SEED is each trial's own" in answer.err) == (3, True)
+
+
 def test_a_changed_sweep_is_another_one(folder: Path, jobgen: Callable[..., Answer]) -> None:
     toys(a_sweep(folder))
     a_sweep(folder, GRID.replace("[2, 4]", "[1, 4]"))
@@ -359,86 +395,80 @@ def test_a_killed_sweep_leaves_nothing_running_and_is_resumed(
     again = subprocess.run(words_of(whole, "--workers", 2), capture_output=True, text=True,
                            check=False, timeout=300)  # fmt: skip
     both_ended(again, whole.folder / "sweep.yaml")
+    shown = jobgen("sweep", "show", whole.folder / "sweep.yaml", "--json")
+    assert [row["state"] for row in shown.json["trials"]] == ["done", "done"]
     results = [json.loads(path.read_text(encoding="utf-8"))
                for path in whole.folder.glob("sweep/runs/*/own/*/home/output/*/result.json")]  # fmt: skip
     assert [result["status"] for result in results] == ["ok", "ok"]
     assert any(result["attempts"] for result in results)
 
 
-# Several machines: a real PostgreSQL.
-
-POSTGRES = next(
-    (path for path in (Path(shutil.which("initdb") or "/none").resolve().parent,
-                       *sorted(Path("/usr/lib/postgresql").glob("*/bin")))
-     if (path / "initdb").is_file() and (path / "postgres").is_file()),
-    None,
-)  # fmt: skip
-
-
-@pytest.fixture
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of this test's own; it does not run as root."""
-    if POSTGRES is None:
-        pytest.skip("no PostgreSQL here")
-    pytest.importorskip("psycopg", reason="psycopg is not installed")
-    place = Path(tempfile.mkdtemp(prefix="jobgen-pg-"))
-    as_user: list[str] = []
-    if os.geteuid() == 0:
-        if shutil.which("runuser") is None:
-            pytest.skip("no runuser here")
-        shutil.chown(place, "nobody")
-        as_user = ["runuser", "-u", "nobody", "--"]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data = str(place / "data")
-    init = [*as_user, str(POSTGRES / "initdb"), "-D", data, "-U", "jobgen", "-A", "trust"]
-    subprocess.run(init, check=True, capture_output=True, cwd=place)
-    server = subprocess.Popen(
-        [*as_user, str(POSTGRES / "postgres"), "-D", data, "-p", str(port), "-k", str(place),
-         "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=place,
-    )  # fmt: skip
-    address = f"postgresql+psycopg://jobgen@127.0.0.1:{port}/postgres"
-    try:
-        for _ in range(100):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.1)
-        time.sleep(0.5)
-        yield address
-    finally:
-        for child in psutil.Process(server.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                child.terminate()
-        server.terminate()
-        server.wait(20)
-        shutil.rmtree(place, ignore_errors=True)
-
-
+@pytest.mark.kernel
 @pytest.mark.waits
-def test_two_workers_share_a_study_in_postgresql(
-    folder: Path, postgresql: str, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_ended_before_its_value_was_kept_is_not_run_again(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TOY_PAUSE", "0.05")
-    sweep = a_sweep(folder)
-    killed_at_will(folder, random.Random(1), postgresql)
-    every_one_once(folder, sweep, postgresql)
-    answer = jobgen("sweep", "status", folder / "sweep.yaml", "--storage", postgresql, "--json")
-    assert answer.json["counts"]["done"] == 6
-    assert not (folder / "sweep" / "study.db").exists()
-
-
-def test_a_storage_that_is_not_there_is_said(folder: Path, jobgen: Callable[..., Answer]) -> None:
-    a_sweep(folder)
-    nowhere = "postgresql+psycopg://jobgen:secret@127.0.0.1:9/postgres"
-    answer = jobgen("sweep", "status", folder / "sweep.yaml", "--storage", nowhere)
-    assert answer.code == 7
-    assert "the storage can't be opened" in answer.err
-    assert "secret" not in answer.err
+    """Its worker was killed between the two."""
+    monkeypatch.setenv("FLAGS_standin", json.dumps({"by_rate": True}))
+    text = "search: {train.base_lr: [0.005, 0.02]}\nsampler: grid\n"
+    (whole.folder / "once.yaml").write_text(text, encoding="utf-8")
+    argv = [word.replace("sweep.yaml", "once.yaml") for word in words_of(whole)]
+    assert subprocess.run(argv, capture_output=True, check=False, timeout=200).returncode == 0
+    folders = list(whole.folder.glob("once/runs/*/own/*/run.json"))
+    assert len(folders) == 2
+    (whole.folder / "once" / "study.db").unlink()
+    again = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=200)
+    both_ended(again, whole.folder / "once.yaml")
+    assert sorted(whole.folder.glob("once/runs/*/own/*/run.json")) == sorted(folders)
+    logs = [path.read_text() for path in whole.folder.glob("once/trials/*/run.log")]
+    assert all("nothing was run: just this ended well" in log for log in logs)
 
 
 # On AI Studio.
+
+
+@pytest.mark.kernel
+@pytest.mark.waits
+def test_a_job_that_failed_is_tried_again_by_another(
+    studio: AiStudio, whole: Whole, jobgen: Callable[..., Answer]
+) -> None:
+    """Seeds of the same values, two at once; the first job that starts fails."""
+    failed: list[Path] = []
+
+    def works(home: Path) -> str:
+        output = home / "output" / "ships"
+        output.mkdir(parents=True)
+        good = bool(failed)
+        failed.append(home)
+        best = {"mAP50": 0.5} if good else {}
+        result = {"started": "2026-01-01T00:00:00Z", "status": "ok" if good else "failed",
+                  "closed": True, "metrics": {"best": best},
+                  "failure": None if good else {"message": "no card was free"}}  # fmt: skip
+        (output / "result.json").write_text(json.dumps(result))
+        return "succeeded" if good else "failed"
+
+    studio.work = works
+    studio.datasets[264241] = whole.folder / "ships.zip"
+    text = "search: {seed: [1, 2, 3, 4]}\nsampler: grid\n"
+    (whole.folder / "seeds.yaml").write_text(text, encoding="utf-8")
+    argv = [sys.executable, "-m", "jobgen", "sweep", "run", str(whole.folder / "seeds.yaml"),
+            "--on", "aistudio", "--dataset", "264241", "--workers", "2"]  # fmt: skip
+    first = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=200)
+    assert "3 done, 0 ended early, 1 failed" in first.stdout, first.stderr
+    assert "no card was free" in first.stderr
+    assert len(studio.jobs) == 4
+    # A record of what was submitted is enough, where the call was killed before it kept the id.
+    for mark in whole.folder.glob("seeds/runs/*/*/submitted.json"):
+        facts = json.loads(mark.read_text())
+        if facts["id"] is not None:
+            mark.unlink()
+    again = subprocess.run([*argv, "--again"], capture_output=True, text=True, check=False,
+                           timeout=200)  # fmt: skip
+    assert "4 done, 0 ended early, 0 failed" in again.stdout, again.stderr
+    assert sorted(job.starts for job in studio.jobs.values()) == [1, 1, 1, 1, 1]
+    seeds = [word for job in studio.jobs.values() for word in job.body["cmd"].split()
+             if word.startswith("SEED=")]  # fmt: skip
+    assert sorted(set(seeds)) == ["SEED=1", "SEED=2", "SEED=3", "SEED=4"]
 
 
 @pytest.mark.kernel
@@ -468,21 +498,6 @@ def test_trials_run_on_the_loopback_ai_studio(
     again = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
     both_ended(again, whole.folder / "remote.yaml")
     assert sorted(job.starts for job in studio.jobs.values()) == [1, 1]
-
-
-def test_the_rows_that_status_reads_are_optunas_own(folder: Path) -> None:
-    text = "search: {train.base_lr: {from: 0.001, to: 0.1}, train.epochs: {from: 1, to: 9}, "
-    sweep = a_sweep(folder, text + "augment.flip: [0.0, 0.5]}\ntrials: 6\nconfirm: 2\n")
-    study = toys(sweep)
-    own = study.get_trials()
-    rows = read_rows(sweep, None)
-    assert len(rows) == len(own) > 6
-    for row, trial in zip(rows, own, strict=True):
-        assert (row.number, row.state.name) == (trial.number, trial.state.name)
-        assert (row.params, row.values) == (trial.params, trial.values)
-        assert row.user_attrs == trial.user_attrs
-    assert count(rows) == count(own)
-    assert best_groups(sweep, rows) == best_groups(sweep, own)
 
 
 @pytest.mark.kernel

@@ -191,5 +191,7 @@ def _next_steps(folder: Path, bundle: Bundle, page: str) -> Iterator[str]:
     yield f"  - upload the {count} files to its top folder: {names}"
     yield f"  - save a version (版本) with these {count} files"
     yield task
-    number = "" if all(source.get("id") for source in sources) else " --dataset ID"
-    yield f"or submit it as a job, without clicks: jobgen submit {shown(folder)}{number}"
+    if all(source.get("id") for source in sources):
+        yield f"or submit it as a job, without clicks: jobgen submit {shown(folder)}"
+    else:
+        yield f"or submit it as a job, without clicks: jobgen submit {shown(folder)} --dataset ID"

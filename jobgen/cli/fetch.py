@@ -49,9 +49,11 @@ def command(console: Console, job: str, folder: Path | None, json_output: bool) 
             except Refused as error:
                 raise Refused(error.message, f"The job's own page: {page}", error.code) from error
     if not files and not left_out:
-        yet, hint = ("", "") if found.ended else (" yet", f"Wait for it: jobgen wait {found.id}; ")
+        if found.ended:
+            raise RemoteError(f"{found.id} left nothing ({found.stage})", f"Its own log: {page}")
         raise RemoteError(
-            f"{found.id} has left nothing{yet} ({found.stage})", f"{hint}Its own log: {page}"
+            f"{found.id} has left nothing yet ({found.stage})",
+            f"Wait for it: jobgen wait {found.id}; its own log: {page}",
         )
     console.say(f"{len(files)} files in {place}")
     for name, why in left_out.items():

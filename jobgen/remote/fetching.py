@@ -244,7 +244,7 @@ def _fetched(
         except OSError as error:
             if error.errno not in NO_NAME:
                 raise full(place, error) from error
-            return f"{error.strerror} (it can't be named so here)"
+            return f"it can't be named so here: {error.strerror}"
         return ""
 
     for file, why in zip(files, at_once(one, files, place.stopped), strict=True):

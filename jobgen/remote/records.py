@@ -99,9 +99,8 @@ def newest(target: Path, address: str) -> Record:
     if half_made:
         last = half_made[-1]
         raise RemoteError(
-            f"the submission of {target} broke off before its start, after: {last.state}",
-            f"Finish it: jobgen submit {shown(target)}"
-            + (f"\n       or end it: jobgen stop {last.job}" if last.job else ""),
+            f"the submission of {target} broke off before its start: {last.name} {last.job}",
+            f"Finish it: jobgen submit {shown(target)}",
         )
     raise RemoteError(
         f"{target} was not submitted from this computer to {address}",

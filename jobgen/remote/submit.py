@@ -113,7 +113,7 @@ def submit(jobs: Jobs, record: Record, code: bytes, say: Callable[[str], None]) 
     """Bring a submission to its end, from wherever it is. Raises RemoteError; then the record is
     as far as it came, and the next call goes on from there."""
     if record.state in ("", ASKED):
-        record = _created(jobs, record)
+        record = _created(jobs, record, say)
     if record.state == CREATED:
         record = _uploaded(jobs, record, code)
     if record.state in (UPLOADED, CONFIRMING):
@@ -123,7 +123,7 @@ def submit(jobs: Jobs, record: Record, code: bytes, say: Callable[[str], None]) 
     return record.saved(SUBMITTED)
 
 
-def _created(jobs: Jobs, record: Record) -> Record:
+def _created(jobs: Jobs, record: Record, say: Callable[[str], None]) -> Record:
     if record.state == ASKED:
         found = listed(jobs, record)
         if found is not None:
@@ -132,7 +132,8 @@ def _created(jobs: Jobs, record: Record) -> Record:
         record = record.saved(ASKED)
     try:
         job = jobs.create(record.body)
-    except Unsure:
+    except Unsure as error:
+        say(f"{error.message}; AI Studio is asked whether it has the job")
         found = listed(jobs, record)
         if found is None:
             raise

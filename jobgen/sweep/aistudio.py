@@ -55,7 +55,9 @@ class OnAIStudio:
         waited = asked("wait", job)
         fetched = place / "output"
         if waited.get("result"):
-            asked("fetch", job, "-o", str(fetched))
+            # What came is looked at here: a result of a run that failed is one too.
+            with contextlib.suppress(TrialError):
+                asked("fetch", job, "-o", str(fetched))
         results = sorted(fetched.rglob("result.json"))
         result = read_result(results[-1]) if results else {}
         if result.get("status") not in MEASURED:
@@ -110,7 +112,8 @@ def _keep(place: Path, job: str | None, ended: Sequence[str]) -> None:
 
 def asked(command: str, *words: str) -> dict[str, Any]:
     """What a command of jobgen answers, a run that is not good among it. A network that is lost is
-    waited for. Raises RemoteError where AI Studio refuses, or can't be reached for long."""
+    waited for. Raises RemoteError where AI Studio refuses, or can't be reached for long, and
+    TrialError where the command itself fails."""
     for pause in PAUSES:
         with contextlib.suppress(RemoteError):
             return _asked(command, words)
@@ -130,5 +133,7 @@ def _asked(command: str, words: Sequence[str]) -> dict[str, Any]:
         said = [line for line in process.stderr.splitlines() if line.strip()]
         errors = [line for line in said if line.startswith(("error", "错误"))]
         why = (errors or said or [str(process.returncode)])[0]
-        raise RemoteError(f"jobgen {command} failed: {why}") from None
+        # What AI Studio refused, or did not answer, may go well later; nothing else would.
+        kind = RemoteError if process.returncode == RemoteError.exit_code else TrialError
+        raise kind(f"jobgen {command} failed: {why}") from None
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from jobgen.sweep.storage import need_optuna
+from jobgen.sweep.storage import GRACE, need_optuna
 from jobgen_runtime.record.identity import process_identity
 
 if TYPE_CHECKING:
@@ -84,10 +85,20 @@ def is_at_work(trial: FrozenTrial) -> bool | None:
 def revive(study: Study) -> int:
     """Have trials tried again whose worker, on this machine, is gone; of others their heartbeat
     tells. Gives how many."""
-    lost = [trial for trial in _running(study) if is_at_work(trial) is False]
+    lost = [trial for trial in _running(study)
+            if is_at_work(trial) is False or _is_nobodys(trial)]  # fmt: skip
     revived = sum(_given_back(study, trial) for trial in lost)
     need_optuna().storages.fail_stale_trials(study)
     return revived
+
+
+def _is_nobodys(trial: FrozenTrial) -> bool:
+    """Whether a trial was taken a while ago by somebody who never said who: killed in between, or
+    the storage was, before its answer had come."""
+    then = trial.datetime_start
+    if WORKER in trial.user_attrs or then is None:
+        return False
+    return (datetime.datetime.now() - then).total_seconds() > GRACE
 
 
 def give_back(study: Study) -> int:

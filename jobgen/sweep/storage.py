@@ -60,6 +60,18 @@ def faults() -> tuple[type[Exception], ...]:
     return (need_optuna().exceptions.StorageInternalError, SQLAlchemyError)
 
 
+def said_of(error: BaseException) -> str | None:
+    """What the storage said, of whatever Optuna made of it on the way; None where the storage is
+    not what failed."""
+    known, found = faults(), None
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, known):
+            found = link
+        link = link.__cause__ or link.__context__
+    return None if found is None else str(found).strip().split("\n")[0][:300]
+
+
 def not_begun(sweep: Sweep) -> RunError:
     return RunError(
         f"no trial of {sweep.path} was begun",
@@ -79,9 +91,12 @@ def keep_address(sweep: Sweep, address: str | None) -> None:
     """Have later calls find the study where it is. A password is not kept."""
     if address is None:
         return
-    from sqlalchemy import make_url
+    from sqlalchemy import URL, make_url
 
-    text = make_url(address).set(password=None).render_as_string()
+    parts = make_url(address)
+    text = URL.create(
+        parts.drivername, parts.username, None, parts.host, parts.port, parts.database, parts.query
+    ).render_as_string()
     write_atomically(sweep.folder / ADDRESS, f"{text}\n".encode())
 
 

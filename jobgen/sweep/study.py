@@ -41,11 +41,10 @@ def open_study(sweep: Sweep, address: str | None, worker: int = 0) -> Study:
             pruner=_pruner(sweep),
         )
         if study.user_attrs.get("identity") not in (None, sweep.identity):
-            removed = "" if address_of(sweep, address) else f", or remove {sweep.folder}"
             raise RunError(
                 f"the study {sweep.name} was begun with another sweep.yaml, job.yaml or -p",
                 "Its trials can't be compared with new ones: give the changed sweep.yaml another "
-                f"name{removed}.",
+                "name.",
             )
         # Also where sweep.yaml asks for more trials than when it was begun.
         fill(sweep, study)

@@ -24,7 +24,7 @@ from jobgen.sweep.retry import (
     try_again,
 )
 from jobgen.sweep.spec import Sweep
-from jobgen.sweep.storage import HEARTBEAT, faults, need_optuna, patiently
+from jobgen.sweep.storage import HEARTBEAT, faults, need_optuna, patiently, said_of
 from jobgen.sweep.study import Counts, chosen_params, count
 from jobgen.sweep.trial import Machine, Outcome, run_trial, value_of
 
@@ -74,8 +74,11 @@ def work(
         need_space(sweep)
         try:
             going_on = _step(sweep, study, runner, say)
-        except faults() as error:
-            say(f"the storage broke off: {first_line(error)}")
+        except Exception as error:
+            said = said_of(error)
+            if said is None:
+                raise
+            say(f"the storage broke off: {said}")
             give_back_or_end(sweep, study)
     return count(study.get_trials(deepcopy=False))
 
@@ -119,14 +122,9 @@ def give_back_or_end(sweep: Sweep, study: Study) -> None:
         give_back(study)
     except faults() as error:
         raise RunError(
-            f"the storage of {sweep.path} can't be written: {first_line(error)}",
+            f"the storage of {sweep.path} can't be written: {said_of(error)}",
             "Call again once it can: what has ended is not run again.",
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """What a database said, of whatever Optuna made of it."""
-    return str(error.__cause__ or error).strip().split("\n")[0][:300]
 
 
 def tried(
