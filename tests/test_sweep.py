@@ -441,7 +441,7 @@ def test_a_job_that_failed_is_tried_again_by_another(
         good = bool(failed)
         failed.append(home)
         best = {"mAP50": 0.5} if good else {}
-        result = {"started": "2026-01-01T00:00:00Z", "status": "ok" if good else "failed",
+        result = {"schema": 1, "stages": [], "started": "2026-01-01T00:00:00Z", "status": "ok" if good else "failed",
                   "closed": True, "metrics": {"best": best},
                   "failure": None if good else {"message": "no card was free"}}  # fmt: skip
         (output / "result.json").write_text(json.dumps(result))

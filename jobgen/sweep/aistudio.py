@@ -53,7 +53,7 @@ class OnAIStudio:
         place.mkdir(parents=True, exist_ok=True)
         job = self._submitted(upload, place, seed)
         waited = asked("wait", job)
-        fetched = place / "output"
+        fetched = place / job
         if waited.get("result"):
             # What came is looked at here: a result of a run that failed is one too.
             with contextlib.suppress(TrialError):
