@@ -23,9 +23,8 @@ def summary(
     console: Console, sweep: Sweep, trials: Sequence[Any], ranked: Sequence[Group] | None = None
 ) -> None:
     """What became of the trials, and the best of them."""
-    from jobgen.sweep.live import why_failed
     from jobgen.sweep.ranking import best_groups
-    from jobgen.sweep.retry import last_of_places
+    from jobgen.sweep.retry import last_of_places, why_failed
     from jobgen.sweep.study import count
 
     counts = count(trials)

@@ -11,7 +11,7 @@ from jobgen.errors import RunError
 from jobgen.run.progress import read_events
 from jobgen.run.workspace import newest_run
 from jobgen.sweep.ranking import params_of
-from jobgen.sweep.retry import TRIES, WHY, last_of_places
+from jobgen.sweep.retry import last_of_places, why_failed
 from jobgen.sweep.rows import Row
 from jobgen.sweep.spec import SEED, Sweep
 from jobgen.sweep.trial import runs_of
@@ -44,14 +44,6 @@ def standings(sweep: Sweep, rows: Iterable[Row]) -> list[Standing]:
     by their number alone where the sampler will choose."""
     last = sorted(last_of_places(rows), key=lambda row: row.number)
     return [_standing(sweep, row) for row in last]
-
-
-def why_failed(row: Row) -> str | None:
-    """Why a trial gave no value; None where it did, or may still."""
-    if row.state.name != "FAIL":
-        return None
-    killed = f"its worker was killed while it ran, {int(row.user_attrs.get(TRIES, 0)) + 1} times"
-    return str(row.user_attrs.get(WHY, killed))
 
 
 def _standing(sweep: Sweep, row: Row) -> Standing:

@@ -4,7 +4,7 @@ lucky run."""
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jobgen.sweep.rows import Row
 
     AnyTrial = FrozenTrial | Row
+    Forms = Sequence[tuple[str, Callable[[float], float] | None]]
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Group:
     value of the first objective of each, their seeds, numbers and folders."""
 
     params: dict[str, Any]
-    raw: dict[str, Any]
+    raw: dict[str, Any] = field(default_factory=dict)
     values: list[float] = field(default_factory=list)
     seeds: list[int | None] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
@@ -43,12 +44,21 @@ class Group:
 
 def params_of(sweep: Sweep, trial: AnyTrial) -> tuple[dict[str, Any], int | None]:
     """What a trial that was made tried, and its seed."""
-    params: dict[str, Any] = {}
-    for path, choices in sweep.spec.search.items():
-        if path in trial.params:
-            value = trial.params[path]
-            fraction = isinstance(choices, Range) and not choices.whole
-            params[path] = choices.rounded(value) if fraction else value  # type: ignore[union-attr]
+    return _params_of(trial, _forms(sweep))
+
+
+def _forms(sweep: Sweep) -> Forms:
+    """The paths that are tried, each with what makes a value of it one as job.yaml has it."""
+    return [
+        (path, choices.rounded if isinstance(choices, Range) and not choices.whole else None)
+        for path, choices in sweep.spec.search.items()
+    ]
+
+
+def _params_of(trial: AnyTrial, forms: Forms) -> tuple[dict[str, Any], int | None]:
+    given = trial.params
+    params = {path: form(given[path]) if form else given[path]
+              for path, form in forms if path in given}  # fmt: skip
     own = params.pop(SEED, None)
     return params, trial.user_attrs.get(SEED_OF, own)
 
@@ -56,14 +66,17 @@ def params_of(sweep: Sweep, trial: AnyTrial) -> tuple[dict[str, Any], int | None
 def groups(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:
     """The trials that ended with a value, by their values; each seed counts once."""
     found: dict[str, Group] = {}
+    forms = _forms(sweep)
     for trial in trials:
         if trial.state.name != "COMPLETE" or PLACE not in trial.user_attrs:
             continue
-        params, seed = params_of(sweep, trial)
-        raw = {path: value for path, value in trial.params.items() if path != SEED}
-        group = found.setdefault(repr(sorted(params.items())), Group(params, raw))
+        params, seed = _params_of(trial, forms)
+        # In one order, that of sweep.yaml.
+        group = found.setdefault(repr(params), Group(params))
         if seed in group.seeds:
             continue
+        if not group.values:
+            group.raw = {path: value for path, value in trial.params.items() if path != SEED}
         group.values.append(trial.values[0])
         group.others += trial.values[1:2]
         group.seeds.append(seed)

@@ -34,6 +34,14 @@ def last_of_places(trials: Iterable[Trialish]) -> list[Trialish]:
     return list(last.values())
 
 
+def why_failed(trial: FrozenTrial | Row) -> str | None:
+    """Why a trial gave no value; None where it did, or may still."""
+    if trial.state.name != "FAIL":
+        return None
+    killed = f"its worker was killed while it ran, {int(trial.user_attrs.get(TRIES, 0)) + 1} times"
+    return str(trial.user_attrs.get(WHY, killed))
+
+
 def mark_worker(trial: Trial) -> None:
     """Say who is at work on a trial."""
     trial.set_user_attr(WORKER, _own_worker())

@@ -7,6 +7,7 @@ compares these rows with Optuna's own.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +31,7 @@ WHERE s.study_name = :name ORDER BY v.objective
 ATTRIBUTES = """
 SELECT a.trial_id, a.key, a.value_json FROM trial_user_attributes a
 JOIN trials t ON t.trial_id = a.trial_id JOIN studies s ON s.study_id = t.study_id
-WHERE s.study_name = :name
+WHERE s.study_name = :name AND a.key NOT IN ('worker', 'folder')
 """
 STEPS = """
 SELECT i.trial_id, i.step, i.intermediate_value FROM trial_intermediate_values i
@@ -46,10 +47,10 @@ class State:
     name: str
 
 
-@dataclass
+@dataclass(slots=True)
 class Row:
-    """A trial, by the names that Optuna's own have; `steps` are its evaluations, by their epoch,
-    where they were asked for."""
+    """A trial, by the names that Optuna's own have, without who worked on it and where; `steps` are
+    its evaluations, by their epoch, where they were asked for."""
 
     number: int
     state: State
@@ -64,30 +65,30 @@ def read_rows(sweep: Sweep, address: str | None, steps: bool = False) -> list[Ro
     so. Raises RunError where none was begun."""
     queries = (TRIALS, PARAMS, VALUES, ATTRIBUTES, *((STEPS,) if steps else ()))
     tables = read_tables(sweep, address, queries)
-    states: dict[str, State] = {}
-    rows = {
-        number: Row(order, states.setdefault(str(state), State(str(state))))
-        for number, order, state in tables[0]
-    }
+    states = {name: State(name) for name in {str(state) for _, _, state in tables[0]}}
+    rows = {number: Row(order, states[str(state)]) for number, order, state in tables[0]}
     if not rows:
         raise not_begun(sweep)
-    choices: dict[str, Any] = {}
+    forms: dict[str, Callable[[float], Any]] = {}
     for number, path, value, kind in tables[1]:
-        if kind not in choices:
-            choices[kind] = json.loads(kind)
-        rows[number].params[path] = _param(value, choices[kind])
+        form = forms.get(kind) or forms.setdefault(kind, _form_of(json.loads(kind)))
+        rows[number].params[path] = form(value)
     for number, _, value in tables[2]:
         rows[number].values.append(float(value))
-    for number, key, value in tables[3]:
-        rows[number].user_attrs[key] = json.loads(value)
+    # Most of them are a few words and numbers, many times.
+    known: dict[str, Any] = {}
+    for number, key, text in tables[3]:
+        if text not in known:
+            known[text] = json.loads(text)
+        rows[number].user_attrs[key] = known[text]
     for number, step, value in tables[4] if steps else ():
         rows[number].steps[step] = float(value)
     return list(rows.values())
 
 
-def _param(value: float, kind: dict[str, Any]) -> Any:
-    """A value as Optuna keeps it: the number of a choice, a whole number, or itself."""
-    name, attributes = kind["name"], kind["attributes"]
-    if name == "CategoricalDistribution":
-        return attributes["choices"][int(value)]
-    return int(value) if name == "IntDistribution" else float(value)
+def _form_of(kind: dict[str, Any]) -> Callable[[float], Any]:
+    """What makes a value of the number that Optuna keeps: of a choice its place."""
+    if kind["name"] == "CategoricalDistribution":
+        choices = kind["attributes"]["choices"]
+        return lambda value: choices[int(value)]
+    return int if kind["name"] == "IntDistribution" else float
