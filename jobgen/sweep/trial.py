@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import math
 import os
 import signal
@@ -71,8 +72,12 @@ def render_trial(sweep: Sweep, params: dict[str, Any]) -> tuple[str, Bundle]:
     make a job."""
     text = sweep.text_of(params)
     spec, document = parse_any(load(text, f"{sweep.name_of(params)}/job.yaml"))
-    pack = load_job_pack(spec.template, sweep.job_path.parent)
+    pack = _pack(spec.template, sweep.job_path.parent)
     return text, render(plan_any(spec, document, pack), pack)
+
+
+# A pack's templates are compiled once for all trials of this process.
+_pack = functools.lru_cache(load_job_pack)
 
 
 def build_trial(sweep: Sweep, params: dict[str, Any], cache: Path) -> Path:
