@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = (
-    ("errors", "text", "target", "language"),
+    ("errors", "text", "target", "language", "hidden"),
     ("yamlwords",),
     ("findings", "pages", "yamlio", "files", "literals", "resources"),
     ("spec_types",),

@@ -355,7 +355,7 @@ def test_a_submission_of_other_files_is_ended_before_a_new_one(
     studio.fault = lambda _kind, _number: None
     answer = jobgen("submit", whole.folder, *words, "-p", "EPOCHS", "2")
     assert answer.code == 0, answer.err
-    assert "of another order: it is ended" in answer.err
+    assert "of other files or options: it is ended" in answer.err
     studio.wait()
     first, second = studio.jobs.values()
     assert (first.stage, first.starts, second.starts) == ("failed", 0, 1)

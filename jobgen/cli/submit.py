@@ -73,7 +73,6 @@ def command(
     for in AI Studio's list. Call again where it broke off: what is there is finished,
     and nothing is submitted twice.
     """
-    from jobgen.files import write_atomically
     from jobgen.job.bundle import read_bundle
     from jobgen.remote.records import records_folder
 
@@ -85,10 +84,7 @@ def command(
     given = {**dict(parameters), **({"SMOKE": "true"} if smoke else {})}
     order = order_of(bundle, datasets, gpus, payment, given)
     if package is not None:
-        write_atomically(package, order.code)
-        console.result(package=str(package), sha256=order.digest, command=order.command)
-        console.data(f"{package}  {len(order.code):,} bytes, SHA-256 {order.digest}")
-        console.say(f"Its command is: {order.command}")
+        write_package(console, order, package)
         return
     order.need_possible()
     need_data(bundle, order)
@@ -105,6 +101,16 @@ def command(
     console.result(id=record.job, name=record.name, page=page, record=str(record.path))
     console.data(f"{record.job}  {record.name}\n{page}")
     console.say(f"Next: jobgen wait {record.job}\nthen: jobgen fetch {record.job}")
+
+
+def write_package(console: Console, order: Order, path: Path) -> None:
+    """Write what would be sent, for a submission by other means."""
+    from jobgen.files import write_atomically
+
+    write_atomically(path, order.code)
+    console.result(package=str(path), sha256=order.digest, command=order.command)
+    console.data(f"{path}  {len(order.code):,} bytes, SHA-256 {order.digest}")
+    console.say(f"Its command is: {order.command}")
 
 
 def refuse_errors(console: Console, upload: Path, archives: tuple[Path, ...]) -> None:
@@ -270,7 +276,7 @@ def submit_order(
                 )
             for record in broken:
                 is_same = record in same[:1]
-                end = "it is finished now" if is_same else "of another order: it is ended"
+                end = "it is finished now" if is_same else "of other files or options: it is ended"
                 say(f"{record.name} broke off after: {record.state}; {end}")
             if not agrees():
                 raise RemoteError("nothing was submitted", "To agree without being asked: --yes")

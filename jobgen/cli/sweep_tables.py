@@ -66,7 +66,7 @@ def trials_table(sweep: Sweep, found: Sequence[Standing]) -> str:
         sweep.spec.objectives[0],
         label("epoch"),
         label("left"),
-        "seed",
+        label("seed"),
         *paths,
     ]
     lines = [(label("trial"), names)]
