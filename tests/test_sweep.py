@@ -21,6 +21,7 @@ from jobgen.errors import RunError, SpecError
 from jobgen.settings import load_settings
 from jobgen.spec import load_any
 from jobgen.sweep.ranking import best_groups, front
+from jobgen.sweep.report import sweep_page
 from jobgen.sweep.retry import retry_failed
 from jobgen.sweep.room import need_room
 from jobgen.sweep.spec import Sweep, load_sweep
@@ -234,6 +235,18 @@ def test_every_trial_is_shown_as_it_stands(folder: Path, jobgen: Callable[..., A
     work(sweep, study, toy, print)
     followed = jobgen("sweep", "show", folder / "sweep.yaml", "--follow")
     assert "waiting" not in followed.out
+
+
+def test_what_matters_is_said_of_enough_trials_alone(folder: Path) -> None:
+    grid = "search: {train.base_lr: [0.002, 0.02, 0.2], train.batch_size: [%s]}\nsampler: grid\n"
+    few = a_sweep(folder, grid % "2, 4")
+    assert "PED-ANOVA" not in sweep_page(few, toys(few))
+    (folder / "many.yaml").write_text(grid % "2, 4, 6, 8", encoding="utf-8")
+    many = load_sweep(folder / "many.yaml")
+    page = sweep_page(many, toys(many))
+    assert "PED-ANOVA" in page
+    # The toy's value depends on the rate far more than on the batch size.
+    assert page.index("PED-ANOVA") < page.rindex("train.base_lr") < page.rindex("train.batch_size")
 
 
 def test_other_parameters_make_other_trials(folder: Path, jobgen: Callable[..., Answer]) -> None:

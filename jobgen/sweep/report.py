@@ -12,7 +12,7 @@ from jobgen.pages.frame import local_page
 from jobgen.run.page import LocalPage
 from jobgen.spec import parse_any
 from jobgen.sweep.ranking import Group, best_groups, front, params_of
-from jobgen.sweep.retry import WHY
+from jobgen.sweep.retry import last_of_places, why_failed
 from jobgen.sweep.spec import SEED, STREAMED, Sweep
 from jobgen.sweep.storage import need_optuna
 from jobgen.sweep.study import count
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 MOST_CURVES = 16
 SHOWN = 40
+# Of fewer combinations the share that is put down to a value is chance.
+LEAST_COMPARED = 10
 
 
 def best_job(sweep: Sweep, found: Sequence[Group], goal: Path) -> str:
@@ -153,7 +155,11 @@ class _Page(LocalPage):
         return figure(self.say("Values and what they gave"), axes, "".join(parts), [])
 
     def importance(self, study: Study) -> str:
-        """How much each value matters, by Optuna's PED-ANOVA; nothing where there is too little."""
+        """How much each value matters, by Optuna's PED-ANOVA; nothing where there is just one, or
+        too few combinations to tell."""
+        paths = self.sweep.spec.search.keys() - {SEED}
+        if len(self.best) < LEAST_COMPARED or len(paths) < 2:
+            return ""
         optuna = need_optuna()
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         target = (lambda trial: trial.values[0]) if len(self.names) > 1 else None
@@ -193,8 +199,8 @@ class _Page(LocalPage):
         return figure(self.say("Two objectives"), axes, "".join(parts), keys)
 
     def failures(self) -> str:
-        rows = [[trial.number, _words(self.sweep, trial), trial.user_attrs[WHY]]
-                for trial in self.trials if WHY in trial.user_attrs]  # fmt: skip
+        failed = [(trial, why_failed(trial)) for trial in last_of_places(self.trials)]
+        rows = [[trial.number, _words(self.sweep, trial), why] for trial, why in failed if why]
         return self.section("Trials that failed", ["trial", "values", "why"], rows)
 
 
