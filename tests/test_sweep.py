@@ -535,6 +535,10 @@ def test_several_bundles_are_run_in_turn(
     assert f"{other / 'upload'}: ok" in answer.stdout
     assert f"{whole.folder / 'upload'}: ok" in answer.stdout
     assert f"{wrong}: not good, exit code 6" in answer.stdout
+    hint = answer.stderr.partition("side by side: jobgen ")[2].splitlines()[0]
+    report = subprocess.run(["bash", "-c", f"exec '{sys.executable}' -m jobgen {hint}"],
+                            cwd=tmp_path, capture_output=True, text=True, check=False)  # fmt: skip
+    assert report.returncode == 0, report.stderr
 
 
 def test_more_trials_are_added_to_a_sweep_that_has_ended(folder: Path) -> None:

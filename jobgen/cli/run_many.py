@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from jobgen.cli.console import Console
+from jobgen.files import shown
 
 POLL = 0.2
 
@@ -51,7 +52,12 @@ def run_many(console: Console, uploads: Sequence[Path], workers: int, words: lis
     for number, upload in enumerate(uploads):
         said = "ok" if codes[number] == 0 else f"not good, exit code {codes[number]}"
         console.data(f"{upload}: {said}")
-    console.say("Next, side by side: jobgen report " + " ".join(map(str, uploads)))
+    good = [upload for number, upload in enumerate(uploads) if codes[number] == 0]
+    if len(good) > 1:
+        folder = words[words.index("--runs") + 1]
+        elsewhere = [] if folder == "runs" else ["--runs", shown(Path(folder))]
+        named = " ".join([*map(shown, good), *elsewhere])
+        console.say(f"Next, side by side: jobgen report {named}")
     if any(codes.values()):
         raise click.exceptions.Exit(RunError.exit_code)
 
