@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -78,6 +80,12 @@ def toys(sweep: Sweep) -> Any:
          "training measures mAP50, mAP, top1 only"),
         ("search: {name: [aa, bb]}\ntrials: 2\n", "name makes no other training"),
         ("search: {seed: [1, 1.5]}\ntrials: 2\n", "seed: whole numbers from 0"),
+        ("search: {train.epochs: [3, 3]}\ntrials: 2\n", "train.epochs has a value twice"),
+        ("search: {train.epochs: [3, 4]}\ntrials: 2\nseed: -1\n", "sweep.yaml:3: seed:"),
+        ("search: {train.epochs: [3, 4]}\ntrials: 2\nobjective: [mAP, parameters]\nconfirm: 2\n",
+         "with two objectives there is no best"),
+        ("search: {train.epochs: [3, 4]}\ntrials: 2\nobjective: top1\n",
+         "sweep.yaml:3: objective: a detection is not measured by top1"),
         ("search: {a: [1,2,3,4,5,6,7,8,9], b: [1,2,3,4,5,6,7,8,9], c: [1,2,3,4,5,6,7,8,9],"
          " d: [1,2,3,4,5,6,7,8,9]}\nsampler: grid\n", "6,561 trials; at most 5,000"),
     ],
@@ -252,11 +260,117 @@ def test_what_matters_is_said_of_enough_trials_alone(folder: Path) -> None:
 def test_other_parameters_make_other_trials(folder: Path, jobgen: Callable[..., Answer]) -> None:
     a_sweep(folder)
     path = folder / "sweep.yaml"
-    open_study(load_sweep(path), None)
-    with pytest.raises(RunError, match="another sweep.yaml, job.yaml or -p"):
-        open_study(load_sweep(path, [("EPOCHS", "1")]), None)
-    answer = jobgen("sweep", "run", path, "-p", "SEED", "1")
-    assert (answer.code, "-p SEED is each trial's own" in answer.err) == (3, True)
+    toys(load_sweep(path, [("EPOCHS", "1")]))
+    with pytest.raises(RunError, match=r"another sweep.yaml, job.yaml or -p"):
+        open_study(load_sweep(path), None)
+    # Whoever reads need not name them, and is told of them.
+    best = jobgen("sweep", "best", path, "--write", folder / "best.yaml")
+    assert (best.code, "Its trials had -p EPOCHS 1" in best.err) == (0, True)
+    assert "# Its trials had -p EPOCHS 1" in (folder / "best.yaml").read_text()
+    for name, words in (("SEED", "-p SEED is each trial's own"), ("EPOCH", "no parameter EPOCH")):
+        answer = jobgen("sweep", "run", path, "-p", name, "1")
+        assert (answer.code, words in answer.err) == (3, True)
+
+
+def test_a_sweep_that_was_changed_shows_nothing_of_the_old_one(
+    folder: Path, jobgen: Callable[..., Answer]
+) -> None:
+    toys(a_sweep(folder))
+    path = folder / "sweep.yaml"
+    before = path.read_text()
+    job = (folder / "job.yaml").read_text()
+    for text, of_job in (
+        (before + "objective: mAP\n", job),
+        (before + "objective: [mAP50, parameters]\n", job),
+        (before.replace("  train.batch_size: [2, 4]\n", ""), job),
+        (before, job.replace("epochs: 3", "epochs: 50")),
+    ):
+        path.write_text(text)
+        (folder / "job.yaml").write_text(of_job)
+        for command in ("status", "show", "best", "page"):
+            answer = jobgen("sweep", command, path)
+            assert (answer.code, "was begun with another" in answer.err) == (7, True), answer.err
+    path.write_text(before)
+    (folder / "job.yaml").write_text(job)
+    assert jobgen("sweep", "status", path).code == 0
+
+
+def test_a_classification_is_judged_by_its_accuracy(folder: Path) -> None:
+    job = (ROOT / "bundles" / "digits" / "job.yaml").read_text(encoding="utf-8")
+    (folder / "job.yaml").write_text(job, encoding="utf-8")
+    text = "search: {train.base_lr: [0.01, 0.02]}\nsampler: grid\n"
+    assert a_sweep(folder, text).spec.objectives == ["top1"]
+    with pytest.raises(SpecError, match="a classification is not measured by mAP"):
+        a_sweep(folder, text + "objective: mAP\n")
+
+
+def test_what_was_measured_of_lucky_seeds_alone_is_never_the_best(
+    folder: Path, jobgen: Callable[..., Answer]
+) -> None:
+    """Two of three seeds were ended early, the third is the best single run of all."""
+    sweep = a_sweep(folder, "search: {train.base_lr: [0.01, 0.02], seed: [1, 2, 3]}\n"
+                    "sampler: grid\nprune: median\n")  # fmt: skip
+
+    def runs(of: Any, params: Any, seed: Any, ends_early: Any) -> Outcome:
+        value = 0.7 if params["train.base_lr"] == 0.01 else {1: 0.3, 2: 0.3, 3: 0.75}[seed]
+        for epoch in (1, 2, 3):
+            if ends_early(value, epoch):
+                return Outcome({}, folder, epoch)
+        return Outcome({"metrics": {"best": {"mAP50": value}}}, folder)
+
+    study = open_study(sweep, None)
+    work(sweep, study, runs, lambda _text: None)
+    assert count(study.get_trials()).pruned == 2
+    first, second = best_groups(sweep, study.get_trials())
+    assert (first.params["train.base_lr"], first.runs) == (0.01, "3")
+    assert (second.mean, second.runs) == (0.75, "1 of 3")
+    assert "1 of 3" in jobgen("sweep", "status", folder / "sweep.yaml").out
+
+
+@pytest.mark.waits
+def test_equal_trials_of_two_workers_are_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sampler that draws the same twice: the second waits for the first, and takes its value."""
+    monkeypatch.setenv("TOY_PAUSE", "0.3")
+    sweep = a_sweep(folder, "search: {train.batch_size: [2, 4]}\nsampler: random\ntrials: 6\n")
+    pair = [begin(folder, number) for number in (1, 2)]
+    for process in pair:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err[-2000:]
+    found = count(existing_study(sweep, None).get_trials())
+    assert (found.done, found.failed) == (6, 0)
+    begun = [line.split()[1] for line in (folder / "toy.log").read_text().splitlines()
+             if line.startswith("begins")]  # fmt: skip
+    assert sorted(begun) == sorted(set(begun))
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all, and longer than a header" * 9])
+def test_a_study_that_is_none_is_said(
+    folder: Path, jobgen: Callable[..., Answer], content: bytes
+) -> None:
+    a_sweep(folder)
+    (folder / "sweep").mkdir()
+    (folder / "sweep" / "study.db").write_bytes(content)
+    answer = jobgen("sweep", "status", folder / "sweep.yaml")
+    assert answer.code == 7
+    assert ("no trial of" if not content else "can't be opened") in answer.err
+    with contextlib.closing(sqlite3.connect(folder / "sweep" / "other.db")) as other:
+        other.execute("CREATE TABLE trials (a)")
+        other.commit()
+    (folder / "sweep" / "other.db").replace(folder / "sweep" / "study.db")
+    for command in ("status", "best"):
+        answer = jobgen("sweep", command, folder / "sweep.yaml")
+        assert (answer.code, "can't be opened" in answer.err) == (7, True), answer.err
+
+
+def test_without_a_card_nothing_is_begun_unasked(
+    folder: Path, jobgen: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    a_sweep(folder)
+    for words in ((), ("--device", "gpu")):
+        answer = jobgen("sweep", "run", folder / "sweep.yaml", *words)
+        assert (answer.code, "--device cpu" in answer.err) == (7, True), answer.err
+    assert not (folder / "sweep" / "study.db").exists()
 
 
 def test_a_changed_sweep_is_another_one(folder: Path, jobgen: Callable[..., Answer]) -> None:
@@ -276,7 +390,7 @@ def test_more_workers_than_there_is_room_for_are_refused(
     a_sweep(folder)
     answer = jobgen("sweep", "run", folder / "sweep.yaml", "--workers", 64, "--device", "cpu")
     assert (answer.code, "64 workers, and this machine has" in answer.err) == (7, True)
-    with pytest.raises(Exception, match="card"):
+    with pytest.raises(RunError, match="no GPU was found"):
         need_room(99, "gpu")
 
 

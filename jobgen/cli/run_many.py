@@ -20,12 +20,16 @@ POLL = 0.2
 def run_many(console: Console, uploads: Sequence[Path], workers: int, words: list[str]) -> None:
     """Run each by a call of its own, `workers` at once, and say what became of each; exit code 7
     where one was not good. `words` are the options that all of them have."""
-    from jobgen.errors import RunError
+    from jobgen.errors import RunError, SpecError
     from jobgen.sweep.room import need_room, worker_environment
     from jobgen.sweep.trial import TIED, end
 
     device = words[words.index("--device") + 1]
     need_room(workers, device)
+    if len({upload.resolve() for upload in uploads}) < len(uploads):
+        raise SpecError(
+            "a bundle is named twice", "Name each once; for other seeds: docs/sweeps.md"
+        )
     waiting, free = list(enumerate(uploads)), list(range(workers))
     running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}
     codes: dict[int, int] = {}

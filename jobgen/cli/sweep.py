@@ -84,6 +84,7 @@ def run(
     """
     from jobgen.settings import load_settings
     from jobgen.sweep.retry import retry_failed
+    from jobgen.sweep.room import need_card
     from jobgen.sweep.spec import load_sweep
     from jobgen.sweep.storage import keep_address
     from jobgen.sweep.study import count, open_study
@@ -98,6 +99,8 @@ def run(
     if worker == 0:
         need_data(sweep, archives, where)
         refuse_faults(console, sweep, cache)
+        if where == "here" and not dry_run:
+            need_card(device)
         tell(console, sweep, workers, device if where == "here" else "")
         if dry_run:
             console.say("Nothing was run.")
@@ -168,9 +171,14 @@ def need_data(sweep: Sweep, archives: tuple[Path, ...], where: str) -> None:
 
 def refuse_faults(console: Console, sweep: Sweep, cache: Path) -> None:
     """Build and check every end of a range and every value; exit code 3 where one makes no job."""
+    from jobgen.cli.run import parameter_value
     from jobgen.errors import SpecError
-    from jobgen.sweep.trial import check_corners
+    from jobgen.run.kernel import parameter_defaults
+    from jobgen.run.workspace import check_parameters
+    from jobgen.sweep.trial import check_corners, render_trial
 
+    given = {name: parameter_value(text) for name, text in sweep.parameters}
+    check_parameters(parameter_defaults(render_trial(sweep, {})[1].notebook), given)
     faults = check_corners(sweep, cache)
     if faults:
         raise SpecError("\n".join(faults), f"Correct these values in {sweep.path}.")
@@ -309,7 +317,7 @@ def best(
     from jobgen.files import shown, write_atomically
     from jobgen.sweep.ranking import best_groups
     from jobgen.sweep.report import best_job
-    from jobgen.sweep.spec import load_sweep
+    from jobgen.sweep.spec import load_sweep, told
     from jobgen.sweep.study import existing_study
 
     console.json_output = json_output
@@ -328,6 +336,12 @@ def best(
     name = sweep.spec.objectives[0]
     console.data(f"{name} {group.mean:.4g} on average of {len(group.values)} run(s), "
                  f"{group.spread:.3g} from the lowest to the highest")  # fmt: skip
+    if group.cut:
+        console.say(f"{len(group.cut)} more were ended early: only its lucky seeds were measured. "
+                    "confirm: 3 in sweep.yaml runs the best to their end.")  # fmt: skip
+    sweep = told(sweep, study.user_attrs.get("parameters"))
+    for parameter, value in sweep.parameters:
+        console.say(f"Its trials had -p {parameter} {value}, which no job.yaml holds.")
     if goal is not None:
         write_atomically(goal, best_job(sweep, found, goal).encode())
         console.say(f"Next: jobgen build {shown(goal)}")

@@ -52,7 +52,7 @@ def row(sweep: Sweep, group: Group) -> tuple[str, list[str]]:
     others = [f"{statistics.fmean(group.others):.4g}"] if group.others else []
     values = [str(group.params.get(path, ",".join(map(str, group.seeds))))
               for path in sweep.spec.search]  # fmt: skip
-    return (f"{group.mean:.4g}", [f"{group.spread:.3g}", str(len(group.values)), *others, *values])
+    return (f"{group.mean:.4g}", [f"{group.spread:.3g}", group.runs, *others, *values])
 
 
 def trials_table(sweep: Sweep, found: Sequence[Standing]) -> str:

@@ -31,6 +31,14 @@ class Group:
     seeds: list[int | None] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     others: list[float] = field(default_factory=list)
+    # Seeds of which the trial was ended early, and no other gave a value.
+    cut: list[int | None] = field(default_factory=list)
+
+    @property
+    def runs(self) -> str:
+        """How many gave a value, as `3`, or `1 of 3` where the others were ended early."""
+        whole = len(self.values)
+        return f"{whole} of {whole + len(self.cut)}" if self.cut else str(whole)
 
     @property
     def mean(self) -> float:
@@ -68,30 +76,37 @@ def groups(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:
     found: dict[str, Group] = {}
     forms = _forms(sweep)
     for trial in trials:
-        if trial.state.name != "COMPLETE" or PLACE not in trial.user_attrs:
+        if trial.state.name not in ("COMPLETE", "PRUNED") or PLACE not in trial.user_attrs:
             continue
         params, seed = _params_of(trial, forms)
         # In one order, that of sweep.yaml.
         group = found.setdefault(repr(params), Group(params))
         if seed in group.seeds:
             continue
+        if trial.state.name == "PRUNED":
+            group.cut.append(seed)
+            continue
+        group.cut = [each for each in group.cut if each != seed]
         if not group.values:
             group.raw = {path: value for path, value in trial.params.items() if path != SEED}
         group.values.append(trial.values[0])
         group.others += trial.values[1:2]
         group.seeds.append(seed)
         group.numbers.append(trial.number)
-    return list(found.values())
+    return [group for group in found.values() if group.values]
 
 
 def best_groups(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:
-    """The groups, the best first: by the mean, those that more seeds have confirmed before those of
-    a single run."""
+    """The groups, the best first: by the mean. Those of which a seed was ended early come last, as
+    only their lucky ones were measured; before them those that fewer seeds than others have
+    confirmed."""
     sign = -1.0 if OBJECTIVES[sweep.spec.objectives[0]] else 1.0
     found = groups(sweep, trials)
     most = max((len(group.values) for group in found), default=0)
     wanted = min(most, max(1, sweep.spec.confirm))
-    return sorted(found, key=lambda g: (len(g.values) < wanted, sign * g.mean, g.numbers[0]))
+    return sorted(
+        found, key=lambda g: (bool(g.cut), len(g.values) < wanted, sign * g.mean, g.numbers[0])
+    )
 
 
 def front(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:

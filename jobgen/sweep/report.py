@@ -15,7 +15,7 @@ from jobgen.sweep.ranking import Group, best_groups, front, params_of
 from jobgen.sweep.retry import last_of_places, why_failed
 from jobgen.sweep.spec import SEED, STREAMED, Sweep
 from jobgen.sweep.storage import need_optuna
-from jobgen.sweep.study import count
+from jobgen.sweep.study import count, value_at
 from jobgen.text import one_line
 from jobgen.yamlio import load
 from jobgen_runtime.record.charts import (
@@ -50,6 +50,8 @@ def best_job(sweep: Sweep, found: Sequence[Group], goal: Path) -> str:
         *(f"{group.mean:.4g} +- {group.spread / 2:.2g} ({len(group.values)}): "
           f"{', '.join(f'{path} {value}' for path, value in group.params.items())}"
           for group in found[:5]),
+        *(translated(f"Its trials had -p {parameter} {value}, which no job.yaml holds.")
+          for parameter, value in sweep.parameters),
     ]  # fmt: skip
     head = "".join(f"# {one_line(line)}\n" for line in lines)
     text = head + sweep.text_of(best.params).replace(
@@ -64,7 +66,7 @@ def sweep_page(sweep: Sweep, study: Study) -> str:
     trials = study.get_trials(deepcopy=False)
     page = _Page(sweep, trials, chosen())
     title = translated(f"Sweep of {sweep.job.name}")
-    body = f"<h1>{escaped(title)}</h1>\n{page.state()}{page.ranking()}"
+    body = f"<h1>{escaped(title)}</h1>\n{page.state()}{page.ranking()}{page.differences()}"
     return local_page(title, body + page.charts(study) + page.failures(), chosen())
 
 
@@ -84,20 +86,28 @@ class _Page(LocalPage):
         return f'<div class="verdict good">{escaped(said)}</div>\n'
 
     def ranking(self) -> str:
-        """The best first: mean, spread, runs, values; what the best has otherwise than the job."""
+        """The best first: mean, spread, runs, values."""
         rows = []
         for group in self.best[:SHOWN]:
             other = [f"{statistics.fmean(group.others):.4g}"] if group.others else []
             seeds = ", ".join(str(seed) for seed in group.seeds if seed is not None)
             values = [group.params.get(path, seeds) for path in self.sweep.spec.search]
-            rows.append(
-                [f"{group.mean:.4g}", f"{group.spread:.3g}", len(group.values), *other, *values]
-            )
+            rows.append([f"{group.mean:.4g}", f"{group.spread:.3g}", group.runs, *other, *values])
         head = [self.names[0], label("spread"), label("runs"), *self.names[1:],
                 *self.sweep.spec.search]  # fmt: skip
         said = escaped(self.say("The mean over the seeds, and from the lowest to the highest; a "
                                 "single run may have been lucky."))  # fmt: skip
         return self.section("Ranking", head, rows) + (f'<p class="dim">{said}</p>' if rows else "")
+
+    def differences(self) -> str:
+        """What the best has otherwise than the job; nothing where it is the job itself."""
+        if not self.best:
+            return ""
+        job = self.sweep.job.model_dump(mode="json")
+        pairs = [(path, value_at(job, path), value) for path, value in self.best[0].params.items()]
+        rows = [[path, before, now] for path, before, now in pairs if before != now]
+        head = [label("what"), label("job"), label("best")]
+        return self.section("What the best has otherwise", head, rows) if rows else ""
 
     def charts(self, study: Study) -> str:
         drawn = self.trial_curves() + self.parallel() + self.importance(study)

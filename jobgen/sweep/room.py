@@ -19,14 +19,25 @@ from jobgen_runtime.setup.machine import gpu_facts
 TRIAL_GIB = 2.0
 
 
+NO_CARD = ("no GPU was found (nvidia-smi names none)", "To train on the CPU: --device cpu")
+
+
+def need_card(device: str) -> None:
+    """Raise RunError where a training would find no card, and the CPU was not asked for."""
+    if device == "auto" and not gpu_facts():
+        raise RunError(*NO_CARD)
+
+
 def need_room(workers: int, device: str) -> None:
     """Raise RunError where so many workers would share cards, cores or memory that one needs."""
     cards = gpu_facts()
+    if device == "gpu" and not cards:
+        raise RunError(*NO_CARD)
     if device == "gpu" or (device == "auto" and cards):
         if workers > len(cards):
             raise RunError(
                 f"{workers} workers, and this machine has {len(cards)} card(s)",
-                f"A card is not shared: --workers {max(1, len(cards))}",
+                f"A card is not shared: --workers {len(cards)}",
             )
         return
     cores = os.cpu_count() or 1

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobgen.sweep.spec import Sweep
+from jobgen.sweep.spec import Sweep, need_same, told
 from jobgen.sweep.storage import not_begun, read_tables
 
 TRIALS = """
@@ -32,6 +32,10 @@ ATTRIBUTES = """
 SELECT a.trial_id, a.key, a.value_json FROM trial_user_attributes a
 JOIN trials t ON t.trial_id = a.trial_id JOIN studies s ON s.study_id = t.study_id
 WHERE s.study_name = :name AND a.key NOT IN ('worker', 'folder')
+"""
+STUDY = """
+SELECT a.key, a.value_json FROM study_user_attributes a JOIN studies s ON s.study_id = a.study_id
+WHERE s.study_name = :name
 """
 STEPS = """
 SELECT i.trial_id, i.step, i.intermediate_value FROM trial_intermediate_values i
@@ -62,13 +66,15 @@ class Row:
 
 def read_rows(sweep: Sweep, address: str | None, steps: bool = False) -> list[Row]:
     """All trials of a sweep, in the order they were made, with their evaluations where `steps` says
-    so. Raises RunError where none was begun."""
-    queries = (TRIALS, PARAMS, VALUES, ATTRIBUTES, *((STEPS,) if steps else ()))
+    so. Raises RunError where none was begun, or they are another sweep's."""
+    queries = (TRIALS, PARAMS, VALUES, ATTRIBUTES, STUDY, *((STEPS,) if steps else ()))
     tables = read_tables(sweep, address, queries)
     states = {name: State(name) for name in {str(state) for _, _, state in tables[0]}}
     rows = {number: Row(order, states[str(state)]) for number, order, state in tables[0]}
     if not rows:
         raise not_begun(sweep)
+    kept = {key: json.loads(text) for key, text in tables[4]}
+    need_same(told(sweep, kept.get("parameters")), kept.get("identity"))
     forms: dict[str, Callable[[float], Any]] = {}
     for number, path, value, kind in tables[1]:
         form = forms.get(kind) or forms.setdefault(kind, _form_of(json.loads(kind)))
@@ -81,7 +87,7 @@ def read_rows(sweep: Sweep, address: str | None, steps: bool = False) -> list[Ro
         if text not in known:
             known[text] = json.loads(text)
         rows[number].user_attrs[key] = known[text]
-    for number, step, value in tables[4] if steps else ():
+    for number, step, value in tables[5] if steps else ():
         rows[number].steps[step] = float(value)
     return list(rows.values())
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from jobgen.errors import SpecError
+from jobgen.errors import RunError, SpecError
 from jobgen.files import sha256
 from jobgen.job.changed import changed_job
 from jobgen.spec import AnySpec, findings_of, load_any
@@ -29,6 +29,10 @@ OBJECTIVES = {
     **dict.fromkeys(("mAP_small", "mAP_medium", "mAP_large"), True),
     **dict.fromkeys(("parameters", "train_seconds"), False),
 }
+# Of each task, beside what is no figure of its evaluation.
+CLASSIFIED = ("top1", "top5")
+# Optuna's samplers take no larger one; each worker adds its number.
+LARGEST_SEED = 2**31
 # What training measures while it goes on, by which a trial can be ended early.
 STREAMED = ("mAP50", "mAP", "top1")
 Objective = Literal[
@@ -76,7 +80,7 @@ class SweepSpec(Part):
     job: str = "job.yaml"
     search: dict[str, Range | list[Any]]
     sampler: Literal["tpe", "random", "grid"] = "tpe"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     objective: Objective | list[Objective] = "mAP50"
     trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     hours: float | None = Field(default=None, gt=0)
@@ -91,6 +95,8 @@ class SweepSpec(Part):
         for path, choices in value.items():
             if isinstance(choices, list) and len(choices) < 2:
                 raise ValueError(f"{path} has fewer than two values")
+            if isinstance(choices, list) and len({repr(each) for each in choices}) < len(choices):
+                raise ValueError(f"{path} has a value twice")
             if path.split(".")[0] in NEVER:
                 raise ValueError(f"{path} makes no other training")
             if path == SEED and not _are_seeds(choices):
@@ -105,6 +111,8 @@ class SweepSpec(Part):
             raise ValueError(f"prune: training measures {', '.join(STREAMED)} only")
         if self.prune != "none" and len(self.objectives) > 1:
             raise ValueError("prune: with two objectives no trial is ended early")
+        if self.confirm and len(self.objectives) > 1:
+            raise ValueError("confirm: with two objectives there is no best to run again")
         ranges = [path for path, choices in self.search.items() if isinstance(choices, Range)]
         if self.sampler == "grid" and ranges:
             raise ValueError(f"sampler: a grid needs values, and {ranges[0]} is a range")
@@ -181,6 +189,21 @@ class Sweep:
                 yield {path: value}
 
 
+def told(sweep: Sweep, parameters: Any) -> Sweep:
+    """The sweep with the parameters that its trials were begun with, as its study keeps them."""
+    rows = parameters if isinstance(parameters, list) else []
+    return replace(sweep, parameters=tuple((str(name), str(value)) for name, value in rows))
+
+
+def need_same(sweep: Sweep, identity: str | None) -> None:
+    """Raise RunError where a study was begun by another sweep than this."""
+    if identity not in (None, sweep.identity):
+        raise RunError(
+            f"the study {sweep.name} was begun with another sweep.yaml, job.yaml or -p",
+            "Its trials can't be compared with new ones: give the changed sweep.yaml another name.",
+        )
+
+
 def load_sweep(path: Path, parameters: Sequence[tuple[str, str]] = ()) -> Sweep:
     """Read a sweep.yaml and its job. Raises SpecError with every fault."""
     if any(name == "SEED" for name, _ in parameters):
@@ -202,4 +225,24 @@ def load_sweep(path: Path, parameters: Sequence[tuple[str, str]] = ()) -> Sweep:
     except ValidationError as error:
         raise findings_of(document, error, SweepSpec) from error
     job_path = path.parent / spec.job
-    return Sweep(path, spec, job_path, load_any(job_path)[0], tuple(parameters))
+    job = load_any(job_path)[0]
+    if job.task == "classification" and "objective" not in document.value:
+        spec = spec.model_copy(update={"objective": CLASSIFIED[0]})
+    need_measured(document, spec, job.task)
+    return Sweep(path, spec, job_path, job, tuple(parameters))
+
+
+def need_measured(document: Document, spec: SweepSpec, task: str) -> None:
+    """Raise SpecError for an objective that a task's evaluation does not give."""
+    for name in spec.objectives:
+        if OBJECTIVES[name] and (name in CLASSIFIED) != (task == "classification"):
+            known = (
+                CLASSIFIED
+                if task == "classification"
+                else (name for name in OBJECTIVES if OBJECTIVES[name] and name not in CLASSIFIED)
+            )
+            place = f"{document.source}:{document.line(['objective'])}"
+            raise SpecError(
+                f"{place}: objective: a {task} is not measured by {name}",
+                f"It has {', '.join(known)}, parameters and train_seconds.",
+            )

@@ -228,14 +228,19 @@ def _file_tables(sweep: Sweep, path: Path, queries: Sequence[str]) -> list[list[
             connection.execute("BEGIN")
             return [connection.execute(query, {"name": sweep.name}).fetchall() for query in queries]
     except sqlite3.Error as error:
-        if "no such table" in str(error):
+        if "no such table" in str(error) and path.stat().st_size == 0:
             raise not_begun(sweep) from None
         raise cant_open(error) from error
 
 
 def _no_driver(address: str, error: ImportError) -> RunError:
+    kind = address.split(":")[0]
+    if not kind.startswith("postgresql"):
+        return RunError(
+            f"{kind} is no storage that jobgen knows", "postgresql+psycopg://user@host/name"
+        )
     return RunError(
-        f"{address.split(':')[0]} needs a driver: {error}",
+        f"{kind} needs a driver: {error}",
         'Install it: pip install "psycopg[binary]", and write postgresql+psycopg://...',
     )
 

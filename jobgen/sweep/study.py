@@ -12,10 +12,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobgen.errors import RunError
 from jobgen.sweep.retry import PLACE, SEED_OF, is_at_work, last_of_places, try_again
-from jobgen.sweep.spec import OBJECTIVES, SEED, Range, Sweep
-from jobgen.sweep.storage import FILE, address_of, need_optuna, not_begun, opening, storage_of
+from jobgen.sweep.spec import OBJECTIVES, SEED, Range, Sweep, need_same, told
+from jobgen.sweep.storage import (
+    FILE,
+    address_of,
+    cant_open,
+    faults,
+    need_optuna,
+    not_begun,
+    opening,
+    storage_of,
+)
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -32,23 +40,22 @@ def open_study(sweep: Sweep, address: str | None, worker: int = 0) -> Study:
     directions = ["maximize" if OBJECTIVES[name] else "minimize" for name in spec.objectives]
     storage = storage_of(sweep, address, try_again, lambda trial: bool(is_at_work(trial)))
     with opening(sweep):
-        study: Study = optuna.create_study(
-            storage=storage,
-            study_name=sweep.name,
-            directions=directions,
-            load_if_exists=True,
-            sampler=_sampler(sweep, worker),
-            pruner=_pruner(sweep),
-        )
-        if study.user_attrs.get("identity") not in (None, sweep.identity):
-            raise RunError(
-                f"the study {sweep.name} was begun with another sweep.yaml, job.yaml or -p",
-                "Its trials can't be compared with new ones: give the changed sweep.yaml another "
-                "name.",
+        try:
+            study: Study = optuna.create_study(
+                storage=storage,
+                study_name=sweep.name,
+                directions=directions,
+                load_if_exists=True,
+                sampler=_sampler(sweep, worker),
+                pruner=_pruner(sweep),
             )
+        except faults() as error:
+            raise cant_open(error) from error
+        need_same(sweep, study.user_attrs.get("identity"))
         # Also where sweep.yaml asks for more trials than when it was begun.
         fill(sweep, study)
         study.set_user_attr("identity", sweep.identity)
+        study.set_user_attr("parameters", [list(pair) for pair in sweep.parameters])
     return study
 
 
@@ -60,8 +67,12 @@ def existing_study(sweep: Sweep, address: str | None) -> Study:
     storage = storage_of(sweep, address, try_again, lambda trial: bool(is_at_work(trial)))
     try:
         study: Study = optuna.load_study(study_name=sweep.name, storage=storage)
+        kept = study.user_attrs
     except KeyError:
         raise not_begun(sweep) from None
+    except faults() as error:
+        raise cant_open(error) from error
+    need_same(told(sweep, kept.get("parameters")), kept.get("identity"))
     return study
 
 
@@ -79,17 +90,24 @@ def fill(sweep: Sweep, study: Study) -> None:
             study.enqueue_trial(params, user_attrs={PLACE: place})
 
 
+def value_at(job: dict[str, Any], path: str) -> Any:
+    """What a job has at a path as `train.base_lr`; None where it has nothing there."""
+    value: Any = job
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
 def own_values(sweep: Sweep) -> dict[str, Any]:
     """What the job itself has of what is tried, where that is among the values."""
     job = sweep.job.model_dump(mode="json")
     found = {}
     for path, choices in sweep.spec.search.items():
-        value: Any = job
-        for step in path.split("."):
-            value = value.get(step) if isinstance(value, dict) else None
+        value = value_at(job, path)
         if isinstance(choices, Range):
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if number and choices.low <= value <= choices.high:
+            fits = number and (not choices.whole or isinstance(value, int))
+            if fits and choices.low <= value <= choices.high:
                 found[path] = value
         elif value in choices:
             found[path] = value

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobgen.errors import JobgenError, RunError
-from jobgen.sweep.ranking import best_groups
+from jobgen.sweep.ranking import best_groups, params_of
 from jobgen.sweep.retry import (
     CONFIRMS,
     FOLDER,
     PLACE,
     SEED_OF,
     WHY,
+    WORKER,
     give_back,
     mark_worker,
     revive,
@@ -139,13 +140,13 @@ def tried(
         raise JobgenError("there was no trial left")
     patiently(lambda: mark_worker(trial))
     params, seed = patiently(lambda: chosen_params(sweep, trial))
-    same = _same(sweep, study, trial, params, seed)
-    if same is not None:
-        say(f"trial {trial.number} is trial {same.number} once more")
-        _note(trial, FOLDER, same.user_attrs.get(FOLDER, ""))
-        return list(same.values)
-    say(f"trial {trial.number} begins: {words(params, seed)}")
     try:
+        same = _twin(sweep, study, trial, params, seed)
+        if same is not None:
+            say(f"trial {trial.number} is trial {same.number} once more")
+            _note(trial, FOLDER, same.user_attrs.get(FOLDER, ""))
+            return list(same.values)
+        say(f"trial {trial.number} begins: {words(params, seed)}")
         outcome = runner(sweep, params, seed, _pruner_of(sweep, trial))
         values = [] if outcome.pruned else [value_of(outcome.result, name)
                                             for name in sweep.spec.objectives]  # fmt: skip
@@ -193,17 +194,26 @@ def words(params: dict[str, Any], seed: int | None) -> str:
     return ", ".join(found + ([f"seed {seed}"] if seed is not None else []))
 
 
-def _same(
+def _twin(
     sweep: Sweep, study: Study, trial: Trial, params: dict[str, Any], seed: int | None
 ) -> Any:
-    """The trial that has ended with just these values and this seed; None where there is none."""
-    from jobgen.sweep.ranking import params_of
-
-    done = (need_optuna().trial.TrialState.COMPLETE,)
-    for other in study.get_trials(deepcopy=False, states=done):
-        if other.number != trial.number and params_of(sweep, other) == (params, seed):
-            return other
-    return None
+    """The trial that has ended with just these values and this seed, waited for where another
+    worker is at it; None where there is none."""
+    states = need_optuna().trial.TrialState
+    while True:
+        twins = [
+            other
+            for other in study.get_trials(deepcopy=False, states=(states.COMPLETE, states.RUNNING))
+            if other.number != trial.number
+            and WORKER in other.user_attrs
+            and params_of(sweep, other) == (params, seed)
+        ]
+        ended = [other for other in twins if other.state == states.COMPLETE]
+        # The one that was made first runs: two never wait for one another.
+        if ended or not any(other.number < trial.number for other in twins):
+            return ended[0] if ended else None
+        time.sleep(OTHERS)
+        revive(study)
 
 
 def confirm(sweep: Sweep, study: Study) -> bool:
