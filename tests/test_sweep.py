@@ -359,7 +359,7 @@ def test_a_study_that_is_none_is_said(
     (folder / "sweep" / "other.db").replace(folder / "sweep" / "study.db")
     for command in ("status", "best"):
         answer = jobgen("sweep", command, folder / "sweep.yaml")
-        assert (answer.code, "can't be opened" in answer.err) == (7, True), answer.err
+        assert (answer.code, "not a study of jobgen's" in answer.err) == (7, True), answer.err
 
 
 def test_without_a_card_nothing_is_begun_unasked(

@@ -92,10 +92,7 @@ def run(
 
     sweep = load_sweep(path, parameters)
     cache = load_settings().cache
-    own = [word for pair in parameters for word in ("-p", *pair)]
-    own += ["--python", str(python.absolute())] if python else []
-    own += ["--mirror", mirror] if mirror else []
-    own += [word for number in datasets for word in ("--dataset", str(number))]
+    own = words_of_trials(parameters, python, mirror, datasets)
     if worker == 0:
         need_data(sweep, archives, where)
         refuse_faults(console, sweep, cache)
@@ -124,6 +121,17 @@ def run(
         summary(console, sweep, trials)
         if not count(trials).done:
             raise click.exceptions.Exit(7)
+
+
+def words_of_trials(
+    parameters: tuple[tuple[str, str], ...], python: Path | None, mirror: str | None,
+    datasets: tuple[int, ...],
+) -> list[str]:  # fmt: skip
+    """What every call of `jobgen run`, or `jobgen submit`, is told beside its bundle."""
+    own = [word for pair in parameters for word in ("-p", *pair)]
+    own += ["--python", str(python.absolute())] if python else []
+    own += ["--mirror", mirror] if mirror else []
+    return own + [word for number in datasets for word in ("--dataset", str(number))]
 
 
 @contextlib.contextmanager

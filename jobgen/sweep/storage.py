@@ -109,19 +109,10 @@ def opening(sweep: Sweep) -> Iterator[None]:
         yield
 
 
-def storage_of(
-    sweep: Sweep,
-    given: str | None,
-    lost: Callable[[Study, FrozenTrial], None],
-    lives: Callable[[FrozenTrial], bool],
-) -> Any:
-    """Optuna's storage of a study. `lost` is called for a trial whose worker gives no sign of life
-    any longer; `lives` tells whether it is at work on this machine all the same. Raises RunError
-    where the storage can't be opened."""
-    optuna = need_optuna()
-    from sqlalchemy.pool import NullPool
+def _patient_storage(lives: Callable[[FrozenTrial], bool]) -> Any:
+    """Optuna's storage class, for `storage_of`."""
 
-    class Storage(optuna.storages.RDBStorage):  # type: ignore[misc, name-defined, unused-ignore]
+    class Storage(need_optuna().storages.RDBStorage):  # type: ignore[misc, name-defined, unused-ignore]
         """One that is patient: with a server that is started again, with a computer that slept."""
 
         deaf_until = 0.0
@@ -137,14 +128,30 @@ def storage_of(
             found = super()._get_stale_trial_ids(study_id)
             return [number for number in found if not lives(self.get_trial(number))]
 
+    return Storage
+
+
+def storage_of(
+    sweep: Sweep,
+    given: str | None,
+    lost: Callable[[Study, FrozenTrial], None],
+    lives: Callable[[FrozenTrial], bool],
+) -> Any:
+    """Optuna's storage of a study. `lost` is called for a trial whose worker gives no sign of life
+    any longer; `lives` tells whether it is at work on this machine all the same. Raises RunError
+    where the storage can't be opened."""
+    need_optuna()
+    from sqlalchemy.pool import NullPool
+
     address = address_of(sweep, given)
     if address is None:
         sweep.folder.mkdir(parents=True, exist_ok=True)
+        is_begun(sweep.folder / FILE)
         address = f"sqlite:///{(sweep.folder / FILE).absolute()}"
     waits = {"connect_args": {"timeout": LOCKED}} if address.startswith("sqlite") else {}
     try:
         with opening(sweep):
-            storage = Storage(
+            storage = _patient_storage(lives)(
                 address,
                 heartbeat_interval=HEARTBEAT,
                 grace_period=GRACE,
@@ -216,9 +223,24 @@ def read_tables(sweep: Sweep, given: str | None, queries: Sequence[str]) -> list
         raise cant_open(error) from error
 
 
-def _file_tables(sweep: Sweep, path: Path, queries: Sequence[str]) -> list[list[Any]]:
+def is_begun(path: Path) -> bool:
+    """Whether there is a study in a file. Raises RunError where it is another program's."""
     if not path.is_file():
+        return False
+    names = {name for (name,) in _asked(path, ["SELECT name FROM sqlite_master"], "")[0]}
+    # Optuna's, of which the first are there a moment before the others.
+    if names and not names & {"studies", "version_info", "alembic_version"}:
+        raise RunError(f"{path} is not a study of jobgen's", "Move it away.")
+    return "studies" in names
+
+
+def _file_tables(sweep: Sweep, path: Path, queries: Sequence[str]) -> list[list[Any]]:
+    if not is_begun(path):
         raise not_begun(sweep)
+    return _asked(path, queries, sweep.name)
+
+
+def _asked(path: Path, queries: Sequence[str], name: str) -> list[list[Any]]:
     try:
         # Not read-only: what a killed writer left half-done is undone by whoever opens it next.
         address = f"{path.absolute().as_uri()}?mode=rw"
@@ -226,10 +248,8 @@ def _file_tables(sweep: Sweep, path: Path, queries: Sequence[str]) -> list[list[
             sqlite3.connect(address, uri=True, timeout=LOCKED, isolation_level=None)
         ) as connection:
             connection.execute("BEGIN")
-            return [connection.execute(query, {"name": sweep.name}).fetchall() for query in queries]
+            return [connection.execute(query, {"name": name}).fetchall() for query in queries]
     except sqlite3.Error as error:
-        if "no such table" in str(error) and path.stat().st_size == 0:
-            raise not_begun(sweep) from None
         raise cant_open(error) from error
 
 
