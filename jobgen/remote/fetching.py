@@ -26,6 +26,8 @@ from jobgen_runtime.data.archives import UNSAFE_NAME
 BLOCK = 2**20
 # Files that are fetched at the same time: most are small, and each takes a way there and back.
 AT_ONCE = 4
+# Seconds that requests under way get to end, where one of the others failed.
+LEAVE = 2.0
 # Below the folder that is fetched into: parts of files, by the hash of their key.
 HALVES = ".jobgen-fetch"
 MARK, LOCK = ".jobgen-fetched.json", ".jobgen-fetched.lock"
@@ -277,17 +279,29 @@ def at_once(
 
     # Python's own pool waits for its threads at the end of the program, a minute for each request
     # that is not answered.
-    for _ in range(min(AT_ONCE, len(files))):
-        threading.Thread(target=take, daemon=True).start()
-    found = [""] * len(files)
+    threads = [threading.Thread(target=take, daemon=True)
+               for _ in range(min(AT_ONCE, len(files)))]  # fmt: skip
+    for thread in threads:
+        thread.start()
     try:
-        for _ in files:
-            number, came = ended.get()
-            if isinstance(came, BaseException):
-                raise came
-            found[number] = came
+        return _collected(ended, len(files))
+    except Exception:
+        stopped.set()
+        for thread in threads:
+            thread.join(LEAVE)
+        raise
     finally:
         stopped.set()
+
+
+def _collected(ended: queue.SimpleQueue[tuple[int, str | BaseException]], count: int) -> list[str]:
+    """What came of `count` pieces of work, by their numbers. Raises the first fault."""
+    found = [""] * count
+    for _ in range(count):
+        number, came = ended.get()
+        if isinstance(came, BaseException):
+            raise came
+        found[number] = came
     return found
 
 
