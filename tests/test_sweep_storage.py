@@ -73,7 +73,9 @@ def test_two_workers_share_a_study_in_postgresql(
 
 
 @pytest.mark.waits
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))]
+)
 def test_a_server_that_is_killed_is_waited_for(
     folder: Path, postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
