@@ -74,7 +74,6 @@ def work(
     ends = None if seconds is None else time.monotonic() + seconds
     going_on = True
     while going_on and (ends is None or time.monotonic() < ends):
-        need_space(sweep)
         try:
             going_on = _step(sweep, study, runner, say)
         except Exception as error:
@@ -83,6 +82,7 @@ def work(
                 raise
             say(f"the storage broke off: {said}")
             give_back_or_end(sweep, study)
+            time.sleep(OTHERS)
     return count(study.get_trials(deepcopy=False))
 
 
@@ -92,6 +92,7 @@ def _step(sweep: Sweep, study: Study, runner: Runner, say: Callable[[str], None]
     revive(study)
     counts = count(study.get_trials(deepcopy=False))
     if counts.waiting:
+        need_space(sweep)
         try:
             study.optimize(
                 lambda trial: tried(sweep, study, trial, runner, say),
