@@ -134,47 +134,39 @@ def test_later_calls_find_the_study_and_no_password_is_kept(
 
 @pytest.mark.waits
 def test_a_full_disk_ends_the_call_and_nothing_that_ended_is_lost(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = tmp_path / "small"
-    place.mkdir()
-    argv = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if subprocess.run(argv, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    try:
-        (place / "job.yaml").write_text((folder / "job.yaml").read_text())
-        sweep = a_sweep(place)
-        study = open_study(sweep, None)
-        with pytest.raises(RunError, match="2 MB are free where"):
-            work(sweep, study, toy, quiet)
-        assert count(study.get_trials()).waiting == 6
-        monkeypatch.setattr("jobgen.sweep.worker.LEAST_FREE", 0)
-        filler = place / "filler"
+    (small_disk / "job.yaml").write_text((folder / "job.yaml").read_text())
+    sweep = a_sweep(small_disk)
+    study = open_study(sweep, None)
+    with pytest.raises(RunError, match="2 MB are free where"):
+        work(sweep, study, toy, quiet)
+    assert count(study.get_trials()).waiting == 6
+    monkeypatch.setattr("jobgen.sweep.worker.LEAST_FREE", 0)
+    filler = small_disk / "filler"
 
-        def fills(of: Any, params: Any, seed: Any, ends_early: Any) -> Outcome:
-            done = toy(of, params, seed, ends_early)
-            with filler.open("ab", buffering=0) as stream:
-                try:
-                    while True:
-                        stream.write(b"x" * 4096)
-                except OSError:
-                    pass
-            return done
+    def fills(of: Any, params: Any, seed: Any, ends_early: Any) -> Outcome:
+        done = toy(of, params, seed, ends_early)
+        with filler.open("ab", buffering=0) as stream:
+            try:
+                while True:
+                    stream.write(b"x" * 4096)
+            except OSError:
+                pass
+        return done
 
-        with pytest.raises(RunError, match="can't be written: .*disk is full"):
-            work(sweep, study, fills, quiet)
-        filler.unlink()
-        # As the next call finds it: the worker is gone.
-        again = open_study(sweep, None)
-        for trial in again.get_trials(deepcopy=False):
-            if trial.state.name == "RUNNING":
-                again.tell(trial.number, state=type(trial.state).FAIL)
-                try_again(again, trial)
-        work(sweep, again, toy, quiet)
-        found = count(again.get_trials())
-        assert (found.done, found.failed, found.running, found.waiting) == (6, 0, 0, 0)
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
+    with pytest.raises(RunError, match="can't be written: .*disk is full"):
+        work(sweep, study, fills, quiet)
+    filler.unlink()
+    # As the next call finds it: the worker is gone.
+    again = open_study(sweep, None)
+    for trial in again.get_trials(deepcopy=False):
+        if trial.state.name == "RUNNING":
+            again.tell(trial.number, state=type(trial.state).FAIL)
+            try_again(again, trial)
+    work(sweep, again, toy, quiet)
+    found = count(again.get_trials())
+    assert (found.done, found.failed, found.running, found.waiting) == (6, 0, 0, 0)
 
 
 def test_a_worker_that_slept_keeps_its_trial(folder: Path) -> None:
