@@ -143,9 +143,11 @@ def test_what_followed_training_is_proven(folder: Path) -> None:
         assert metrics["parity"][form]["alone"] == 0
         assert metrics["parity"][form]["largest_px"] < 0.01
         assert metrics["parity"][form]["mAP"] < 0.001
+    assert 1 < metrics["latency"]["milliseconds"] < 1000
     names = {entry.name for entry in (path.parent / "inference").iterdir()}
     assert {"model.pdmodel", "model.pdiparams", "infer_cfg.yml", "model.onnx"} <= names
     page = (path.parent / "report.html").read_text(encoding="utf-8")
+    assert "ms a picture" in page
     # Twelve predictions, by turns wrong and right, and eight pictures as the training gets them.
     assert page.count("data:image/jpeg;base64,") == 12 + 8
     kinds = json.loads((path.parent / "predictions" / "predictions.json").read_text("utf-8"))

@@ -53,6 +53,7 @@ def test_the_shapes_are_learned(tmp_path: Path) -> None:
     for form in ("paddle", "onnx"):
         assert metrics["parity"][form]["unlike"] == 0
         assert metrics["parity"][form]["largest_score"] < 1e-4
+    assert 0.1 < metrics["latency"]["milliseconds"] < 1000
     (output,) = folder.glob("runs/*/home/output/shapes")
     argv = [*JOBGEN, "collect", str(output)]
     assert subprocess.run(argv, capture_output=True, check=False).returncode == 0

@@ -91,6 +91,9 @@ def after_lines(metrics: dict[str, Any], output: Path) -> list[str]:
             f"export, {form}: {row['boxes']} boxes on {row['images']} images, at most "
             f"{row['largest_px']:.5f} px from the trained model's"
         )
+    took = metrics.get("latency")
+    if took:
+        found.append(f"export, onnx: {took['milliseconds']:.1f} ms a picture on one thread")
     if metrics.get("parity"):
         found.append(f"model: {output / 'inference'}")
     return found

@@ -5,7 +5,7 @@ import os
 import shutil
 from typing import Any, Callable, Dict, List
 
-from jobgen_runtime.after.onnx import to_onnx
+from jobgen_runtime.after.onnx import take_time, to_onnx
 from jobgen_runtime.after.parity import PARITY_SCORE, Rows, compare_boxes, fault_of
 from jobgen_runtime.after.trained import (
     Sample,
@@ -76,6 +76,8 @@ def export(
     if wanted["onnx"]:
         forms["onnx"] = to_onnx(folder, form)
     _prove(forms, sample, trained_boxes, place, nms)
+    if wanted["onnx"]:
+        take_time(forms["onnx"])
     parity = run.data["metrics"]["parity"]
     files = [name for name in os.listdir(folder) if name not in handed_out()]
     total = sum(os.path.getsize(os.path.join(folder, name)) for name in files)

@@ -4,6 +4,7 @@ import os
 import re
 from typing import List
 
+from jobgen_runtime.children.exchange import ask_child
 from jobgen_runtime.children.processes import (
     child_environment,
     exit_text,
@@ -45,6 +46,14 @@ def to_onnx(folder: str, form: str, weights: str = "model.pdiparams") -> str:
             tail=finished.tail,
         )
     return goal
+
+
+def take_time(model: str) -> None:
+    """Measure how long an ONNX model takes for a picture, into `metrics.latency`."""
+    run = outcome()
+    argv = python_command(program_path("run_tool"), program_path("onnx_speed"), model)
+    found = ask_child(argv, "export", "the time of the ONNX model", run.folder)
+    run.data["metrics"]["latency"] = found
 
 
 def _complaint(tail: List[str]) -> str:

@@ -5,7 +5,7 @@ import os
 import shutil
 from typing import Any, Dict, List
 
-from jobgen_runtime.after.onnx import to_onnx
+from jobgen_runtime.after.onnx import take_time, to_onnx
 from jobgen_runtime.after.trained import spread, trained_weights
 from jobgen_runtime.children.exchange import ask_child, exchange_files, read_answer
 from jobgen_runtime.children.processes import (
@@ -50,6 +50,8 @@ def export_classes(trained: Trained, place: Dict[str, Any], onnx: bool) -> None:
         parity[name] = compare_scores(reference, _classified(model, paths))
         run.event("parity", form=name, **parity[name])
         _refuse_unlike(name, parity[name])
+    if onnx:
+        take_time(forms["onnx"])
     files = [name for name in os.listdir(folder) if name != "classify.py"]
     total = sum(os.path.getsize(os.path.join(folder, name)) for name in files)
     worst = max(each["largest_score"] for each in parity.values())

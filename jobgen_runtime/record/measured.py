@@ -240,16 +240,21 @@ class Measured(PageParts):
 
     def parity(self, run: RunRecord) -> str:
         """How far what the exported model says is from what the trained one says."""
-        forms = sorted(((run.result.get("metrics") or {}).get("parity") or {}).items())
+        metrics = run.result.get("metrics") or {}
+        forms = sorted((metrics.get("parity") or {}).items())
         if forms and "unlike" in forms[0][1]:
             head = ["form", "images", "images of another class", "largest difference of a score"]
             rows = [[f, r["images"], r["unlike"], "%.7f" % r["largest_score"]] for f, r in forms]
-            return self.section("The exported model beside the trained one", head, rows)
-        rows = [
-            [form, row["boxes"], row["images"], "%.6f" % row["largest_px"], "%.6f" % row["mAP"]]
-            for form, row in forms
-        ]
-        head = ["form", "boxes", "images", "largest distance, px", "difference of mAP"]
+        else:
+            head = ["form", "boxes", "images", "largest distance, px", "difference of mAP"]
+            rows = [
+                [form, row["boxes"], row["images"], "%.6f" % row["largest_px"], "%.6f" % row["mAP"]]
+                for form, row in forms
+            ]
+        if metrics.get("latency"):
+            head.append("ms a picture")
+            took = "%.1f" % metrics["latency"]["milliseconds"]
+            rows = [row + [took if row[0] == "onnx" else ""] for row in rows]
         return self.section("The exported model beside the trained one", head, rows)
 
     def forms(self, run: RunRecord) -> str:
