@@ -22,7 +22,8 @@ import pytest
 from jobgen.errors import RunError, SpecError
 from jobgen.settings import load_settings
 from jobgen.spec import load_any
-from jobgen.sweep.ranking import best_groups, front
+from jobgen.sweep.figures import costs_of
+from jobgen.sweep.ranking import Group, best_groups, front, groups
 from jobgen.sweep.report import sweep_page
 from jobgen.sweep.retry import retry_failed
 from jobgen.sweep.room import need_room
@@ -86,6 +87,9 @@ def toys(sweep: Sweep) -> Any:
          "with two objectives there is no best"),
         ("search: {train.epochs: [3, 4]}\ntrials: 2\nobjective: top1\n",
          "sweep.yaml:3: objective: a detection is not measured by top1"),
+        ("search: {train.epochs: [3, 4]}\ntrials: 2\nat_most: {parameters: 0}\n",
+         "sweep.yaml:3: at_most.parameters:"),
+        ("search: {train.epochs: [3, 4]}\ntrials: 2\nat_most: {speed: 3}\n", "at_most"),
         ("search: {a: [1,2,3,4,5,6,7,8,9], b: [1,2,3,4,5,6,7,8,9], c: [1,2,3,4,5,6,7,8,9],"
          " d: [1,2,3,4,5,6,7,8,9]}\nsampler: grid\n", "6,561 trials; at most 5,000"),
     ],
@@ -204,7 +208,7 @@ def test_two_objectives_have_a_front_and_a_page(
     sweep = a_sweep(folder, GRID + "objective: [mAP50, parameters]\n")
     study = toys(sweep)
     # More mAP has more parameters here: none is better in both.
-    assert len(front(sweep, study.get_trials())) == 6
+    assert len(front(sweep, groups(sweep, study.get_trials()))) == 6
     answer = jobgen("sweep", "page", folder / "sweep.yaml")
     assert answer.code == 0, answer.err
     text = (folder / "sweep" / "page.html").read_text(encoding="utf-8")
@@ -212,6 +216,93 @@ def test_two_objectives_have_a_front_and_a_page(
     assert "Values and what they gave" in text
     assert text.count("<tr>") >= 7
     assert "<script" not in text
+    assert jobgen("sweep", "status", folder / "sweep.yaml").out.count("  yes ") == 6
+    said = jobgen("sweep", "best", folder / "sweep.yaml")
+    assert (said.code, "no other beats in both" in said.err) == (0, True)
+
+
+def test_the_front_is_what_no_other_beats_in_both(folder: Path) -> None:
+    sweep = a_sweep(folder, GRID + "objective: [mAP50, parameters]\n")
+    chance = random.Random(3)
+    for _ in range(50):
+        found = [Group({"n": n}, values=[chance.randint(0, 9)], others=[chance.randint(0, 9)])
+                 for n in range(chance.randint(1, 15))]  # fmt: skip
+        beaten = [
+            any(r.values[0] >= g.values[0] and r.others[0] <= g.others[0]
+                and (r.values, r.others) != (g.values, g.others) for r in found)
+            for g in found
+        ]  # fmt: skip
+        expected = [group.params["n"] for group, is_so in zip(found, beaten, strict=True)
+                    if not is_so]  # fmt: skip
+        assert sorted(group.params["n"] for group in front(sweep, found)) == expected
+
+
+def test_what_costs_more_than_is_allowed_is_never_the_best(
+    folder: Path, jobgen: Callable[..., Answer]
+) -> None:
+    """The toy has the more parameters the more mAP: the best within a bound is not the best."""
+    sweep = a_sweep(folder, GRID + "at_most: {parameters: 1.7}\nconfirm: 2\n")
+    study = toys(sweep)
+    found = best_groups(sweep, study.get_trials())
+    assert [bool(group.over) for group in found] == [False, False, False, False, True, True]
+    assert [len(group.values) for group in found] == [2, 2, 1, 1, 1, 1]
+    assert found[0].mean == max(group.mean for group in found[:4]) < found[4].mean
+    status = jobgen("sweep", "status", folder / "sweep.yaml")
+    assert "2 cost more than at_most allows" in status.err
+    assert status.out.splitlines()[1].split()[:4] == ["mAP50", "spread", "runs", "parameters"]
+    rows = jobgen("sweep", "status", folder / "sweep.yaml", "--json").json["ranking"]
+    assert [row["over"] for row in rows[3:]] == [[], ["parameters"], ["parameters"]]
+    assert rows[4]["costs"] == {"parameters": pytest.approx(1.8)}
+    best = jobgen("sweep", "best", folder / "sweep.yaml", "--json").json
+    assert best["mean"] == found[0].mean
+    # A bound only ranks: with another the study is the same.
+    a_sweep(folder, GRID + "at_most: {parameters: 1.1}\nconfirm: 2\n")
+    none = jobgen("sweep", "best", folder / "sweep.yaml")
+    assert (none.code, "all of 6 combinations cost more" in none.err) == (7, True)
+    assert jobgen("sweep", "page", folder / "sweep.yaml").code == 0
+
+
+def test_the_sampler_keeps_to_what_is_allowed(folder: Path) -> None:
+    text = """\
+search:
+  train.base_lr: {from: 0.001, to: 0.1, log: true}
+  train.batch_size: [1, 2, 4]
+trials: 30
+at_most: {parameters: 1.7}
+"""
+    sweep = a_sweep(folder, text)
+    found = best_groups(sweep, toys(sweep).get_trials())
+    within = [group for group in found if not group.over]
+    assert 0.68 < within[0].mean <= 0.7
+    assert len(within) > len(found) / 2
+
+
+def test_a_model_that_is_too_large_is_said_before_the_first_trial(
+    folder: Path, jobgen: Callable[..., Answer]
+) -> None:
+    search = "search: {model.config: [picodet_xs_320_coco_lcnet, picodet_l_320_coco_lcnet]}\n"
+    a_sweep(folder, search + "trials: 2\nat_most: {parameters: 1.2}\n")
+    answer = jobgen("sweep", "run", folder / "sweep.yaml", "--dry-run")
+    assert answer.code == 3
+    assert "picodet_l_320_coco_lcnet: 5.8 million parameters, and at_most allows 1.2" in answer.err
+    assert "picodet_xs" not in answer.err
+    a_sweep(folder, GRID + "at_most: {parameters: 0.5}\n")
+    answer = jobgen("sweep", "run", folder / "sweep.yaml", "--dry-run")
+    assert (answer.code, "job.yaml: 0.7 million parameters" in answer.err) == (3, True)
+
+
+def test_a_latency_is_asked_of_jobs_that_export_onnx_alone(folder: Path) -> None:
+    for text in ("objective: [mAP50, latency_ms]\n", "at_most: {latency_ms: 20}\n"):
+        with pytest.raises(SpecError, match=r"sweep.yaml:5: \w+: latency_ms is measured of the"):
+            a_sweep(folder, GRID + text)
+    (folder / "job.yaml").write_text(f"{JOB}stages: [export]\nexport: {{onnx: true}}\n")
+    sweep = a_sweep(folder, GRID + "at_most: {latency_ms: 20}\n")
+    assert sweep.spec.costs == ["latency_ms"]
+    metrics = {"latency": {"milliseconds": 11.5}, "train_seconds": 60.5}
+    assert costs_of({"metrics": metrics, "plan": {"parameters": 0.7}}) == {
+        "latency_ms": 11.5, "train_seconds": 60.5, "parameters": 0.7,
+    }  # fmt: skip
+    assert costs_of({"metrics": {"latency": None, "train_seconds": True}}) == {}
 
 
 def test_every_trial_is_shown_as_it_stands(folder: Path, jobgen: Callable[..., Answer]) -> None:

@@ -30,7 +30,7 @@ Examples:|Example:|Fix: {hint}|system|memory|disk|graphics cards|addresses|kept|
 times|output|repositories|fault|mistake|class|place|both|duplicate|background|missed|image|what|
 doubt|job|data sets|
 machine|command|time|paid with|errors|warnings|notes|spread|runs|trial|values|Ranking|Charts|
-state|left|seed|done|failed|running|waiting|
+state|left|seed|done|failed|running|waiting|front|
 width / height|
 images|boxes|small / medium / large\
 """.replace("\n", "").split("|")

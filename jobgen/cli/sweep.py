@@ -261,7 +261,9 @@ def status(console: Console, path: Path, storage: str | None, json_output: bool)
     found = best_groups(sweep, trials)
     rows = [
         {"params": group.params, "mean": group.mean, "spread": group.spread,
-         "values": group.values, "seeds": group.seeds, "trials": group.numbers}
+         "values": group.values, "seeds": group.seeds, "trials": group.numbers,
+         "others": group.others, "costs": {name: group.cost(name) for name in group.costs},
+         "over": group.over}
         for group in found
         if json_output
     ]  # fmt: skip
@@ -337,6 +339,11 @@ def best(
     if goal is not None and goal.exists():
         raise SpecError(f"{goal} is there already", "Give another file, or remove it first.")
     group = found[0]
+    if group.over:
+        raise RunError(
+            f"all of {len(found)} combinations cost more than at_most of {path} allows",
+            f"jobgen sweep status {shown(path)} shows by how much.",
+        )
     console.result(params=group.params, mean=group.mean, spread=group.spread, seeds=group.seeds,
                    job=None if goal is None else str(goal))  # fmt: skip
     for place, value in group.params.items():
@@ -347,6 +354,9 @@ def best(
     if group.cut:
         console.say(f"{len(group.cut)} more were ended early: only its lucky seeds were measured. "
                     "confirm: 3 in sweep.yaml runs the best to their end.")  # fmt: skip
+    if len(sweep.spec.objectives) > 1:
+        console.say(f"It is the one with the best {name} of those that no other beats in both. "
+                    f"All of these: jobgen sweep status {shown(path)}")  # fmt: skip
     sweep = told(sweep, study.user_attrs.get("parameters"))
     for parameter, value in sweep.parameters:
         console.say(f"Its trials had -p {parameter} {value}, which no job.yaml holds.")

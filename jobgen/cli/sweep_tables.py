@@ -23,7 +23,7 @@ def summary(
     console: Console, sweep: Sweep, trials: Sequence[Any], ranked: Sequence[Group] | None = None
 ) -> None:
     """What became of the trials, and the best of them."""
-    from jobgen.sweep.ranking import best_groups
+    from jobgen.sweep.ranking import best_groups, front
     from jobgen.sweep.retry import last_of_places, why_failed
     from jobgen.sweep.study import count
 
@@ -32,7 +32,12 @@ def summary(
                  f"{counts.running} running, {counts.waiting} waiting")  # fmt: skip
     found = best_groups(sweep, trials) if ranked is None else ranked
     if found:
-        console.verbatim(table([head(sweep), *(row(sweep, group) for group in found[:SHOWN])]))
+        best = {id(group) for group in front(sweep, found)}
+        rows = [row(sweep, group, id(group) in best) for group in found[:SHOWN]]
+        console.verbatim(table([head(sweep), *rows]))
+    over = sum(bool(group.over) for group in found)
+    if over:
+        console.say(f"{over} cost more than at_most allows; they come last.")
     for trial in last_of_places(trials):
         why = why_failed(trial)
         if why:
@@ -45,11 +50,23 @@ def summary(
 
 def head(sweep: Sweep) -> tuple[str, list[str]]:
     names = sweep.spec.objectives
-    return (names[0], [label("spread"), label("runs"), *names[1:], *sweep.spec.search])
+    front = [label("front")] if len(names) > 1 else []
+    return (names[0], [label("spread"), label("runs"), *names[1:], *front, *bounds(sweep),
+                       *sweep.spec.search])  # fmt: skip
 
 
-def row(sweep: Sweep, group: Group) -> tuple[str, list[str]]:
+def bounds(sweep: Sweep) -> list[str]:
+    """The costs that are bounded, but for those that are shown as objectives."""
+    return [name for name in sweep.spec.at_most if name not in sweep.spec.objectives]
+
+
+def row(sweep: Sweep, group: Group, of_front: bool) -> tuple[str, list[str]]:
     others = [f"{statistics.fmean(group.others):.4g}"] if group.others else []
+    if len(sweep.spec.objectives) > 1:
+        others.append(label("yes") if of_front else "")
+    for name in bounds(sweep):
+        cost = group.cost(name)
+        others.append("" if cost is None else f"{cost:.4g}")
     values = [str(group.params.get(path, ",".join(map(str, group.seeds))))
               for path in sweep.spec.search]  # fmt: skip
     return (f"{group.mean:.4g}", [f"{group.spread:.3g}", group.runs, *others, *values])

@@ -196,6 +196,7 @@ def _training(
         "eval_batch_size": "rule: the training's, from 8 to 64",
     }
     found = {name: Value(numbers[name], why) for name, why in origins.items()}
+    found["parameters"] = Value(model.parameters, "catalogue: millions")
     found["worker_num"] = Value(WORKERS, WORKERS_RULE)
     return found
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jobgen.sweep.retry import PLACE, SEED_OF
+from jobgen.sweep.retry import COSTS_OF, PLACE, SEED_OF
 from jobgen.sweep.spec import OBJECTIVES, SEED, Range, Sweep
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ class Group:
     others: list[float] = field(default_factory=list)
     # Seeds of which the trial was ended early, and no other gave a value.
     cut: list[int | None] = field(default_factory=list)
+    # What the model of each trial costs, and the costs that are over what sweep.yaml allows.
+    costs: dict[str, list[float]] = field(default_factory=dict)
+    over: list[str] = field(default_factory=list)
 
     @property
     def runs(self) -> str:
@@ -43,6 +46,11 @@ class Group:
     @property
     def mean(self) -> float:
         return statistics.fmean(self.values)
+
+    def cost(self, name: str) -> float | None:
+        """The mean over the trials; None where none was kept."""
+        kept = self.costs.get(name)
+        return statistics.fmean(kept) if kept else None
 
     @property
     def spread(self) -> float:
@@ -93,37 +101,48 @@ def groups(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:
         group.others += trial.values[1:2]
         group.seeds.append(seed)
         group.numbers.append(trial.number)
-    return [group for group in found.values() if group.values]
+        for name, cost in (trial.user_attrs.get(COSTS_OF) or {}).items():
+            group.costs.setdefault(name, []).append(cost)
+    ended = [group for group in found.values() if group.values]
+    for group in ended if sweep.spec.at_most else ():
+        group.over = [name for name, most in sweep.spec.at_most.items()
+                      if (group.cost(name) or 0.0) > most]  # fmt: skip
+    return ended
 
 
 def best_groups(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:
-    """The groups, the best first: by the mean. Those of which a seed was ended early come last, as
-    only their lucky ones were measured; before them those that fewer seeds than others have
-    confirmed."""
-    sign = -1.0 if OBJECTIVES[sweep.spec.objectives[0]] else 1.0
+    """The groups, the best first: by the mean. Those that cost more than sweep.yaml allows come
+    last; before them those of which a seed was ended early, as only their lucky ones were measured;
+    before them those that fewer seeds than others have confirmed. Of two objectives those that no
+    other beats in both come first."""
     found = groups(sweep, trials)
     most = max((len(group.values) for group in found), default=0)
     wanted = min(most, max(1, sweep.spec.confirm))
+    first = {id(group) for group in front(sweep, found)}
     return sorted(
-        found, key=lambda g: (bool(g.cut), len(g.values) < wanted, sign * g.mean, g.numbers[0])
-    )
+        found,
+        key=lambda g: (
+            bool(g.over), bool(g.cut), len(g.values) < wanted, id(g) not in first,
+            _place(sweep, g), g.numbers[0],
+        ),
+    )  # fmt: skip
 
 
-def front(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:
-    """Of two objectives the groups that no other is better than in both."""
-    one, other = (1.0 if OBJECTIVES[name] else -1.0 for name in sweep.spec.objectives)
-    found = groups(sweep, trials)
+def front(sweep: Sweep, found: Sequence[Group]) -> list[Group]:
+    """Of two objectives the groups that no other beats in both, the best of the first one first;
+    without those that cost more than sweep.yaml allows. Empty for one objective."""
+    if len(sweep.spec.objectives) < 2:
+        return []
+    best: list[Group] = []
+    for group in sorted((each for each in found if not each.over), key=lambda g: _place(sweep, g)):
+        place = _place(sweep, group)
+        if not best or place[1] < _place(sweep, best[-1])[1] or place == _place(sweep, best[-1]):
+            best.append(group)
+    return best
 
-    def place(group: Group) -> tuple[float, float]:
-        return one * group.mean, other * statistics.fmean(group.others)
 
-    return [
-        group
-        for group in found
-        if not any(
-            place(rival) != place(group)
-            and place(rival)[0] >= place(group)[0]
-            and place(rival)[1] >= place(group)[1]
-            for rival in found
-        )
-    ]
+def _place(sweep: Sweep, group: Group) -> tuple[float, ...]:
+    """The means of the objectives, so that less is better."""
+    means = [group.mean, *([statistics.fmean(group.others)] if group.others else [])]
+    return tuple(-mean if OBJECTIVES[name] else mean
+                 for name, mean in zip(sweep.spec.objectives, means, strict=False))  # fmt: skip

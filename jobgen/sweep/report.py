@@ -88,12 +88,15 @@ class _Page(LocalPage):
     def ranking(self) -> str:
         """The best first: mean, spread, runs, values."""
         rows = []
+        bounds = [name for name in self.sweep.spec.at_most if name not in self.names]
         for group in self.best[:SHOWN]:
             other = [f"{statistics.fmean(group.others):.4g}"] if group.others else []
+            costs = [group.cost(name) for name in bounds]
+            other += ["" if cost is None else f"{cost:.4g}" for cost in costs]
             seeds = ", ".join(str(seed) for seed in group.seeds if seed is not None)
             values = [group.params.get(path, seeds) for path in self.sweep.spec.search]
             rows.append([f"{group.mean:.4g}", f"{group.spread:.3g}", group.runs, *other, *values])
-        head = [self.names[0], label("spread"), label("runs"), *self.names[1:],
+        head = [self.names[0], label("spread"), label("runs"), *self.names[1:], *bounds,
                 *self.sweep.spec.search]  # fmt: skip
         said = escaped(self.say("The mean over the seeds, and from the lowest to the highest; a "
                                 "single run may have been lucky."))  # fmt: skip
@@ -186,7 +189,7 @@ class _Page(LocalPage):
 
     def pareto(self) -> str:
         """Two objectives against one another; those that no other beats in both are dark."""
-        best = front(self.sweep, self.trials)
+        best = front(self.sweep, self.best)
         pairs = [(statistics.fmean(g.others), g.mean, g in best) for g in self.best if g.others]
         if len(pairs) < 2:
             return ""

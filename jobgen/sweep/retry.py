@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 RETRIES = 3
 # What is kept with a trial, beside what Optuna keeps.
 # Whoever finds no place makes a trial that has none, and leaves it.
-PLACE, WORKER, WHY, FOLDER, SEED_OF, CONFIRMS, TRIES = (
-    *("place", "worker", "why", "folder", "seed", "confirms", "tries"),
+PLACE, WORKER, WHY, FOLDER, SEED_OF, CONFIRMS, TRIES, COSTS_OF = (
+    *("place", "worker", "why", "folder", "seed", "confirms", "tries", "costs"),
 )
 Trialish = TypeVar("Trialish", bound="FrozenTrial | Row")
 

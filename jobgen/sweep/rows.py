@@ -33,6 +33,8 @@ SELECT a.trial_id, a.key, a.value_json FROM trial_user_attributes a
 JOIN trials t ON t.trial_id = a.trial_id JOIN studies s ON s.study_id = t.study_id
 WHERE s.study_name = :name AND a.key NOT IN ('worker', 'folder')
 """
+# Ten thousand rows more, where nobody asks for them.
+WITHOUT_COSTS = ATTRIBUTES.replace("'folder'", "'folder', 'costs'")
 STUDY = """
 SELECT a.key, a.value_json FROM study_user_attributes a JOIN studies s ON s.study_id = a.study_id
 WHERE s.study_name = :name
@@ -67,7 +69,8 @@ class Row:
 def read_rows(sweep: Sweep, address: str | None, steps: bool = False) -> list[Row]:
     """All trials of a sweep, in the order they were made, with their evaluations where `steps` says
     so. Raises RunError where none was begun, or they are another sweep's."""
-    queries = (TRIALS, PARAMS, VALUES, ATTRIBUTES, STUDY, *((STEPS,) if steps else ()))
+    attributes = ATTRIBUTES if sweep.spec.at_most else WITHOUT_COSTS
+    queries = (TRIALS, PARAMS, VALUES, attributes, STUDY, *((STEPS,) if steps else ()))
     tables = read_tables(sweep, address, queries)
     states = {name: State(name) for name in {str(state) for _, _, state in tables[0]}}
     rows = {number: Row(order, states[str(state)]) for number, order, state in tables[0]}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -27,7 +27,7 @@ NEVER = ("name", "task", "language")
 OBJECTIVES = {
     **dict.fromkeys(("mAP50", "mAP", "mAP75", "top1", "top5"), True),
     **dict.fromkeys(("mAP_small", "mAP_medium", "mAP_large"), True),
-    **dict.fromkeys(("parameters", "train_seconds"), False),
+    **dict.fromkeys(("parameters", "latency_ms", "train_seconds"), False),
 }
 # Of each task, beside what is no figure of its evaluation.
 CLASSIFIED = ("top1", "top5")
@@ -37,8 +37,11 @@ LARGEST_SEED = 2**31
 STREAMED = ("mAP50", "mAP", "top1")
 Objective = Literal[
     "mAP50", "mAP", "mAP75", "top1", "top5", "mAP_small", "mAP_medium", "mAP_large", "parameters",
-    "train_seconds",
+    "latency_ms", "train_seconds",
 ]  # fmt: skip
+# What a model costs, of which there may be a bound.
+Cost = Literal["parameters", "latency_ms", "train_seconds"]
+COSTS: tuple[str, ...] = get_args(Cost)
 
 
 class Range(Part):
@@ -82,6 +85,7 @@ class SweepSpec(Part):
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     objective: Objective | list[Objective] = "mAP50"
+    at_most: dict[Cost, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     hours: float | None = Field(default=None, gt=0)
     prune: Literal["none", "median", "hyperband"] = "none"
@@ -125,6 +129,11 @@ class SweepSpec(Part):
     @property
     def objectives(self) -> list[str]:
         return [self.objective] if isinstance(self.objective, str) else list(self.objective)
+
+    @property
+    def costs(self) -> list[str]:
+        """What a model costs, of all that trials are judged by or bounded in."""
+        return list(dict.fromkeys([*self.at_most, *(n for n in self.objectives if n in COSTS)]))
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """Every combination of the values, in order."""
@@ -228,21 +237,29 @@ def load_sweep(path: Path, parameters: Sequence[tuple[str, str]] = ()) -> Sweep:
     job = load_any(job_path)[0]
     if job.task == "classification" and "objective" not in document.value:
         spec = spec.model_copy(update={"objective": CLASSIFIED[0]})
-    need_measured(document, spec, job.task)
+    need_measured(document, spec, job)
     return Sweep(path, spec, job_path, job, tuple(parameters))
 
 
-def need_measured(document: Document, spec: SweepSpec, task: str) -> None:
-    """Raise SpecError for an objective that a task's evaluation does not give."""
+def need_measured(document: Document, spec: SweepSpec, job: AnySpec) -> None:
+    """Raise SpecError for an objective that a job's evaluation does not give, or a latency that its
+    export does not measure."""
     for name in spec.objectives:
-        if OBJECTIVES[name] and (name in CLASSIFIED) != (task == "classification"):
+        if OBJECTIVES[name] and (name in CLASSIFIED) != (job.task == "classification"):
             known = (
                 CLASSIFIED
-                if task == "classification"
+                if job.task == "classification"
                 else (name for name in OBJECTIVES if OBJECTIVES[name] and name not in CLASSIFIED)
             )
             place = f"{document.source}:{document.line(['objective'])}"
             raise SpecError(
-                f"{place}: objective: a {task} is not measured by {name}",
-                f"It has {', '.join(known)}, parameters and train_seconds.",
+                f"{place}: objective: a {job.task} is not measured by {name}",
+                f"It has {', '.join([*known, *COSTS])}.",
             )
+    if "latency_ms" in spec.costs and not (job.export.onnx and "export" in job.stages):
+        key = "at_most" if "latency_ms" in spec.at_most else "objective"
+        raise SpecError(
+            f"{document.source}:{document.line([key])}: {key}: latency_ms is measured of the "
+            "exported ONNX model, and the job exports none",
+            f"In {spec.job}: export among the stages, and export: {{onnx: true}}",
+        )

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobgen.sweep.retry import PLACE, SEED_OF, is_at_work, last_of_places, try_again
+from jobgen.sweep.retry import COSTS_OF, PLACE, SEED_OF, is_at_work, last_of_places, try_again
 from jobgen.sweep.spec import OBJECTIVES, SEED, Range, Sweep, need_same, told
 from jobgen.sweep.storage import (
     FILE,
@@ -119,8 +119,15 @@ def _sampler(sweep: Sweep, worker: int) -> Any:
     # Workers with one seed would all choose the same.
     seed = sweep.spec.seed + worker
     if sweep.spec.sampler == "tpe":
-        return samplers.TPESampler(seed=seed, constant_liar=True)
+        bounds = (lambda trial: _over(sweep, trial)) if sweep.spec.at_most else None
+        return samplers.TPESampler(seed=seed, constant_liar=True, constraints_func=bounds)
     return samplers.RandomSampler(seed=seed)
+
+
+def _over(sweep: Sweep, trial: FrozenTrial) -> list[float]:
+    """By how much a trial is over each bound, as Optuna's sampler takes it: 0 or less is within."""
+    costs = trial.user_attrs.get(COSTS_OF) or {}
+    return [costs.get(name, most) - most for name, most in sweep.spec.at_most.items()]
 
 
 def _pruner(sweep: Sweep) -> Any:

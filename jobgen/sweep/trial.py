@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import math
 import os
 import signal
 import subprocess
@@ -24,8 +23,8 @@ from jobgen.errors import JobgenError, RunError
 from jobgen.files import write_atomically
 from jobgen.job.build import render
 from jobgen.job.bundle import Bundle, write_bundle
-from jobgen.job.tasks import plan_any
-from jobgen.packs.render import load_job_pack
+from jobgen.job.tasks import AnyPlan, plan_any
+from jobgen.packs.render import Pack, load_job_pack
 from jobgen.resultfile import read_result
 from jobgen.run.progress import read_events
 from jobgen.run.workspace import newest_run
@@ -71,9 +70,14 @@ def render_trial(sweep: Sweep, params: dict[str, Any]) -> tuple[str, Bundle]:
     """The job.yaml and the bundle of a trial, in memory. Raises JobgenError where its values don't
     make a job."""
     text = sweep.text_of(params)
+    plan, pack = _planned(sweep, params, text)
+    return text, render(plan, pack)
+
+
+def _planned(sweep: Sweep, params: dict[str, Any], text: str) -> tuple[AnyPlan, Pack]:
     spec, document = parse_any(load(text, f"{sweep.name_of(params)}/job.yaml"))
     pack = _pack(spec.template, sweep.job_path.parent)
-    return text, render(plan_any(spec, document, pack), pack)
+    return plan_any(spec, document, pack), pack
 
 
 # A pack's templates are compiled once for all trials of this process.
@@ -103,17 +107,35 @@ def refuse_errors(upload: Path) -> None:
 
 def check_corners(sweep: Sweep, cache: Path) -> list[str]:
     """What is wrong with the ends of each range and with each value, each tried alone; empty where
-    all of them make a job."""
+    all of them make a job that costs no more than is allowed."""
     faults = []
+    own = _too_large(sweep, {})
+    fitting = own is None
     for params in sweep.corners():
         (path, value), *_ = params.items()
         if path == SEED:
             continue
         try:
             refuse_errors(build_trial(sweep, params, cache))
+            fault = _too_large(sweep, params)
+            fitting = fitting or fault is None
+            if fault not in (None, own):
+                faults.append(f"{path}: {value}: {fault}")
         except JobgenError as error:
             faults.append(f"{path}: {value}: {error.message}")
-    return faults
+    return faults if fitting or own is None else [*faults, f"{sweep.job_path}: {own}"]
+
+
+def _too_large(sweep: Sweep, params: dict[str, Any]) -> str | None:
+    """What is known before a training of a model that is larger than sweep.yaml allows."""
+    most = sweep.spec.at_most.get("parameters")
+    if most is None:
+        return None
+    plan, _ = _planned(sweep, params, sweep.text_of(params))
+    has = plan.values["parameters"].value if "parameters" in plan.values else None
+    if has is None or has <= most:
+        return None
+    return f"{has:g} million parameters, and at_most allows {most:g}"
 
 
 def run_trial(
@@ -243,14 +265,3 @@ def last_line(log: Path) -> str:
     ]
     errors = [line for line in lines if line.startswith(("error", "错误"))]
     return (errors or lines or ["it said nothing"])[-1].strip()
-
-
-def value_of(result: dict[str, Any], objective: str) -> float:
-    """A figure of a result. Raises TrialError where it was not measured."""
-    metrics = result.get("metrics") or {}
-    places = (metrics.get("evaluation"), metrics.get("best"), metrics, result.get("plan"))
-    for place in places:
-        value = place.get(objective) if isinstance(place, dict) else None
-        if isinstance(value, (int, float)) and math.isfinite(value):
-            return float(value)
-    raise TrialError(f"the run did not measure {objective}")

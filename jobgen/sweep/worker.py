@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobgen.errors import JobgenError, RunError
+from jobgen.sweep.figures import costs_of, value_of
 from jobgen.sweep.ranking import best_groups, params_of
 from jobgen.sweep.retry import (
     CONFIRMS,
+    COSTS_OF,
     FOLDER,
     PLACE,
     SEED_OF,
@@ -27,7 +29,7 @@ from jobgen.sweep.retry import (
 from jobgen.sweep.spec import Sweep
 from jobgen.sweep.storage import faults, need_optuna, patiently, said_of
 from jobgen.sweep.study import Counts, chosen_params, count
-from jobgen.sweep.trial import Machine, Outcome, run_trial, value_of
+from jobgen.sweep.trial import Machine, Outcome, run_trial
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -145,12 +147,12 @@ def tried(
         same = _twin(sweep, study, trial, params, seed)
         if same is not None:
             say(f"trial {trial.number} is trial {same.number} once more")
-            _note(trial, FOLDER, same.user_attrs.get(FOLDER, ""))
+            for name in (FOLDER, COSTS_OF):
+                _note(trial, name, same.user_attrs.get(name))
             return list(same.values)
         say(f"trial {trial.number} begins: {words(params, seed)}")
         outcome = runner(sweep, params, seed, _pruner_of(sweep, trial))
-        values = [] if outcome.pruned else [value_of(outcome.result, name)
-                                            for name in sweep.spec.objectives]  # fmt: skip
+        values = [] if outcome.pruned else _values(sweep, trial, outcome)
     except KeyboardInterrupt:
         try_again(study, study.get_trials(deepcopy=False)[trial.number], counted=False)
         raise
@@ -169,7 +171,17 @@ def tried(
     return values
 
 
-def _note(trial: Trial, name: str, value: str) -> None:
+def _values(sweep: Sweep, trial: Trial, outcome: Outcome) -> list[float]:
+    """What a trial is judged by; what its model costs is kept beside it. Raises NotMeasuredError
+    where the run lacks one of them."""
+    found = [value_of(outcome.result, name) for name in sweep.spec.objectives]
+    for name in sweep.spec.at_most:
+        value_of(outcome.result, name)
+    _note(trial, COSTS_OF, costs_of(outcome.result))
+    return found
+
+
+def _note(trial: Trial, name: str, value: Any) -> None:
     patiently(lambda: trial.set_user_attr(name, value))
 
 
@@ -233,7 +245,8 @@ def confirm(sweep: Sweep, study: Study) -> bool:
             str(trial.user_attrs[CONFIRMS]) for trial in trials if CONFIRMS in trial.user_attrs
         ]
         added = False
-        for group in best_groups(sweep, trials)[:CONFIRMED]:
+        candidates = [group for group in best_groups(sweep, trials) if not group.over]
+        for group in candidates[:CONFIRMED]:
             own = f"{sweep.name_of(group.params)}/"
             lost = sum(key.startswith(own) for key in asked) - len(group.values) + 1
             missing = sweep.spec.confirm - len(group.values) - max(0, lost)
