@@ -52,10 +52,10 @@ def test_a_tar_with_a_size_that_can_not_be(tmp_path: Path, size: bytes, kind: by
     path.write_bytes(
         tar_header(b"00000000000\0", name=b"ok.txt") + tar_header(size, kind) + b"\0" * 1024
     )
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(StageError, match="DS004"):
         unpack(str(path), str(tmp_path / "t"), str(tmp_path / "m"))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def patched(data: bytes, signature: bytes, at: int, value: bytes) -> bytes:
@@ -187,10 +187,10 @@ MERGES = "".join(f"a{i}: &a{i} {{<<: [{','.join([f'*a{i - 1}'] * 9)}]}}\n" for i
 @pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.waits
 def test_aliases_that_multiply(text: str, lenient: bool) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(YamlError, match="more than a config can need"):
         load(text, "f", "yaml11" if lenient else "yaml12", lenient=lenient)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_device_is_no_yaml(tmp_path: Path) -> None:

@@ -100,9 +100,9 @@ def test_nothing_that_is_shown_takes_long() -> None:
     for seed in range(150):
         dice = random.Random(seed)
         text = " ".join(dice.choice(words) for _ in range(dice.choice([5, 40, 200])))
-        started = time.monotonic()
+        started = time.process_time()
         chinese(text)
-        assert time.monotonic() - started < 0.5, text
+        assert time.process_time() - started < 0.5, text
 
 
 @pytest.mark.parametrize(

@@ -204,9 +204,9 @@ def doubling(open_: bytes, join: bytes, times: int = 60) -> bytes:
 def test_a_bomb_ends_soon(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "w"
     path.write_bytes(data)
-    started = time.monotonic()
+    started = time.process_time()
     assert weights_fault(str(path)) is not None
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_an_enormous_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
