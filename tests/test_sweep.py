@@ -22,6 +22,7 @@ import pytest
 from jobgen.errors import RunError, SpecError
 from jobgen.settings import load_settings
 from jobgen.spec import load_any
+from jobgen.sweep.aistudio import OnAIStudio
 from jobgen.sweep.figures import costs_of
 from jobgen.sweep.ranking import Group, best_groups, front, groups
 from jobgen.sweep.report import sweep_page
@@ -687,6 +688,57 @@ def test_a_job_that_failed_is_tried_again_by_another(
     seeds = [word for job in studio.jobs.values() for word in job.body["cmd"].split()
              if word.startswith("SEED=")]  # fmt: skip
     assert sorted(set(seeds)) == ["SEED=1", "SEED=2", "SEED=3", "SEED=4"]
+
+
+def a_training(studio: AiStudio, home: Path, value: float) -> str:
+    """A job's command that evaluates three times, and then ends well where it is not stopped."""
+    output = home / "output" / "ships"
+    output.mkdir(parents=True)
+    (job,) = (each for each in studio.jobs.values() if each.home == home)
+    with (output / "events.jsonl").open("a") as stream:
+        for epoch in range(3):
+            event = {"event": "evaluated", "epoch": epoch, "mAP50": value * (epoch + 1) / 3}
+            stream.write(json.dumps(event) + "\n")
+            stream.flush()
+    # Whoever is behind trains on until it is told.
+    deadline = time.monotonic() + (60 if value < 0.1 else 0)
+    while job.stage == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    result = {"schema": 1, "stages": [], "started": "2026-01-01T00:00:00Z", "status": "ok",
+              "closed": True, "metrics": {"best": {"mAP50": value}}, "failure": None}  # fmt: skip
+    (output / "result.json").write_text(json.dumps(result))
+    return "succeeded"
+
+
+@pytest.mark.kernel
+@pytest.mark.waits
+def test_a_job_on_ai_studio_that_is_behind_is_stopped(
+    studio: AiStudio, whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobgen.sweep.aistudio.EVERY", 0.3)
+    values = iter([0.5, 0.6, 0.01])
+    studio.work = lambda home: a_training(studio, home, next(values))
+    studio.datasets[264241] = whole.folder / "ships.zip"
+    text = "search: {train.base_lr: [0.02, 0.01, 0.5]}\nsampler: grid\nprune: median\n"
+    sweep = a_sweep(whole.folder, text)
+    runner = OnAIStudio(load_settings().cache, ["--dataset", "264241"])
+    study = open_study(sweep, None)
+    work(sweep, study, runner, print)
+    found = study.get_trials()
+    assert [trial.state.name for trial in found] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    assert [len(trial.intermediate_values) for trial in found[:2]] == [3, 3]
+    jobs = list(studio.jobs.values())
+    assert [job.stage for job in jobs] == ["succeeded", "succeeded", "stopped"]
+    params = {"train.base_lr": 0.5}
+    # Killed before the study knew: nothing is submitted, and the job is stopped once more.
+    assert runner(sweep, params, None, lambda _value, _epoch: True).pruned == 1
+    assert len(studio.jobs) == 3
+    # To confirm it, another job runs to its end.
+    studio.live = False
+    values = iter([0.4])
+    outcome = runner(sweep, params, None, lambda _value, _epoch: False)
+    assert (outcome.pruned, outcome.result["metrics"]["best"]["mAP50"]) == (0, 0.4)
+    assert len(studio.jobs) == 4
 
 
 @pytest.mark.kernel

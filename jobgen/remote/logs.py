@@ -1,4 +1,4 @@
-"""A job's log, read as it grows."""
+"""A job's log, and its events, read as they grow."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ OVERLAP = 256
 
 
 class Log:
-    """output/main.log of a job: whole lines as they come."""
+    """output/main.log of a job, or another file by its name: whole lines as they come."""
 
-    def __init__(self, jobs: Jobs, job: str) -> None:
+    def __init__(self, jobs: Jobs, job: str, name: str = LOG) -> None:
         self._output = JobOutput(jobs, job)
+        self._name = name
         self._data = bytearray()
         self._told = 0
         self.there = False
@@ -31,7 +32,9 @@ class Log:
         """The lines that are new: whole ones, all of them once nothing more will come. Raises
         RemoteError; a job that has not ended may refuse to show its output."""
         try:
-            files = [file for file in self._output.files() if file.path.split("/")[-1] == LOG]
+            files = [
+                each for each in self._output.files() if each.path.split("/")[-1] == self._name
+            ]
         except Refused:
             if ended:
                 raise

@@ -94,15 +94,18 @@ def read_events(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
     except OSError:
         return [], offset
     end = data.rfind(b"\n") + 1
-    return list(_parsed(data[:end])), offset + end
+    return list(parsed_events(data[:end])), offset + end
 
 
-def _parsed(data: bytes) -> Iterator[dict[str, Any]]:
+def parsed_events(data: bytes) -> Iterator[dict[str, Any]]:
+    """The events of lines, without lines that are none."""
     for line in data.splitlines():
         try:
-            yield json.loads(line)
+            event = json.loads(line)
         except ValueError:
             continue
+        if isinstance(event, dict):
+            yield event
 
 
 class Progress:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -238,9 +238,14 @@ def evaluations(runs: Path, name: str, began: float, objective: str) -> Iterator
     for events in folder.glob("home/output/*/events.jsonl"):
         if events.stat().st_mtime < began:
             continue
-        for event in read_events(events, 0)[0]:
-            if event.get("event") == "evaluated" and objective in event:
-                yield int(event["epoch"]) + 1, float(event[objective])
+        yield from evaluated(read_events(events, 0)[0], objective)
+
+
+def evaluated(events: Iterable[dict[str, Any]], objective: str) -> Iterator[tuple[int, float]]:
+    """(epochs, value) of the evaluations among events."""
+    for event in events:
+        if event.get("event") == "evaluated" and objective in event:
+            yield int(event["epoch"]) + 1, float(event[objective])
 
 
 def _outcome(runs: Path, name: str, log: Path, pruned: int) -> Outcome:
