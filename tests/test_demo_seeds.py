@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_paddle import call
+from tests.paddle_world import call
 
 pytestmark = [pytest.mark.paddle, pytest.mark.slow]
 

@@ -14,7 +14,7 @@ import yaml
 from jobgen.machine.speeds import seen_of
 from jobgen_runtime.children.processes import program_path
 from tests.bench_reader import picture_set
-from tests.test_paddle import call, events
+from tests.paddle_world import call, events
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(1500)]
 # One draw of colours, one of a size and an interpolation, in both orders.
