@@ -18,6 +18,7 @@ from jobgen.errors import RunError
 from jobgen.sweep.ranking import best_groups
 from jobgen.sweep.retry import mark_worker, revive, try_again
 from jobgen.sweep.rows import read_rows
+from jobgen.sweep.storage import keep_address
 from jobgen.sweep.study import count, existing_study, open_study
 from jobgen.sweep.trial import Outcome
 from jobgen.sweep.worker import work
@@ -107,6 +108,22 @@ def test_a_storage_that_is_not_there_is_said(folder: Path, jobgen: Jobgen) -> No
         assert answer.code == 7
         assert "the storage can't be opened" in answer.err
         assert "secret" not in answer.err
+
+
+def test_a_file_elsewhere_is_found_from_every_folder_and_never_made_by_a_question(
+    folder: Path, jobgen: Jobgen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    sweep = a_sweep(folder)
+    for command in ("status", "best", "show", "page"):
+        answer = jobgen("sweep", command, "sweep.yaml", "--storage", "sqlite:///other.db")
+        assert (answer.code, "no trial of sweep.yaml was begun" in answer.err) == (7, True)
+    assert not (folder / "other.db").exists()
+    work(sweep, open_study(sweep, "sqlite:///other.db"), toy, print)
+    keep_address(sweep, "sqlite:///other.db")
+    monkeypatch.chdir(folder.parent)
+    assert "6 done" in jobgen("sweep", "status", folder / "sweep.yaml").out
+    assert not (folder.parent / "other.db").exists()
 
 
 @pytest.mark.waits
@@ -236,7 +253,8 @@ def test_a_study_in_a_file_is_read_without_the_libraries_that_wrote_it(folder: P
 
 def test_the_rows_that_status_reads_are_optunas_own(folder: Path) -> None:
     text = "search: {train.base_lr: {from: 0.001, to: 0.1}, train.epochs: {from: 1, to: 9}, "
-    sweep = a_sweep(folder, text + "augment.flip: [0.0, 0.5]}\ntrials: 6\nconfirm: 2\n")
+    text += "augment.flip: [0.0, 0.5]}\ntrials: 6\nconfirm: 2\nat_most: {parameters: 1.5}\n"
+    sweep = a_sweep(folder, text)
     study = toys(sweep)
     own = study.get_trials()
     rows = read_rows(sweep, None)

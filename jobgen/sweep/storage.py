@@ -83,8 +83,25 @@ def address_of(sweep: Sweep, given: str | None) -> str | None:
     """The address that was given, else the one that the study was begun at; None for its file."""
     kept = sweep.folder / ADDRESS
     if given or not kept.is_file():
-        return given
+        return _absolute(given) if given else None
     return kept.read_text(encoding="utf-8").strip()
+
+
+def _absolute(address: str) -> str:
+    """An address that means the same in every folder."""
+    kind, between, path = address.partition(":///")
+    if not kind.startswith("sqlite") or not path or path == ":memory:":
+        return address
+    return f"{kind}{between}{Path(path).absolute()}"
+
+
+def need_begun(sweep: Sweep, address: str | None) -> None:
+    """Raise RunError where the file of a study is not there: asking it would make one."""
+    path = sweep.folder / FILE if address is None else None
+    if address is not None and address.startswith("sqlite"):
+        path = Path(address.partition(":///")[2])
+    if path is not None and not path.is_file():
+        raise not_begun(sweep)
 
 
 def keep_address(sweep: Sweep, address: str | None) -> None:
@@ -93,7 +110,7 @@ def keep_address(sweep: Sweep, address: str | None) -> None:
         return
     from sqlalchemy import URL, make_url
 
-    parts = make_url(address)
+    parts = make_url(_absolute(address))
     text = URL.create(
         parts.drivername, parts.username, None, parts.host, parts.port, parts.database, parts.query
     ).render_as_string()
@@ -200,6 +217,7 @@ def read_tables(sweep: Sweep, given: str | None, queries: Sequence[str]) -> list
     Optuna is loaded for it, and of a file no SQLAlchemy. Raises RunError where nothing was
     begun."""
     address = address_of(sweep, given)
+    need_begun(sweep, address)
     if address is None:
         return _file_tables(sweep, sweep.folder / FILE, queries)
     try:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from jobgen.sweep.retry import COSTS_OF, PLACE, SEED_OF, is_at_work, last_of_places, try_again
 from jobgen.sweep.spec import OBJECTIVES, SEED, Range, Sweep, need_same, told
 from jobgen.sweep.storage import (
-    FILE,
     address_of,
     cant_open,
     faults,
+    need_begun,
     need_optuna,
     not_begun,
     opening,
@@ -62,8 +62,7 @@ def open_study(sweep: Sweep, address: str | None, worker: int = 0) -> Study:
 def existing_study(sweep: Sweep, address: str | None) -> Study:
     """The study as it is. Raises RunError where none was begun."""
     optuna = need_optuna()
-    if address_of(sweep, address) is None and not (sweep.folder / FILE).is_file():
-        raise not_begun(sweep)
+    need_begun(sweep, address_of(sweep, address))
     storage = storage_of(sweep, address, try_again, lambda trial: bool(is_at_work(trial)))
     try:
         study: Study = optuna.load_study(study_name=sweep.name, storage=storage)
