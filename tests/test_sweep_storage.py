@@ -253,7 +253,7 @@ def test_a_study_in_a_file_is_read_without_the_libraries_that_wrote_it(folder: P
 
 def test_the_rows_that_status_reads_are_optunas_own(folder: Path) -> None:
     text = "search: {train.base_lr: {from: 0.001, to: 0.1}, train.epochs: {from: 1, to: 9}, "
-    text += "augment.flip: [0.0, 0.5]}\ntrials: 6\nconfirm: 2\nat_most: {parameters: 1.5}\n"
+    text += "augment.flip: [0.0, 0.5]}\ntrials: 6\nconfirm: 2\nat_most: {parameters: 1.75}\n"
     sweep = a_sweep(folder, text)
     study = toys(sweep)
     own = study.get_trials()
