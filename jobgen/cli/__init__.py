@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import importlib
 from typing import Any
 
@@ -97,4 +98,7 @@ def main(ctx: click.Context, debug: bool) -> None:
 
 
 def entry() -> Any:
+    # What a call reads, a large set or ten thousand trials, stays until its end: by default Python
+    # looks through all of it again and again for what may go.
+    gc.set_threshold(100_000, 20, 20)
     return main(prog_name="jobgen")

@@ -318,7 +318,8 @@ def program_path(name: str) -> str:
 
 
 def json_from_child(argv: List[str], log_name: str, what: str, **options: Any) -> Any:
-    """Run a child whose last line of output is JSON, and give what it says.
+    """Run a child whose last words are a JSON object, and give what it says; a process that the
+    child left at work may write into the same line.
 
     Raises StageError with the child's last lines when it ends otherwise.
     """
@@ -326,8 +327,10 @@ def json_from_child(argv: List[str], log_name: str, what: str, **options: Any) -
     finished = run_logged(argv, log, **options)
     if finished.exit_status == 0 and not finished.timed_out:
         for line in reversed(finished.tail):
-            if line.startswith("{"):
-                return json.loads(line)
+            try:
+                return json.JSONDecoder().raw_decode(line, line.index('{"'))[0]
+            except ValueError:
+                continue
     raise StageError(
         "%s %s: %s" % (what, exit_text(finished), last_words(finished.tail)),
         "The lines before it are in the log.",

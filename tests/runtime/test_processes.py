@@ -132,6 +132,8 @@ def test_secrets_do_not_reach_children(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_json_from_a_child_and_from_one_that_fails(run: Outcome) -> None:
     found = json_from_child(python("print('noise'); print('{\"a\": 1}')"), "log", "the step")
     assert found == {"a": 1}
+    torn = "print('[11/28] reader {\"a\": {\"b\": 2}}[11/28] WARNING: {x'); print('{ no more'); print(7)"
+    assert json_from_child(python(torn), "log", "the step") == {"a": {"b": 2}}
     with pytest.raises(StageError) as caught:
         json_from_child(python("raise ValueError('too bad')"), "log", "the step")
     assert caught.value.message == "the step ended with exit status 1: ValueError: too bad"
