@@ -37,6 +37,8 @@ OPENING = 4
 UNITS = {"s": "秒", "min": "分钟", "h": "小时", "to": "到"}
 UNIT = re.compile(r"\b(?:s|min|h|to)\b")
 TIME = re.compile(r"(?:[\d.]+ (?:s|min|h)(?: to | |$))+")
+# A finding: the file and line before it, and the key.
+PLACED = re.compile(r"(.+?:\d+: (?:[\w.\[\]]+: )?)(.+)")
 # At most so many characters are looked at: logs and listings are no sentences.
 LONGEST = 1500
 
@@ -126,6 +128,10 @@ def _sentence(text: str, depth: int) -> str | None:
         return exact
     if depth == 0 or len(text) > LONGEST:
         return None
+    placed = PLACED.fullmatch(text)
+    own = _sentence(placed[2], depth - 1) if placed else None
+    if placed and own is not None:
+        return f"{placed[1]}{own}"
     for pattern in _candidates(text):
         found = pattern.values_in(text)
         if found is not None:

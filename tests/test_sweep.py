@@ -80,12 +80,12 @@ def toys(sweep: Sweep) -> Any:
         ("search: {train.epochs: [3, 4]}\ntrials: 2\nprunes: median\n", "unknown key prunes"),
         ("search: {train.epochs: [3, 4]}\ntrials: 2\nobjective: parameters\nprune: median\n",
          "training measures mAP50, mAP, top1 only"),
-        ("search: {name: [aa, bb]}\ntrials: 2\n", "name makes no other training"),
+        ("search: {name: [aa, bb]}\ntrials: 2\n", "search.name: makes no other training"),
         ("search: {seed: [1, 1.5]}\ntrials: 2\n", "seed: whole numbers from 0"),
-        ("search: {train.epochs: [3, 3]}\ntrials: 2\n", "train.epochs has a value twice"),
+        ("search: {train.epochs: [3, 3]}\ntrials: 2\n", "train.epochs: has a value twice"),
         ("search: {train.epochs: [3, 4]}\ntrials: 2\nseed: -1\n", "sweep.yaml:3: seed:"),
         ("search: {train.epochs: [3, 4]}\ntrials: 2\nobjective: [mAP, parameters]\nconfirm: 2\n",
-         "with two objectives there is no best"),
+         "sweep.yaml:4: confirm: nothing is the best to run again"),
         ("search: {train.epochs: [3, 4]}\ntrials: 2\nobjective: top1\n",
          "sweep.yaml:3: objective: a detection is not measured by top1"),
         ("search: {train.epochs: [3, 4]}\ntrials: 2\nat_most: {parameters: 0}\n",
@@ -720,7 +720,8 @@ def test_a_job_on_ai_studio_that_is_behind_is_stopped(
     studio.work = lambda home: a_training(studio, home, next(values))
     studio.datasets[264241] = whole.folder / "ships.zip"
     text = "search: {train.base_lr: [0.02, 0.01, 0.5]}\nsampler: grid\nprune: median\n"
-    sweep = a_sweep(whole.folder, text)
+    (whole.folder / "behind.yaml").write_text(text, encoding="utf-8")
+    sweep = load_sweep(whole.folder / "behind.yaml")
     runner = OnAIStudio(load_settings().cache, ["--dataset", "264241"])
     study = open_study(sweep, None)
     work(sweep, study, runner, print)

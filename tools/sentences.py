@@ -45,6 +45,20 @@ Option {name} requires {number} arguments.|Option {name} does not take a value.|
 {value} is not one of {choices}.|{value} is not a valid integer.|{value} is not a valid float.|
 {value} is not in the range {range}.|{name} {value} does not exist.\
 """.replace("\n", "").split("|")
+# pydantic's, as a finding has them.
+PYDANTIC = """\
+{count} faults:|input should be {choices}, got {value}|
+input should be greater than {bound}, got {value}|
+input should be greater than or equal to {bound}, got {value}|
+input should be less than {bound}, got {value}|
+input should be less than or equal to {bound}, got {value}|
+input should be a multiple of {bound}, got {value}|
+input should be a valid list, got {value}; write {list}|
+input should be a valid integer, got {value}|
+input should be a valid number, got {value}|input should be a valid string, got {value}|
+input should be a valid boolean, got {value}|
+input should be a valid integer, got a number with a fractional part, got {value}\
+""".replace("\n", "").split("|")
 FOLDERS = ("jobgen", "jobgen_runtime")
 # Their words are for pages and programs, which have their own.
 LEFT_OUT = (
@@ -165,7 +179,7 @@ def everything() -> dict[str, list[tuple[str, int]]]:
     for path in sorted((ROOT / "jobgen").rglob("*.j2")):
         for text in re.findall(r'\bsay\("([^"]+)"\)', path.read_text(encoding="utf-8")):
             found.setdefault(text, []).append((path.relative_to(ROOT).as_posix(), 0))
-    for text in (*WORDS, *CLICKS):
+    for text in (*WORDS, *CLICKS, *PYDANTIC):
         found.setdefault(text, []).append(("tools/sentences.py", 0))
     for name, text in reasons():
         found.setdefault(text, []).append((name, 0))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from jobgen.cli import options
 from jobgen.cli.boundary import Sentences
 from jobgen.cli.console import Console
+from jobgen.cli.sweep_run import (
+    Order,
+    before_first_trial,
+    ended_by_signal,
+    say_what_waits,
+    take_trials,
+    together,
+    words_of_trials,
+)
 from jobgen.cli.sweep_tables import summary, trials_table
-
-if TYPE_CHECKING:
-    from jobgen.sweep.spec import Sweep
-    from jobgen.sweep.worker import Runner
 
 EXAMPLES = """\b
 Examples:
@@ -29,6 +32,8 @@ Examples:
 """
 # Seconds between two looks at the trials.
 EVERY = 2.0
+# So many looks in a row at trials that wait while none runs, until nobody is taken to be at work.
+IDLE = 15
 
 
 @click.group(cls=Sentences, epilog=EXAMPLES)
@@ -43,6 +48,7 @@ def sweep_argument(command: Any) -> Any:
 def storage_option(command: Any) -> Any:
     return click.option(
         "--storage", metavar="URL", envvar="JOBGEN_STORAGE",
+        callback=lambda _context, _option, value: value or None,
         help="Where the study is kept, as postgresql+psycopg://host/name for several machines; "
         "also JOBGEN_STORAGE.  [default: where it was begun, else a file beside sweep.yaml]",
     )(command)  # fmt: skip
@@ -83,162 +89,40 @@ def run(
     Call again to go on where it was stopped: what has ended is not run again.
     """
     from jobgen.settings import load_settings
-    from jobgen.sweep.retry import retry_failed
-    from jobgen.sweep.room import need_card
+    from jobgen.sweep.retry import retry_broken_off, retry_failed
     from jobgen.sweep.spec import load_sweep
     from jobgen.sweep.storage import keep_address
     from jobgen.sweep.study import count, open_study
-    from jobgen.sweep.worker import work
 
     sweep = load_sweep(path, parameters)
-    cache = load_settings().cache
-    own = words_of_trials(parameters, python, mirror, datasets)
+    here = where == "here"
+    own = words_of_trials(parameters, python if here else None, mirror if here else None, datasets)
+    order = Order(where, device if here else "", archives, workers, storage, own,
+                  load_settings().cache)  # fmt: skip
     if worker == 0:
-        need_data(sweep, archives, where)
-        refuse_faults(console, sweep, cache)
-        if where == "here" and not dry_run:
-            need_card(device)
-        tell(console, sweep, workers, device if where == "here" else "")
+        before_first_trial(console, sweep, order, dry_run)
         if dry_run:
             console.say("Nothing was run.")
             return
     study = open_study(sweep, storage, worker)
-    if worker == 0:
-        keep_address(sweep, storage)
-        if again:
-            console.say(f"{retry_failed(study)} trials are tried again")
-    with ended_by_signal():
-        if workers > 1 and worker == 0:
-            given = ["--on", where, "--device", device, *own]
-            given += [word for each in archives for word in ("--archive", str(each))]
-            together(console, path, workers, device if where == "here" else "", given, storage)
-        else:
-            hours = sweep.spec.hours
-            runner = runner_of(where, cache, archives, device, own)
-            work(sweep, study, runner, console.say, None if hours is None else hours * 3600)
-    if worker == 0:
-        trials = study.get_trials(deepcopy=False)
-        summary(console, sweep, trials)
-        if not count(trials).done:
-            raise click.exceptions.Exit(7)
-
-
-def words_of_trials(
-    parameters: tuple[tuple[str, str], ...], python: Path | None, mirror: str | None,
-    datasets: tuple[int, ...],
-) -> list[str]:  # fmt: skip
-    """What every call of `jobgen run`, or `jobgen submit`, is told beside its bundle."""
-    own = [word for pair in parameters for word in ("-p", *pair)]
-    own += ["--python", str(python.absolute())] if python else []
-    own += ["--mirror", mirror] if mirror else []
-    return own + [word for number in datasets for word in ("--dataset", str(number))]
-
-
-@contextlib.contextmanager
-def ended_by_signal() -> Iterator[None]:
-    """Have a request to end taken as Ctrl-C is: runs are ended, their trials given back."""
-    import signal
-
-    def stop(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def runner_of(
-    where: str, cache: Path, archives: tuple[Path, ...], device: str, own: list[str]
-) -> Runner:
-    """What runs the trials of a worker."""
-    from jobgen.sweep.aistudio import OnAIStudio
-    from jobgen.sweep.trial import Machine
-    from jobgen.sweep.worker import Here
-
-    if where == "aistudio":
-        return OnAIStudio(cache, own)
-    return Here(Machine([each.absolute() for each in archives], device, own), cache)
-
-
-def need_data(sweep: Sweep, archives: tuple[Path, ...], where: str) -> None:
-    """Raise RunError before the first trial where all of them would lack their data."""
-    from jobgen.errors import RunError
-
-    if where != "here":
+    if worker:
+        with ended_by_signal():
+            take_trials(console, sweep, study, order)
         return
-    wanted = sweep.job.dataset.sources
-    missing = [path for path in archives if not path.exists()]
-    if missing:
-        raise RunError(f"{missing[0]} is not there", "Give the data set: --archive FILE")
-    if archives and len(archives) != len(wanted):
-        raise RunError(f"the job has {len(wanted)} data source(s), {len(archives)} given",
-                       "Give --archive once for each.")  # fmt: skip
-
-
-def refuse_faults(console: Console, sweep: Sweep, cache: Path) -> None:
-    """Build and check every end of a range and every value; exit code 3 where one makes no job."""
-    from jobgen.cli.run import parameter_value
-    from jobgen.errors import SpecError
-    from jobgen.run.kernel import parameter_defaults
-    from jobgen.run.workspace import check_parameters
-    from jobgen.sweep.trial import check_corners, render_trial
-
-    given = {name: parameter_value(text) for name, text in sweep.parameters}
-    check_parameters(parameter_defaults(render_trial(sweep, {})[1].notebook), given)
-    faults = check_corners(sweep, cache)
-    if faults:
-        raise SpecError("\n".join(faults), f"Correct these values in {sweep.path}.")
-    console.say(f"{sum(1 for _ in sweep.corners())} values checked, each makes a job")
-
-
-def tell(console: Console, sweep: Sweep, workers: int, device: str) -> None:
-    """How many trials there will be, and how long they may take; refuse more workers than this
-    machine has room for. `device` is empty where the trials are run elsewhere."""
-    from jobgen.sweep.room import hours_text, need_room
-
-    if device:
-        need_room(workers, device)
-    confirmed = (
-        f", the best of them again with {sweep.spec.confirm} seeds" if sweep.spec.confirm else ""
-    )
-    console.say(f"{sweep.spec.count} trials{confirmed}")
-    text = hours_text(sweep, workers, device) if device else ""
-    if text:
-        console.say(text)
-
-
-def together(
-    console: Console, path: Path, workers: int, device: str, given: list[str], storage: str | None
-) -> None:
-    """Start the workers as processes of their own, and wait for them; they end with this one."""
-    import subprocess
-    import sys
-
-    from jobgen.sweep.room import worker_environment
-    from jobgen.sweep.storage import VARIABLE
-    from jobgen.sweep.trial import TIED, end
-
-    argv = [sys.executable, "-m", "jobgen", "sweep", "run", str(path), *given]
-    # An address may hold a password, and the words of a command are seen by all.
-    kept = {VARIABLE: storage} if storage else {}
-    processes = [
-        subprocess.Popen(
-            [*argv, "--worker", str(number)],
-            **TIED,
-            env={**worker_environment(number - 1, workers, device), **kept},
-        )
-        for number in range(1, workers + 1)
-    ]
-    try:
-        for process in processes:
-            process.wait()
-    finally:
-        for process in processes:
-            end(process)
-    if any(process.returncode for process in processes):
-        console.say("a worker ended before its time; what it left is tried again by the next call")
+    keep_address(sweep, storage)
+    retry_broken_off(study)
+    if again:
+        console.say(f"{retry_failed(study)} trials are tried again")
+    with ended_by_signal():
+        if workers > 1:
+            together(console, path, order)
+        else:
+            take_trials(console, sweep, study, order)
+    trials = study.get_trials(deepcopy=False)
+    summary(console, sweep, trials)
+    say_what_waits(console, sweep, count(trials).waiting)
+    if not count(trials).done:
+        raise click.exceptions.Exit(7)
 
 
 @command.command(epilog="\b\nExamples:\n  jobgen sweep status sweep.yaml\n")
@@ -250,7 +134,7 @@ def status(console: Console, path: Path, storage: str | None, json_output: bool)
     """Show what became of the trials so far, and the best of them."""
     from dataclasses import asdict
 
-    from jobgen.sweep.ranking import best_groups
+    from jobgen.sweep.ranking import best_groups, front
     from jobgen.sweep.rows import read_rows
     from jobgen.sweep.spec import load_sweep
     from jobgen.sweep.study import count
@@ -259,11 +143,12 @@ def status(console: Console, path: Path, storage: str | None, json_output: bool)
     sweep = load_sweep(path)
     trials = read_rows(sweep, storage)
     found = best_groups(sweep, trials)
+    first = {id(group) for group in front(sweep, found)}
     rows = [
         {"params": group.params, "mean": group.mean, "spread": group.spread,
          "values": group.values, "seeds": group.seeds, "trials": group.numbers,
          "others": group.others, "costs": {name: group.cost(name) for name in group.costs},
-         "over": group.over}
+         "over": group.over, "front": id(group) in first}
         for group in found
         if json_output
     ]  # fmt: skip
@@ -294,7 +179,7 @@ def show(
         raise click.UsageError("--follow shows a table: leave out --json")
     console.json_output = json_output
     sweep = load_sweep(path)
-    before = ""
+    before, idle = "", 0
     while True:
         found = standings(sweep, read_rows(sweep, storage, steps=True))
         text = trials_table(sweep, found)
@@ -303,7 +188,12 @@ def show(
                 click.clear()
             console.verbatim(text)
             before = text
-        if not follow or not any(each.state in ("running", "waiting") for each in found):
+        states = [each.state for each in found]
+        idle = 0 if "running" in states else idle + 1
+        if not follow or not ({"running", "waiting"} & set(states)):
+            break
+        if idle > IDLE:
+            console.say(f"Nobody is at work on the {states.count('waiting')} trials that wait.")
             break
         time.sleep(EVERY)
     console.result(trials=[asdict(each) for each in found])
@@ -325,6 +215,7 @@ def best(
     """Say which values are best, by the mean over their seeds, and write them as a job."""
     from jobgen.errors import RunError, SpecError
     from jobgen.files import shown, write_atomically
+    from jobgen.sweep.figures import value_text
     from jobgen.sweep.ranking import best_groups
     from jobgen.sweep.report import best_job
     from jobgen.sweep.spec import load_sweep, told
@@ -344,10 +235,13 @@ def best(
             f"all of {len(found)} combinations cost more than at_most of {path} allows",
             f"jobgen sweep status {shown(path)} shows by how much.",
         )
+    sweep = told(sweep, study.user_attrs.get("parameters"))
+    if goal is not None:
+        write_atomically(goal, best_job(sweep, found, goal).encode())
     console.result(params=group.params, mean=group.mean, spread=group.spread, seeds=group.seeds,
                    job=None if goal is None else str(goal))  # fmt: skip
     for place, value in group.params.items():
-        console.verbatim(f"{place}: {value}")
+        console.verbatim(f"{place}: {value_text(value)}")
     name = sweep.spec.objectives[0]
     console.data(f"{name} {group.mean:.4g} on average of {len(group.values)} run(s), "
                  f"{group.spread:.3g} from the lowest to the highest")  # fmt: skip
@@ -357,11 +251,9 @@ def best(
     if len(sweep.spec.objectives) > 1:
         console.say(f"It is the one with the best {name} of those that no other beats in both. "
                     f"All of these: jobgen sweep status {shown(path)}")  # fmt: skip
-    sweep = told(sweep, study.user_attrs.get("parameters"))
     for parameter, value in sweep.parameters:
         console.say(f"Its trials had -p {parameter} {value}, which no job.yaml holds.")
     if goal is not None:
-        write_atomically(goal, best_job(sweep, found, goal).encode())
         console.say(f"Next: jobgen build {shown(goal)}")
 
 

@@ -10,6 +10,7 @@ from jobgen.cli.console import Console
 from jobgen.cli.table import table
 from jobgen.files import shown
 from jobgen.language import label, translated
+from jobgen.sweep.figures import value_text
 
 if TYPE_CHECKING:
     from jobgen.sweep.live import Standing
@@ -33,42 +34,40 @@ def summary(
     found = best_groups(sweep, trials) if ranked is None else ranked
     if found:
         best = {id(group) for group in front(sweep, found)}
-        rows = [row(sweep, group, id(group) in best) for group in found[:SHOWN]]
+        shown_ones = found[: max(SHOWN, len(best))]
+        rows = [row(sweep, group, id(group) in best) for group in shown_ones]
         console.verbatim(table([head(sweep), *rows]))
+        if len(found) > len(rows):
+            console.say(f"{len(found) - len(rows)} more combinations: "
+                        f"jobgen sweep status {shown(sweep.path)} --json")  # fmt: skip
     over = sum(bool(group.over) for group in found)
     if over:
-        console.say(f"{over} cost more than at_most allows; they come last.")
+        console.say(f"{over} cost more than at_most allows, or nobody knows what; they come last.")
     for trial in last_of_places(trials):
         why = why_failed(trial)
         if why:
             console.say(f"trial {trial.number} failed: {why}")
     if counts.failed:
         console.say("Called as before and with --again, sweep run tries these once more.")
-    if found and not (counts.running or counts.waiting):
+    if found and not found[0].over and not (counts.running or counts.waiting):
         console.say(f"Next: jobgen sweep best {shown(sweep.path)} --write NEW/job.yaml")
 
 
 def head(sweep: Sweep) -> tuple[str, list[str]]:
     names = sweep.spec.objectives
     front = [label("front")] if len(names) > 1 else []
-    return (names[0], [label("spread"), label("runs"), *names[1:], *front, *bounds(sweep),
+    costs = [name if name not in names else f"{name} (at_most)" for name in sweep.spec.at_most]
+    return (names[0], [label("spread"), label("runs"), *names[1:], *front, *costs,
                        *sweep.spec.search])  # fmt: skip
-
-
-def bounds(sweep: Sweep) -> list[str]:
-    """The costs that are bounded, but for those that are shown as objectives."""
-    return [name for name in sweep.spec.at_most if name not in sweep.spec.objectives]
 
 
 def row(sweep: Sweep, group: Group, of_front: bool) -> tuple[str, list[str]]:
     others = [f"{statistics.fmean(group.others):.4g}"] if group.others else []
     if len(sweep.spec.objectives) > 1:
         others.append(label("yes") if of_front else "")
-    for name in bounds(sweep):
-        cost = group.cost(name)
-        others.append("" if cost is None else f"{cost:.4g}")
-    values = [str(group.params.get(path, ",".join(map(str, group.seeds))))
-              for path in sweep.spec.search]  # fmt: skip
+    others += [group.cost_text(name, most) for name, most in sweep.spec.at_most.items()]
+    values = [value_text(group.params[path]) if path in group.params
+              else ",".join(map(str, group.seeds)) for path in sweep.spec.search]  # fmt: skip
     return (f"{group.mean:.4g}", [f"{group.spread:.3g}", group.runs, *others, *values])
 
 
@@ -94,7 +93,8 @@ def trials_table(sweep: Sweep, found: Sequence[Standing]) -> str:
             value = "" if each.value is None else f"{each.value:.4g}"
             left = "" if each.left is None else duration_text(each.left)
             seed = "" if each.seed is None else str(each.seed)
-            values = [str(each.params.get(path, "")) for path in paths]
+            values = [value_text(each.params[path]) if path in each.params else ""
+                      for path in paths]  # fmt: skip
             lines.append((str(each.number), [label(each.state), value, epoch, left, seed, *values]))
     waiting = sum(each.state == "waiting" for each in found)
     return "\n".join([table(lines), *([translated(f"{waiting} waiting")] if waiting else [])])

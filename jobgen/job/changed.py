@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def changed_job(spec: AnySpec, name: str, changes: Mapping[str, Any]) -> str:
             inner = inner.setdefault(step, {})
             if not isinstance(inner, dict):
                 raise SpecError(f"{path}: {step} is a value, and has no keys")
-        inner[key] = value
+        inner[key] = copy.deepcopy(value)
     values["language"] = spec.language
     return dump_block(values)
 

@@ -87,6 +87,7 @@ class OnAIStudio:
             return _stopped(place, kept)
         if kept.behind is not None:
             # What confirms is run to its end, also where it was behind before.
+            _stopped(place, kept)
             kept = _keep(place, kept.without_job())
         kept = self._submitted(upload, place, seed, kept)
         told: set[int] = set()
@@ -132,6 +133,14 @@ class OnAIStudio:
                 answer = asked("submit", str(upload), "--yes", "--no-check", *seeded, *self.options)
                 job = str(answer["id"])
         return _keep(place, Kept(job, kept.ended))
+
+
+def need_submittable(sweep: Sweep, cache: Path, options: Sequence[str]) -> None:
+    """Raise JobgenError where not even the job itself could be submitted: for want of a token, or
+    of a data set."""
+    find_token()
+    upload = build_trial(sweep, {}, cache)
+    _asked("submit", [str(upload), "--dry-run", "--no-check", *options], None)
 
 
 def _stopped(place: Path, kept: Kept) -> Outcome:

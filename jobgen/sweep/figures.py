@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -26,6 +27,11 @@ def value_of(result: dict[str, Any], name: str) -> float:
         if math.isfinite(value):
             return float(value)
     raise NotMeasuredError(f"the run did not measure {name}")
+
+
+def value_text(value: Any) -> str:
+    """A value as job.yaml has it: `null` and `true`, not Python's words."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def costs_of(result: dict[str, Any]) -> dict[str, float]:

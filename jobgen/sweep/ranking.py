@@ -3,6 +3,7 @@ lucky run."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +34,8 @@ class Group:
     others: list[float] = field(default_factory=list)
     # Seeds of which the trial was ended early, and no other gave a value.
     cut: list[int | None] = field(default_factory=list)
-    # What the model of each trial costs, and the costs that are over what sweep.yaml allows.
+    # What the model of each trial costs, and the costs that are over what sweep.yaml allows, or
+    # that were not measured.
     costs: dict[str, list[float]] = field(default_factory=dict)
     over: list[str] = field(default_factory=list)
 
@@ -51,6 +53,13 @@ class Group:
         """The mean over the trials; None where none was kept."""
         kept = self.costs.get(name)
         return statistics.fmean(kept) if kept else None
+
+    def cost_text(self, name: str, most: float) -> str:
+        """A cost for a table: `0.7`, `1.8 > 1.5` where that is too much, `?` where nobody knows."""
+        cost = self.cost(name)
+        if cost is None:
+            return "?"
+        return f"{cost:.4g} > {most:g}" if cost > most else f"{cost:.4g}"
 
     @property
     def spread(self) -> float:
@@ -105,8 +114,9 @@ def groups(sweep: Sweep, trials: Sequence[AnyTrial]) -> list[Group]:
             group.costs.setdefault(name, []).append(cost)
     ended = [group for group in found.values() if group.values]
     for group in ended if sweep.spec.at_most else ():
+        # What nobody measured may be anything.
         group.over = [name for name, most in sweep.spec.at_most.items()
-                      if (group.cost(name) or 0.0) > most]  # fmt: skip
+                      if (group.cost(name) or math.inf) > most]  # fmt: skip
     return ended
 
 

@@ -11,6 +11,7 @@ from jobgen.language import chosen, label, translated
 from jobgen.pages.frame import local_page
 from jobgen.run.page import LocalPage
 from jobgen.spec import parse_any
+from jobgen.sweep.figures import value_text
 from jobgen.sweep.ranking import Group, best_groups, front, params_of
 from jobgen.sweep.retry import last_of_places, why_failed
 from jobgen.sweep.spec import SEED, STREAMED, Sweep
@@ -48,7 +49,7 @@ def best_job(sweep: Sweep, found: Sequence[Group], goal: Path) -> str:
     lines = [
         translated(f"The best of {len(found)} combinations of {sweep.path.name}, by {name}:"),
         *(f"{group.mean:.4g} +- {group.spread / 2:.2g} ({len(group.values)}): "
-          f"{', '.join(f'{path} {value}' for path, value in group.params.items())}"
+          f"{', '.join(f'{path} {value_text(value)}' for path, value in group.params.items())}"
           for group in found[:5]),
         *(translated(f"Its trials had -p {parameter} {value}, which no job.yaml holds.")
           for parameter, value in sweep.parameters),
@@ -88,15 +89,19 @@ class _Page(LocalPage):
     def ranking(self) -> str:
         """The best first: mean, spread, runs, values."""
         rows = []
-        bounds = [name for name in self.sweep.spec.at_most if name not in self.names]
-        for group in self.best[:SHOWN]:
+        bounds = self.sweep.spec.at_most
+        best = {id(group) for group in front(self.sweep, self.best)}
+        of_front = [label("front")] if len(self.names) > 1 else []
+        for group in self.best[: max(SHOWN, len(best))]:
             other = [f"{statistics.fmean(group.others):.4g}"] if group.others else []
-            costs = [group.cost(name) for name in bounds]
-            other += ["" if cost is None else f"{cost:.4g}" for cost in costs]
+            other += [label("yes") if id(group) in best else ""] if len(self.names) > 1 else []
+            other += [group.cost_text(name, most) for name, most in bounds.items()]
             seeds = ", ".join(str(seed) for seed in group.seeds if seed is not None)
-            values = [group.params.get(path, seeds) for path in self.sweep.spec.search]
+            values = [value_text(group.params[path]) if path in group.params else seeds
+                      for path in self.sweep.spec.search]  # fmt: skip
             rows.append([f"{group.mean:.4g}", f"{group.spread:.3g}", group.runs, *other, *values])
-        head = [self.names[0], label("spread"), label("runs"), *self.names[1:], *bounds,
+        head = [self.names[0], label("spread"), label("runs"), *self.names[1:], *of_front,
+                *(f"{name} (at_most)" for name in bounds),
                 *self.sweep.spec.search]  # fmt: skip
         said = escaped(self.say("The mean over the seeds, and from the lowest to the highest; a "
                                 "single run may have been lucky."))  # fmt: skip
@@ -104,12 +109,13 @@ class _Page(LocalPage):
 
     def differences(self) -> str:
         """What the best has otherwise than the job; nothing where it is the job itself."""
-        if not self.best:
+        if not self.best or self.best[0].over:
             return ""
         job = self.sweep.job.model_dump(mode="json")
         pairs = [(path, value_at(job, path), value) for path, value in self.best[0].params.items()]
-        rows = [[path, before, now] for path, before, now in pairs if before != now]
-        head = [label("what"), label("job"), label("best")]
+        rows = [[path, value_text(before), value_text(now)]
+                for path, before, now in pairs if before != now]  # fmt: skip
+        head = [label("values"), label("job"), label("best")]
         return self.section("What the best has otherwise", head, rows) if rows else ""
 
     def charts(self, study: Study) -> str:
@@ -220,7 +226,7 @@ class _Page(LocalPage):
 def _words(sweep: Sweep, trial: FrozenTrial) -> str:
     params, seed = params_of(sweep, trial)
     own = {**params, **({"seed": seed} if seed is not None else {})}
-    return ", ".join(f"{path} {value}" for path, value in own.items())
+    return ", ".join(f"{path} {value_text(value)}" for path, value in own.items())
 
 
 def _place(value: Any, values: Sequence[Any]) -> float:

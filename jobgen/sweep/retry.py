@@ -82,6 +82,17 @@ def retry_failed(study: Study) -> int:
     return len(failed)
 
 
+def retry_broken_off(study: Study) -> int:
+    """Put the trials into the study once more that were ended and not put there, as their worker
+    was killed in between; gives how many. Where no worker is at work yet."""
+    lost = [trial for trial in last_of_places(study.get_trials(deepcopy=False))
+            if trial.state.name == "FAIL" and WHY not in trial.user_attrs
+            and int(trial.user_attrs.get(TRIES, 0)) < RETRIES]  # fmt: skip
+    for trial in lost:
+        try_again(study, trial, counted=False)
+    return len(lost)
+
+
 def is_at_work(trial: FrozenTrial) -> bool | None:
     """Whether a trial's worker runs on this machine; None where it is another machine's."""
     from jobgen.run.verdict import is_alive

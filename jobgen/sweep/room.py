@@ -66,13 +66,13 @@ def worker_environment(number: int, workers: int, device: str) -> dict[str, str]
     return own
 
 
-def hours_text(sweep: Sweep, workers: int, device: str) -> str:
-    """How long all trials take, by what earlier runs here took; empty where there were none."""
+def hours_text(sweep: Sweep, workers: int, device: str, trials: int) -> str:
+    """How long so many trials take, by what earlier runs here took; empty where there were none."""
     _, bundle = render_trial(sweep, {})
     expected = expected_run(bundle, {}, load_settings(), "cpu" if device == "auto" else device)
     if expected is None:
         return ""
-    whole = expected.seconds * sweep.spec.count / workers
+    whole = expected.seconds * trials / workers
     return (
         f"expected: about {duration_text(whole)} for all, {duration_text(expected.seconds)} a trial"
     )

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from jobgen.errors import RunError, SpecError
 from jobgen.files import sha256
@@ -63,6 +63,12 @@ class Range(Part):
     def whole(self) -> bool:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
+    def ends(self) -> list[int | float]:
+        """Both ends, and of whole numbers one more: what has to be a multiple of 32 can't be tried
+        by a range."""
+        inner = [self.low + 1] if self.whole and self.high > self.low + 1 else []
+        return [self.low, *inner, self.high]
+
     def rounded(self, value: float) -> float:
         """A number as a person would write it, so that equal values are equal, where that is still
         between the ends."""
@@ -77,58 +83,96 @@ def _are_seeds(choices: Range | list[Any]) -> bool:
                for each in choices)  # fmt: skip
 
 
+def _form_of(choices: Any) -> str:
+    return "range[]" if isinstance(choices, (dict, Range)) else "list[]"
+
+
+# One of the two, so that what is wrong with a range is not said of a list as well.
+Choices = Annotated[
+    Annotated[Range, Tag("range[]")] | Annotated[list[Any], Tag("list[]")], Discriminator(_form_of)
+]
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is one that YAML has words for, without tags."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    if isinstance(value, list):
+        return all(_is_plain(each) for each in value)
+    return value is None or type(value) in (str, int, float, bool)
+
+
+def _fault_of(path: str, choices: Range | list[Any]) -> str:
+    """What is wrong with the values of a path; empty where nothing is."""
+    if path.split(".")[0] in NEVER:
+        return "makes no other training"
+    if path == SEED and not _are_seeds(choices):
+        return "whole numbers from 0"
+    if isinstance(choices, Range):
+        return ""
+    if len(choices) < 2:
+        return "has fewer than two values"
+    if not all(_is_plain(each) for each in choices):
+        return "has a value that is neither number, text, list nor keys"
+    # 1, 1.0 and true are one value to a study.
+    if any(one == other for one, other in itertools.combinations(choices[:100], 2)):
+        return "has a value twice"
+    return ""
+
+
 class SweepSpec(Part):
     """What stands in sweep.yaml (docs/sweeps.md)."""
 
     job: str = "job.yaml"
-    search: dict[str, Range | list[Any]]
+    search: dict[str, Choices]
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
-    objective: Objective | list[Objective] = "mAP50"
+    objective: list[Objective] = Field(default=["mAP50"])
     at_most: dict[Cost, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     hours: float | None = Field(default=None, gt=0)
     prune: Literal["none", "median", "hyperband"] = "none"
     confirm: int = Field(default=0, ge=0, le=20)
 
-    @field_validator("search")
+    @field_validator("objective", mode="before")
     @classmethod
-    def _something(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if not value:
-            raise ValueError("there is nothing to try")
-        for path, choices in value.items():
-            if isinstance(choices, list) and len(choices) < 2:
-                raise ValueError(f"{path} has fewer than two values")
-            if isinstance(choices, list) and len({repr(each) for each in choices}) < len(choices):
-                raise ValueError(f"{path} has a value twice")
-            if path.split(".")[0] in NEVER:
-                raise ValueError(f"{path} makes no other training")
-            if path == SEED and not _are_seeds(choices):
-                raise ValueError("seed: whole numbers from 0")
-        return value
+    def _one_or_two(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _fits(self) -> SweepSpec:
-        if len(self.objectives) not in (1, 2) or len(set(self.objectives)) < len(self.objectives):
-            raise ValueError("objective: one, or two that differ")
-        if self.prune != "none" and self.objectives[0] not in STREAMED:
-            raise ValueError(f"prune: training measures {', '.join(STREAMED)} only")
-        if self.prune != "none" and len(self.objectives) > 1:
-            raise ValueError("prune: with two objectives no trial is ended early")
-        if self.confirm and len(self.objectives) > 1:
-            raise ValueError("confirm: with two objectives there is no best to run again")
-        ranges = [path for path, choices in self.search.items() if isinstance(choices, Range)]
-        if self.sampler == "grid" and ranges:
-            raise ValueError(f"sampler: a grid needs values, and {ranges[0]} is a range")
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What can't be meant though each key may have its value: (key, why)."""
+        if not self.search:
+            yield "search", "there is nothing to try"
+        for path, choices in self.search.items():
+            fault = _fault_of(path, choices)
+            if fault:
+                yield f"search.{path}", fault
+            above = [other for other in self.search if path.startswith(f"{other}.")]
+            if above:
+                yield f"search.{path}", f"lies inside {above[0]}, which is tried too"
+        if self.sampler == "grid":
+            ranges = [path for path, choices in self.search.items() if isinstance(choices, Range)]
+            if ranges:
+                yield "sampler", f"a grid needs values, and {ranges[0]} is a range"
+        elif self.trials is None:
+            yield "trials", "say how many"
         if self.count > MOST_TRIALS:
-            raise ValueError(f"{self.count:,} trials; at most {MOST_TRIALS:,} can be meant")
-        if self.sampler != "grid" and self.trials is None:
-            raise ValueError("trials: say how many")
-        return self
+            yield "search", f"{self.count:,} trials; at most {MOST_TRIALS:,} can be meant"
+        yield from self._faults_of_objectives()
+
+    def _faults_of_objectives(self) -> Iterator[tuple[str, str]]:
+        if len(self.objectives) not in (1, 2) or len(set(self.objectives)) < len(self.objectives):
+            yield "objective", "one, or two that differ"
+        elif self.prune != "none" and self.objectives[0] not in STREAMED:
+            yield "prune", f"training measures {', '.join(STREAMED)} only"
+        elif self.prune != "none" and len(self.objectives) > 1:
+            yield "prune", "no trial is ended early where there are two objectives"
+        elif self.confirm and len(self.objectives) > 1:
+            yield "confirm", "nothing is the best to run again where there are two objectives"
 
     @property
     def objectives(self) -> list[str]:
-        return [self.objective] if isinstance(self.objective, str) else list(self.objective)
+        return [str(name) for name in self.objective]
 
     @property
     def costs(self) -> list[str]:
@@ -191,10 +235,10 @@ class Sweep:
         return f"{self.job.name[:28]}-{sha256(repr(values).encode())[:8]}"
 
     def corners(self) -> Iterator[dict[str, Any]]:
-        """The job with each end of each range, and each value, alone: what has to build."""
+        """The job with each end of each range, what follows its lower end, and each value, alone:
+        what has to build."""
         for path, choices in self.spec.search.items():
-            ends = choices if isinstance(choices, list) else [choices.low, choices.high]
-            for value in ends:
+            for value in choices if isinstance(choices, list) else choices.ends():
                 yield {path: value}
 
 
@@ -236,9 +280,31 @@ def load_sweep(path: Path, parameters: Sequence[tuple[str, str]] = ()) -> Sweep:
     job_path = path.parent / spec.job
     job = load_any(job_path)[0]
     if job.task == "classification" and "objective" not in document.value:
-        spec = spec.model_copy(update={"objective": CLASSIFIED[0]})
+        spec = spec.model_copy(update={"objective": [CLASSIFIED[0]]})
+    refuse_faults(document, spec, parameters)
     need_measured(document, spec, job)
     return Sweep(path, spec, job_path, job, tuple(parameters))
+
+
+def refuse_faults(
+    document: Document, spec: SweepSpec, parameters: Sequence[tuple[str, str]]
+) -> None:
+    """Raise SpecError with all that sweep.yaml can't mean, and with what would be told to every
+    trial in place of its own value."""
+    found = [
+        f"{document.source}:{document.line([key.partition('.')[0], *key.split('.', 1)[1:]])}: "
+        f"{key}: {fault}"
+        for key, fault in spec.faults()
+    ]
+    if found:
+        raise SpecError("\n".join(found))
+    for name, _ in parameters:
+        paths = [path for path in spec.search if path.split(".")[-1].upper() == name]
+        if paths:
+            raise SpecError(
+                f"-p {name} would be every trial's, in place of what {document.source} tries",
+                f"Leave it out, or take {paths[0]} out of search.",
+            )
 
 
 def need_measured(document: Document, spec: SweepSpec, job: AnySpec) -> None:
@@ -254,7 +320,7 @@ def need_measured(document: Document, spec: SweepSpec, job: AnySpec) -> None:
             place = f"{document.source}:{document.line(['objective'])}"
             raise SpecError(
                 f"{place}: objective: a {job.task} is not measured by {name}",
-                f"It has {', '.join([*known, *COSTS])}.",
+                f"The objective can be one of {', '.join([*known, *COSTS])}.",
             )
     if "latency_ms" in spec.costs and not (job.export.onnx and "export" in job.stages):
         key = "at_most" if "latency_ms" in spec.at_most else "objective"

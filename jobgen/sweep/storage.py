@@ -72,8 +72,12 @@ def said_of(error: BaseException) -> str | None:
     return None if found is None else str(found).strip().split("\n")[0][:300]
 
 
-def not_begun(sweep: Sweep) -> RunError:
-    return RunError(
+class NotBegunError(RunError):
+    """There is no study yet."""
+
+
+def not_begun(sweep: Sweep) -> NotBegunError:
+    return NotBegunError(
         f"no trial of {sweep.path} was begun",
         f"Begin: jobgen sweep run {shown(sweep.path)} --archive FILE",
     )
@@ -99,21 +103,24 @@ def need_begun(sweep: Sweep, address: str | None) -> None:
     """Raise RunError where the file of a study is not there: asking it would make one."""
     path = sweep.folder / FILE if address is None else None
     if address is not None and address.startswith("sqlite"):
-        path = Path(address.partition(":///")[2])
+        path = Path(address.partition(":///")[2].partition("?")[0])
     if path is not None and not path.is_file():
         raise not_begun(sweep)
 
 
 def keep_address(sweep: Sweep, address: str | None) -> None:
     """Have later calls find the study where it is. A password is not kept."""
-    if address is None:
+    if not address:
         return
     from sqlalchemy import URL, make_url
 
-    parts = make_url(_absolute(address))
-    text = URL.create(
-        parts.drivername, parts.username, None, parts.host, parts.port, parts.database, parts.query
-    ).render_as_string()
+    text = _absolute(address)
+    if not text.startswith("sqlite"):  # which has no password, and decodes no %20
+        parts = make_url(text)
+        text = URL.create(
+            *(parts.drivername, parts.username, None, parts.host, parts.port, parts.database),
+            parts.query,
+        ).render_as_string()
     write_atomically(sweep.folder / ADDRESS, f"{text}\n".encode())
 
 
@@ -158,14 +165,36 @@ def storage_of(
     any longer; `lives` tells whether it is at work on this machine all the same. Raises RunError
     where the storage can't be opened."""
     need_optuna()
-    from sqlalchemy.pool import NullPool
-
     address = address_of(sweep, given)
     if address is None:
         sweep.folder.mkdir(parents=True, exist_ok=True)
         is_begun(sweep.folder / FILE)
-        address = f"sqlite:///{(sweep.folder / FILE).absolute()}"
+        return _opened(
+            sweep, "sqlite://", {"creator": _connector(sweep.folder / FILE)}, lost, lives
+        )
     waits = {"connect_args": {"timeout": LOCKED}} if address.startswith("sqlite") else {}
+    storage = _opened(sweep, address, waits, lost, lives)
+    # Nothing that is wrong from the beginning is waited for.
+    if not address.startswith("sqlite"):
+        _wait_for(storage)
+    return storage
+
+
+def _connector(path: Path) -> Callable[[], sqlite3.Connection]:
+    """What opens a file whatever its name: in an address a `?` or a brace would be more than
+    that."""
+    return lambda: sqlite3.connect(path.absolute(), timeout=LOCKED, check_same_thread=False)
+
+
+def _opened(
+    sweep: Sweep,
+    address: str,
+    engine: dict[str, Any],
+    lost: Callable[[Study, FrozenTrial], None],
+    lives: Callable[[FrozenTrial], bool],
+) -> Any:
+    from sqlalchemy.pool import NullPool
+
     try:
         with opening(sweep):
             storage = _patient_storage(lives)(
@@ -173,15 +202,12 @@ def storage_of(
                 heartbeat_interval=HEARTBEAT,
                 grace_period=GRACE,
                 heartbeat_stale_trial_callback=lost,
-                engine_kwargs={**waits, "poolclass": NullPool},
+                engine_kwargs={**engine, "poolclass": NullPool},
             )
     except ImportError as error:
         raise _no_driver(address, error) from error
     except Exception as error:  # whatever a database's driver says
         raise cant_open(error) from error
-    # Nothing that is wrong from the beginning is waited for.
-    if not address.startswith("sqlite"):
-        _wait_for(storage)
     return storage
 
 

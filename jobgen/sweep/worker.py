@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobgen.errors import JobgenError, RunError
-from jobgen.sweep.figures import costs_of, value_of
+from jobgen.sweep.figures import costs_of, value_of, value_text
 from jobgen.sweep.ranking import best_groups, params_of
 from jobgen.sweep.retry import (
     CONFIRMS,
@@ -203,7 +203,7 @@ def _pruner_of(sweep: Sweep, trial: Trial) -> Callable[[float, int], bool]:
 
 def words(params: dict[str, Any], seed: int | None) -> str:
     """What a trial tries, as `train.base_lr 0.02, seed 1`."""
-    found = [f"{path} {value}" for path, value in params.items()]
+    found = [f"{path} {value_text(value)}" for path, value in params.items()]
     return ", ".join(found + ([f"seed {seed}"] if seed is not None else []))
 
 
