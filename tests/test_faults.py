@@ -153,6 +153,18 @@ def test_jobgen_is_asked_to_stop(whole: Whole, number: signal.Signals) -> None:
     goes_on_and_ends_ok(whole)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.4, 0.8, 1.6])
+def test_jobgen_is_asked_to_stop_while_its_kernel_starts(whole: Whole, seconds: float) -> None:
+    process = whole.start(SLOW)
+    until(lambda: list(whole.folder.glob("runs/*/run.json")))
+    time.sleep(seconds)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 130
+    assert time.monotonic() - begun < 30
+    assert none_left(whole)
+
+
 def test_what_is_kept_is_kept_whole_after_a_stop(whole: Whole) -> None:
     """Large weights take their time; the kernel is given it."""
     process = whole.start({**SLOW, "megabytes": 60})

@@ -144,6 +144,7 @@ def execute(
         # a word to it; in a thread of its own it leaves them to us.
         finished = _until_done(threading.Thread(target=work, daemon=True), client.km, settled)
     finally:
+        _forget(client)
         save()
         shutil.rmtree(sockets, ignore_errors=True)
     if not finished:
@@ -215,15 +216,20 @@ async def _all_cells(client: Any, **options: Any) -> None:
     try:
         await client.async_execute(**options)
     finally:
-        # It would also end, at this program's exit, a kernel that never answered.
-        cleanup = getattr(client, "_cleanup_kernel", None)
-        if cleanup is not None:
-            atexit.unregister(cleanup)
+        _forget(client)
         # The manager is ours, so nbclient leaves its kernel running.
         if client.kc is not None:
             client.kc.stop_channels()
         if manager.has_kernel:
             await manager.shutdown_kernel(now=True)
+
+
+def _forget(client: Any) -> None:
+    """nbclient would also end, at this program's exit, a kernel that never answered, and wait for
+    that without end."""
+    cleanup = getattr(client, "_cleanup_kernel", None)
+    if cleanup is not None:
+        atexit.unregister(cleanup)
 
 
 def _until_done(worker: threading.Thread, manager: Any, settled: Callable[[], bool]) -> bool:
@@ -242,7 +248,7 @@ def _until_done(worker: threading.Thread, manager: Any, settled: Callable[[], bo
         interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in ends:
             signal.signal(number, signal.SIG_IGN)
-        _stop_kernel(manager, settled)
+        _stop_kernel(worker, manager, settled)
         worker.join(STOP_PATIENCE)
         signal.signal(signal.SIGINT, interrupt)
         return False
@@ -271,11 +277,14 @@ def _as_interrupt(_number: int, _frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _stop_kernel(manager: Any, settled: Callable[[], bool]) -> None:
-    """Interrupt the kernel, give its stage time to end its children and write, then end it."""
-    process = getattr(manager.provisioner, "process", None)
-    if process is None:
-        return
+def _stop_kernel(worker: threading.Thread, manager: Any, settled: Callable[[], bool]) -> None:
+    """Interrupt the kernel, give its stage time to end its children and write, then end it; one
+    that is just being started has to be there first."""
+    deadline = time.monotonic() + STOP_PATIENCE
+    while (process := getattr(manager.provisioner, "process", None)) is None:
+        if not worker.is_alive() or time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_PATIENCE

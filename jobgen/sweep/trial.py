@@ -199,7 +199,10 @@ def end(process: subprocess.Popen[bytes]) -> None:
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            # A run has a group of its own, a worker has that of whoever started it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
 
 
