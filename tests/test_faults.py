@@ -160,7 +160,9 @@ def test_jobgen_is_asked_to_stop_while_its_kernel_starts(whole: Whole, seconds: 
     time.sleep(seconds)
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    assert ended(process)[0] == 130
+    code, said = ended(process)
+    # Before there is a kernel nothing has to be told.
+    assert code in (130, -signal.SIGTERM), said
     assert time.monotonic() - begun < 30
     assert none_left(whole)
 

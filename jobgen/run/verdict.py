@@ -113,7 +113,7 @@ def judged(workspace: Workspace, fault: str | None, before: dict[str, Any]) -> V
     status = str(result.get("status", ""))
     if not result:
         failure = _failure("start", fault or "the notebook wrote no result")
-        return Verdict("failed", {"failure": failure})
+        return Verdict("interrupted" if fault == STOPPED else "failed", {"failure": failure})
     if status == "running":
         stopped = fault in (None, STOPPED)
         result = close_result(result, "interrupted" if stopped else "failed", fault)
