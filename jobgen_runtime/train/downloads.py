@@ -4,6 +4,7 @@ import http.client
 import os
 import threading
 import time
+import urllib.error
 import urllib.request
 from typing import Callable, Dict, List, Optional
 
@@ -39,6 +40,8 @@ class _Transfer:
             self._receive()
         except (OSError, ValueError, http.client.HTTPException) as error:
             self.fault = error
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
 
     def _receive(self) -> None:
         headers: Dict[str, str] = {"User-Agent": "jobgen"}

@@ -1,9 +1,11 @@
 """Servers that break off, talk nonsense, never end, or say a byte a second."""
 
 import contextlib
+import gc
 import socket
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Callable, Iterator, List
 
@@ -45,6 +47,8 @@ def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
     yield start
     for server in servers:
         server.close()
+    # What a thread has left is found here, where it is known, and not by another test.
+    gc.collect()
 
 
 def send(*parts: bytes) -> Callable[[socket.socket], None]:
@@ -114,6 +118,19 @@ def test_a_bad_server_is_told_in_words(
 
 
 @pytest.mark.waits
+@pytest.mark.filterwarnings("error")
+def test_a_refusal_leaves_no_connection_open(
+    serve: Callable[[Callable[[socket.socket], None]], str], tmp_path: Path
+) -> None:
+    refusal = send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\nx")
+    with pytest.raises(ValueError, match="404"):
+        download(serve(refusal), str(tmp_path / "w"), 10**6)
+    with warnings.catch_warnings(record=True) as left:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(each.message) for each in left if "unclosed" in str(each.message)] == []
+
+
 def test_what_comes_late_is_not_written(
     tmp_path: Path, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
