@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 
 from tests.conftest import ROOT
+from tests.paddle_world import JOBGEN, call
 
 WHERE = os.environ.get("JOBGEN_PADDLECLAS", "")
 pytestmark = [
@@ -21,14 +20,6 @@ pytestmark = [
     pytest.mark.skipif(not WHERE, reason="JOBGEN_PADDLECLAS names no git copy"),
 ]
 SCHEMA = json.loads((ROOT / "docs" / "result.schema.json").read_text(encoding="utf-8"))
-JOBGEN = [sys.executable, "-m", "jobgen"]
-
-
-def call(*arguments: object, cwd: Path) -> tuple[int, dict[str, Any], str]:
-    argv = [*JOBGEN, *map(str, arguments), "--json"]
-    answer = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
-    print(answer.stderr)
-    return answer.returncode, json.loads(answer.stdout or "{}"), answer.stderr
 
 
 def mirror() -> list[str]:

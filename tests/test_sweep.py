@@ -710,19 +710,25 @@ def a_training(studio: AiStudio, home: Path, value: float) -> str:
     return "succeeded"
 
 
+def on_loopback(
+    studio: AiStudio, whole: Whole, text: str, values: Iterator[float]
+) -> tuple[Sweep, OnAIStudio]:
+    """A sweep of its own name whose jobs measure these values, and what submits them."""
+    studio.work = lambda home: a_training(studio, home, next(values))
+    studio.datasets[264241] = whole.folder / "ships.zip"
+    path = whole.folder / f"loopback-{len(list(whole.folder.glob('loopback-*.yaml')))}.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_sweep(path), OnAIStudio(load_settings().cache, ["--dataset", "264241"])
+
+
 @pytest.mark.kernel
 @pytest.mark.waits
 def test_a_job_on_ai_studio_that_is_behind_is_stopped(
     studio: AiStudio, whole: Whole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobgen.sweep.aistudio.EVERY", 0.3)
-    values = iter([0.5, 0.6, 0.01])
-    studio.work = lambda home: a_training(studio, home, next(values))
-    studio.datasets[264241] = whole.folder / "ships.zip"
     text = "search: {train.base_lr: [0.02, 0.01, 0.5]}\nsampler: grid\nprune: median\n"
-    (whole.folder / "behind.yaml").write_text(text, encoding="utf-8")
-    sweep = load_sweep(whole.folder / "behind.yaml")
-    runner = OnAIStudio(load_settings().cache, ["--dataset", "264241"])
+    sweep, runner = on_loopback(studio, whole, text, iter([0.5, 0.6, 0.01, 0.4]))
     study = open_study(sweep, None)
     work(sweep, study, runner, print)
     found = study.get_trials()
@@ -736,7 +742,6 @@ def test_a_job_on_ai_studio_that_is_behind_is_stopped(
     assert len(studio.jobs) == 3
     # To confirm it, another job runs to its end.
     studio.live = False
-    values = iter([0.4])
     outcome = runner(sweep, params, None, lambda _value, _epoch: False)
     assert (outcome.pruned, outcome.result["metrics"]["best"]["mAP50"]) == (0, 0.4)
     assert len(studio.jobs) == 4

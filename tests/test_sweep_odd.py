@@ -18,7 +18,6 @@ from jobgen.errors import RemoteError, SpecError
 from jobgen.language import chinese
 from jobgen.settings import load_settings
 from jobgen.spec import load_any
-from jobgen.sweep.aistudio import OnAIStudio
 from jobgen.sweep.retry import retry_broken_off
 from jobgen.sweep.spec import load_sweep
 from jobgen.sweep.study import count, existing_study, open_study
@@ -27,7 +26,7 @@ from jobgen.sweep.worker import work
 from tests.aistudio import AiStudio
 from tests.conftest import Answer
 from tests.remote_world import studio
-from tests.test_sweep import GRID, a_sweep, a_training, folder, left_of, toys, whole, words_of
+from tests.test_sweep import GRID, a_sweep, folder, left_of, on_loopback, toys, whole, words_of
 from tests.toy_worker import toy
 from tests.whole import Whole, heed_interrupt
 
@@ -270,12 +269,8 @@ def test_a_job_whose_stop_was_refused_is_stopped_before_another_begins(
 ) -> None:
     monkeypatch.setattr("jobgen.sweep.aistudio.EVERY", 0.3)
     monkeypatch.setattr("jobgen.sweep.aistudio.PAUSES", ())
-    values = iter([0.01, 0.5])
-    studio.work = lambda home: a_training(studio, home, next(values))
-    studio.datasets[264241] = whole.folder / "ships.zip"
-    (whole.folder / "stop.yaml").write_text(TWO + "{train.base_lr: [0.02, 0.01]}\n")
-    sweep = load_sweep(whole.folder / "stop.yaml")
-    runner = OnAIStudio(load_settings().cache, ["--dataset", "264241"])
+    text = TWO + "{train.base_lr: [0.02, 0.01]}\n"
+    sweep, runner = on_loopback(studio, whole, text, iter([0.01, 0.5]))
     params: dict[str, Any] = {"train.base_lr": 0.02}
     studio.fault = lambda what, _number: "refuse" if what == "stop" else None
     with pytest.raises(RemoteError):
