@@ -105,7 +105,7 @@ def test_a_range_whose_numbers_have_to_be_multiples(folder: Path) -> None:
 def test_a_parameter_that_every_trial_would_have(folder: Path, jobgen: Jobgen) -> None:
     path = folder / "sweep.yaml"
     path.write_text(TWO + "{train.epochs: [1, 3]}\n")
-    for name in ("EPOCHS", "SEED"):
+    for name in ("EPOCHS", "SEED", "SMOKE"):
         answer = jobgen("sweep", "run", path, "-p", name, "2", "--dry-run", "--device", "cpu")
         assert (answer.code, f"-p {name}" in answer.err) == (3, True)
 

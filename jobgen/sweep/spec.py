@@ -299,6 +299,11 @@ def refuse_faults(
     if found:
         raise SpecError("\n".join(found))
     for name, _ in parameters:
+        if name == "SMOKE":
+            raise SpecError(
+                "-p SMOKE: a smoke run measures nothing that could be compared",
+                "Leave it out; --dry-run checks every value.",
+            )
         paths = [path for path in spec.search if path.split(".")[-1].upper() == name]
         if paths:
             raise SpecError(
