@@ -11,6 +11,7 @@ from jobgen.run.expected import expected_run
 from jobgen.settings import load_settings
 from jobgen.sweep.spec import Sweep
 from jobgen.sweep.trial import render_trial
+from jobgen.yamlio import load
 from jobgen_runtime.record.text import duration_text
 from jobgen_runtime.setup.machine import gpu_facts
 
@@ -69,7 +70,8 @@ def worker_environment(number: int, workers: int, device: str) -> dict[str, str]
 def hours_text(sweep: Sweep, workers: int, device: str, trials: int) -> str:
     """How long so many trials take, by what earlier runs here took; empty where there were none."""
     _, bundle = render_trial(sweep, {})
-    expected = expected_run(bundle, {}, load_settings(), "cpu" if device == "auto" else device)
+    given = {name: load(value, "-p").value for name, value in sweep.parameters}
+    expected = expected_run(bundle, given, load_settings(), "cpu" if device == "auto" else device)
     if expected is None:
         return ""
     whole = expected.seconds * trials / workers
